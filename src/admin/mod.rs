@@ -1,0 +1,1 @@
+//! The admin API (v1) and the NOC console.

@@ -1,0 +1,1 @@
+//! What the interconnection agreement with a peer lets through.

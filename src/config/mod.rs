@@ -1,0 +1,1 @@
+//! Reads the configuration file and reports every mistake at once.

@@ -1,0 +1,1 @@
+//! SSP peers over HTTP: sessions, transactions, the mapping to the model.

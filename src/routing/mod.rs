@@ -1,0 +1,1 @@
+//! Address to plan: ENUM, SRV, portability, caches, explanation.

@@ -1,0 +1,1 @@
+//! Names of every metric, span and field; set-up of logs and metrics.

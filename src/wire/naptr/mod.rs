@@ -1,0 +1,1 @@
+//! NAPTR records (RFC 3403) as ENUM uses them (RFC 6116).

@@ -1,0 +1,1 @@
+//! The authoritative DNS server for the bundled zones.
