@@ -1,0 +1,256 @@
+//! IMPS addresses: `wv:user@host`, `wv:+msisdn`, groups and services.
+//!
+//! An address by number names a person, whoever serves the number today; the domain after it is only a form on
+//! the wire. [`WvAddress::key`] is the one canonical identity that contacts, watchers and blocks are held under.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
+
+use super::{Domain, E164, InvalidDomain, InvalidE164};
+
+/// Whom an address names, before the resource and the domain.
+#[derive(Clone, Debug)]
+pub enum LocalPart {
+    /// `wv:+447700900123`: a person, by number.
+    Msisdn(E164),
+    /// `wv:ada@alpha.example`: a user name; compared without case, shown as written.
+    Name(Arc<str>),
+    /// `wv:@alpha.example` or `wv:/group@alpha.example`: the service itself.
+    Service,
+}
+
+/// An IMPS address: `wv:` local part, optional `/resource`, optional `@domain`.
+///
+/// Equality and hash ignore case. Source: SSP reference §6.1; OMA IMPS Client-Server Protocol, addressing.
+#[derive(Clone, Debug)]
+pub struct WvAddress {
+    local: LocalPart,
+    resource: Option<Arc<str>>,
+    domain: Option<Domain>,
+}
+
+impl WvAddress {
+    /// The address of a person by number, without a domain.
+    #[must_use]
+    pub fn msisdn(number: E164) -> Self {
+        Self {
+            local: LocalPart::Msisdn(number),
+            resource: None,
+            domain: None,
+        }
+    }
+
+    /// The same address under another domain, or under none.
+    #[must_use]
+    pub fn with_domain(&self, domain: Option<Domain>) -> Self {
+        Self {
+            domain,
+            ..self.clone()
+        }
+    }
+
+    /// Whom the address names.
+    #[must_use]
+    pub fn local(&self) -> &LocalPart {
+        &self.local
+    }
+
+    /// The number, when the person is named by one.
+    #[must_use]
+    pub fn number(&self) -> Option<&E164> {
+        match &self.local {
+            LocalPart::Msisdn(number) => Some(number),
+            LocalPart::Name(_) | LocalPart::Service => None,
+        }
+    }
+
+    /// The group or contact list after the `/`.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
+    /// The domain as written; for a number it says nothing on who serves it today.
+    #[must_use]
+    pub fn domain(&self) -> Option<&Domain> {
+        self.domain.as_ref()
+    }
+
+    /// Whether this names a group (`wv:user/group@domain`, `wv:/group@domain`).
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.resource.is_some()
+    }
+
+    /// The canonical identity as text, lower case: `+digits` for a number whatever its domain, else `name@domain`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut key = match &self.local {
+            LocalPart::Msisdn(number) if self.resource.is_none() => return number.to_string(),
+            LocalPart::Msisdn(number) => number.to_string(),
+            LocalPart::Name(name) => name.to_lowercase(),
+            LocalPart::Service => String::new(),
+        };
+        if let Some(resource) = &self.resource {
+            key.push('/');
+            key.push_str(&resource.to_lowercase());
+        }
+        if let Some(domain) = &self.domain {
+            key.push('@');
+            key.push_str(domain.as_str());
+        }
+        key
+    }
+
+    /// The one form that contacts, watchers and blocks hold: a number loses its domain, a name keeps it.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        match &self.local {
+            LocalPart::Msisdn(_) if self.resource.is_none() => self.with_domain(None),
+            LocalPart::Msisdn(_) | LocalPart::Name(_) | LocalPart::Service => self.clone(),
+        }
+    }
+
+    /// For logs: the number's last digits or most of the name hidden.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let text = self.to_string();
+        let (user, domain) = text
+            .split_once('@')
+            .map_or((text.as_str(), None), |(user, domain)| (user, Some(domain)));
+        let shown: String = user.chars().take(6).collect();
+        let stars = if user.chars().count() > 6 { "***" } else { "" };
+        match domain {
+            Some(domain) => format!("{shown}{stars}@{domain}"),
+            None => format!("{shown}{stars}"),
+        }
+    }
+}
+
+impl FromStr for WvAddress {
+    type Err = InvalidAddress;
+
+    /// Reads an address with or without `wv:`, in any case, as peers write it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text.len() > MAX_ADDRESS {
+            return Err(InvalidAddress::TooLong);
+        }
+        let rest = match text.get(..3) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("wv:") => text.get(3..).unwrap_or_default(),
+            _ => text,
+        };
+        let (user, domain) = match rest.split_once('@') {
+            Some((user, domain)) => (user, Some(domain.parse()?)),
+            None => (rest, None),
+        };
+        let (name, resource) = match user.split_once('/') {
+            Some((name, resource)) => (name, Some(resource)),
+            None => (user, None),
+        };
+        if resource.is_some_and(str::is_empty) || (name.is_empty() && domain.is_none()) {
+            return Err(InvalidAddress::Empty);
+        }
+        if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(InvalidAddress::BadCharacter);
+        }
+        let name = name.split(';').next().unwrap_or_default();
+        let local = if name.is_empty() {
+            LocalPart::Service
+        } else if name.starts_with('+') {
+            LocalPart::Msisdn(name.parse()?)
+        } else {
+            LocalPart::Name(name.into())
+        };
+        Ok(Self {
+            local,
+            resource: resource.map(Into::into),
+            domain,
+        })
+    }
+}
+
+impl fmt::Display for WvAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wv:")?;
+        match &self.local {
+            LocalPart::Msisdn(number) => write!(f, "{number}")?,
+            LocalPart::Name(name) => f.write_str(name)?,
+            LocalPart::Service => {}
+        }
+        if let Some(resource) = &self.resource {
+            write!(f, "/{resource}")?;
+        }
+        if let Some(domain) = &self.domain {
+            write!(f, "@{domain}")?;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for WvAddress {
+    fn eq(&self, other: &Self) -> bool {
+        let local = match (&self.local, &other.local) {
+            (LocalPart::Msisdn(a), LocalPart::Msisdn(b)) => a == b,
+            (LocalPart::Name(a), LocalPart::Name(b)) => a.to_lowercase() == b.to_lowercase(),
+            (LocalPart::Service, LocalPart::Service) => true,
+            (LocalPart::Msisdn(_) | LocalPart::Name(_) | LocalPart::Service, _) => false,
+        };
+        let resource = self.resource.as_ref().map(|text| text.to_lowercase())
+            == other.resource.as_ref().map(|text| text.to_lowercase());
+        local && resource && self.domain == other.domain
+    }
+}
+
+impl Eq for WvAddress {}
+
+impl Hash for WvAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.local {
+            LocalPart::Msisdn(number) => number.hash(state),
+            LocalPart::Name(name) => name.to_lowercase().hash(state),
+            LocalPart::Service => 0_u8.hash(state),
+        }
+        self.resource.as_ref().map(|text| text.to_lowercase()).hash(state);
+        self.domain.hash(state);
+    }
+}
+
+impl serde::Serialize for WvAddress {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for WvAddress {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a text is no IMPS address.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// No user, resource or domain where one must be.
+    #[error("the address is empty")]
+    Empty,
+    /// Over 512 octets.
+    #[error("the address is longer than {MAX_ADDRESS} octets")]
+    TooLong,
+    /// White space or a control character.
+    #[error("the address holds white space or a control character")]
+    BadCharacter,
+    /// A user part that begins with `+` and is no number.
+    #[error("the number in the address is malformed: {0}")]
+    Number(#[from] InvalidE164),
+    /// What follows the `@` is no domain name.
+    #[error("the domain of the address is malformed: {0}")]
+    Domain(#[from] InvalidDomain),
+}
+
+const MAX_ADDRESS: usize = 512;

@@ -1,0 +1,41 @@
+//! What can go wrong with the store, by who must act.
+
+/// A failure of the store.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A bound of the configuration would be exceeded; refuse before accepting.
+    #[error("the store is full: {bound}; deliver or discard what waits, or raise the bound")]
+    Full {
+        /// Which bound.
+        bound: String,
+    },
+    /// The disk is full, read-only or failing.
+    #[error("the store can't write: {reason}; check the disk")]
+    Disk {
+        /// The engine's words.
+        reason: String,
+    },
+    /// Written by a newer program.
+    #[error("the store has schema version {found}, this program knows {known}; install the newer program")]
+    Newer {
+        /// In the store.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The engine can't be reached or answers with an error.
+    #[error("the store failed: {reason}")]
+    Engine {
+        /// The engine's words.
+        reason: String,
+    },
+    /// A row that this program wrote can't be read back.
+    #[error("a row of the store is damaged: {reason}; run `impsgw store check`")]
+    Damaged {
+        /// Which, and how.
+        reason: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}

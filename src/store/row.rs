@@ -1,0 +1,195 @@
+//! Rows: opaque bytes under (space, key), changed in atomic batches.
+
+use bytes::Bytes;
+
+use super::{ItemId, NewItem, Settle};
+use crate::model::Timestamp;
+
+/// A kind of row; the room that owns it is named at each.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Space {
+    /// The store's own facts: secrets, node identity. Key: name.
+    Meta = 0,
+    /// SSP sessions. `gateways/ssp`.
+    Session = 1,
+    /// Presence subscriptions that cross the gateway. `relay`.
+    Subscription = 2,
+    /// Identities of requests with their recorded outcome. `relay`.
+    Seen = 3,
+    /// (egress peer, egress ID, recipient) to (ingress peer, IDs, address form). `relay`.
+    Reference = 4,
+    /// Accounts of the home domain. `gateways/home`.
+    Account = 5,
+    /// Contact lists, grants, blocks, watchers of the home domain. `gateways/home`.
+    Relation = 6,
+    /// Inboxes of the home domain. `gateways/home`.
+    Inbox = 7,
+    /// Other state of the home domain. `gateways/home`.
+    Home = 8,
+    /// Chargeable events. `charging`.
+    Charge = 9,
+    /// Routing overrides. `routing` through `admin`.
+    Override = 10,
+    /// The audit log. `admin`.
+    Audit = 11,
+    /// Admin tokens, hashed. `admin`.
+    Token = 12,
+    /// Invitations under way. `relay`.
+    Invitation = 13,
+    /// Trails and their summaries. `relay`.
+    Trail = 14,
+}
+
+/// A row as it was read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row {
+    /// Its key.
+    pub key: String,
+    /// What it holds; opaque to the store.
+    pub value: Bytes,
+    /// Goes up by one at each change; 1 for a new row.
+    pub version: u64,
+    /// When it ends by itself.
+    pub expires: Option<Timestamp>,
+}
+
+/// What must be true of the row before a write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Expected {
+    /// Anything.
+    Any,
+    /// There is no such row (or it has expired).
+    Absent,
+    /// The row has this version.
+    Version(u64),
+}
+
+/// One change of a row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RowWrite {
+    /// Where.
+    pub space: Space,
+    /// Which.
+    pub key: String,
+    /// The new value; `None` removes the row.
+    pub value: Option<Bytes>,
+    /// When the row ends by itself.
+    pub expires: Option<Timestamp>,
+    /// What must be true before.
+    pub expected: Expected,
+}
+
+/// Changes that happen together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The time at which rows count as expired and items are created.
+    pub now: Timestamp,
+    /// Rows.
+    pub writes: Vec<RowWrite>,
+    /// Items to queue.
+    pub enqueue: Vec<NewItem>,
+    /// Items to settle: delivered, rescheduled, held, buried.
+    pub settle: Vec<(ItemId, Settle)>,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
+
+    /// Adds an unconditional write.
+    #[must_use]
+    pub fn put(
+        mut self,
+        space: Space,
+        key: impl Into<String>,
+        value: impl Into<Bytes>,
+        expires: Option<Timestamp>,
+    ) -> Self {
+        let (key, value) = (key.into(), Some(value.into()));
+        self.writes.push(RowWrite {
+            space,
+            key,
+            value,
+            expires,
+            expected: Expected::Any,
+        });
+        self
+    }
+
+    /// Adds a write that holds only when there is no such row yet.
+    #[must_use]
+    pub fn put_new(
+        mut self,
+        space: Space,
+        key: impl Into<String>,
+        value: impl Into<Bytes>,
+        expires: Option<Timestamp>,
+    ) -> Self {
+        let (key, value) = (key.into(), Some(value.into()));
+        self.writes.push(RowWrite {
+            space,
+            key,
+            value,
+            expires,
+            expected: Expected::Absent,
+        });
+        self
+    }
+
+    /// Adds a removal.
+    #[must_use]
+    pub fn remove(mut self, space: Space, key: impl Into<String>) -> Self {
+        self.writes.push(RowWrite {
+            space,
+            key: key.into(),
+            value: None,
+            expires: None,
+            expected: Expected::Any,
+        });
+        self
+    }
+
+    /// Adds an item to deliver.
+    #[must_use]
+    pub fn enqueue(mut self, item: NewItem) -> Self {
+        self.enqueue.push(item);
+        self
+    }
+
+    /// Settles an item.
+    #[must_use]
+    pub fn settle(mut self, id: ItemId, settle: Settle) -> Self {
+        self.settle.push((id, settle));
+        self
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.enqueue.is_empty() && self.settle.is_empty()
+    }
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Committed {
+    /// Carried out, and safe.
+    Done,
+    /// Nothing was changed, because a row was not as expected; the row as it is, when there is one.
+    Conflict {
+        /// Where.
+        space: Space,
+        /// Which.
+        key: String,
+        /// As it is.
+        found: Option<Row>,
+    },
+    /// Nothing was changed, because an item is no longer leased to the worker that settles it.
+    LeaseLost(ItemId),
+}
