@@ -15,6 +15,7 @@ mod request;
 mod service;
 mod time;
 mod trail;
+mod units;
 
 pub use address::{InvalidAddress, LocalPart, WvAddress};
 pub use content::{Content, MediaType};
@@ -34,6 +35,8 @@ pub use request::{
 pub use service::{Direction, Protocol, Service};
 pub use time::Timestamp;
 pub use trail::{FactSource, RouteStep, Step, StepEvent, Stop, Trail, TrailId, TrailRecord};
+
+pub use units::{ByteSize, duration};
 
 #[cfg(test)]
 mod tests;

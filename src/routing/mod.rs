@@ -1,1 +1,9 @@
-//! Address to plan: ENUM, SRV, portability, caches, explanation.
+//! Address to plan: overrides, home accounts, ENUM, SRV, portability, caches, explanation.
+//!
+//! `facts` are gathered with their times of death; `decide` is pure. The relay sees [`Router::route`] and [`Plan`] only.
+
+mod home;
+mod plan;
+
+pub use home::HomeDirectory;
+pub use plan::{Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme};

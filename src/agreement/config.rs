@@ -1,0 +1,322 @@
+//! The agreement as operators write it: one `[[agreement]]` table a peer.
+
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AttributeName, ByteSize, Domain, PeerName, Service};
+
+/// One interconnection agreement. What is not named is not allowed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct AgreementConfig {
+    /// The operator's own name for the peer, as it appears in logs, metrics and commands.
+    pub peer: PeerName,
+    /// The peer's domains; an SSP session is opened for each that traffic needs.
+    pub domains: Vec<Domain>,
+    /// What the peer is to us.
+    #[serde(default)]
+    pub role: Role,
+    /// How the peer's implementation differs from the specification: `strict` or `observed`.
+    #[serde(default)]
+    pub profile: ProfileName,
+    /// How numbers are written to this peer.
+    #[serde(default)]
+    pub msisdn_form: MsisdnForm,
+    /// What may pass.
+    #[serde(default)]
+    pub services: Services,
+    /// How much may pass.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What this peer's people may learn of ours.
+    #[serde(default)]
+    pub disclose: Disclosure,
+    /// Third parties in whose name the peer may send (transit).
+    #[serde(default)]
+    pub speaks_for: SpeaksFor,
+    /// Whether the peer may send through us to third operators.
+    #[serde(default)]
+    pub transit: bool,
+    /// When a message counts as accepted: `taken` (cut-through) or `store` (body committed first).
+    #[serde(default)]
+    pub accept: Accept,
+    /// What becomes of an "added to contact list" notice when the peer does not know the primitive.
+    #[serde(default)]
+    pub atcl_fallback: AtclFallback,
+    /// Whether an exact search by number is answered from ENUM alone when the peer can't search.
+    #[serde(default)]
+    pub search_from_enum: bool,
+    /// How long an answer is waited for after the peer acknowledged the document.
+    #[serde(default = "default_answer_timeout", with = "crate::model::duration")]
+    pub answer_timeout: Duration,
+    /// The networks that the peer's servers are in; connections go nowhere else. Loopback must be named.
+    #[serde(default)]
+    pub allowed_networks: NetworkList,
+    /// TLS with this peer.
+    #[serde(default)]
+    pub tls: PeerTls,
+}
+
+/// What a peer is to us.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Another operator.
+    #[default]
+    Partner,
+    /// An IMPS server of our own: what it sends goes out to the world, what partners send goes to it.
+    Home,
+}
+
+/// The named set of quirks of a peer's implementation (`wire/ssp`'s profiles).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProfileName {
+    /// As the reference recommends.
+    #[default]
+    Strict,
+    /// The deployed peer of the reference, with all its quirks.
+    Observed,
+}
+
+/// How numbers are written to a peer (SSP extensions, "The two forms of an MSISDN address").
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MsisdnForm {
+    /// `wv:+447700900123`.
+    #[default]
+    Bare,
+    /// `wv:+447700900123@alpha.example`.
+    WithDomain,
+}
+
+/// The services that may pass, each way.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Services {
+    /// From the peer to us.
+    #[serde(default, rename = "in")]
+    pub inbound: Vec<Service>,
+    /// From us to the peer.
+    #[serde(default, rename = "out")]
+    pub outbound: Vec<Service>,
+}
+
+/// How much may pass.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests a second from the peer, all services together; over it they are refused with a clear code.
+    pub requests_per_second: u32,
+    /// How many may come at once above the steady rate.
+    pub burst: u32,
+    /// Requests a minute from one of the peer's users.
+    pub sender_per_minute: u32,
+    /// The largest message content.
+    pub max_content: ByteSize,
+    /// Media types that may pass, such as `text/*`; `*/*` for all.
+    pub media_types: Vec<String>,
+    /// Most recipients of one request.
+    pub max_recipients: u32,
+    /// Most messages that wait for this peer.
+    pub max_queued: u64,
+    /// Most documents under way to the peer on one session.
+    pub documents_in_flight: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 500,
+            burst: 1000,
+            sender_per_minute: 300,
+            max_content: ByteSize::kib(64),
+            media_types: vec!["text/*".into()],
+            max_recipients: 50,
+            max_queued: 100_000,
+            documents_in_flight: 4,
+        }
+    }
+}
+
+/// What the peer's people may learn of ours.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disclosure {
+    /// Display names in search results and notices.
+    pub friendly_name: bool,
+    /// People are named by number (`wv:+MSISDN`) where the subscriber allows it; number portability needs it.
+    pub msisdn: bool,
+    /// Presence attributes that may cross; empty means all that the person allows.
+    pub presence: Vec<AttributeName>,
+}
+
+impl Default for Disclosure {
+    fn default() -> Self {
+        Self {
+            friendly_name: true,
+            msisdn: true,
+            presence: Vec::new(),
+        }
+    }
+}
+
+/// Third parties in whose name a transit peer may send.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpeaksFor {
+    /// Domains, and all below them.
+    pub domains: Vec<Domain>,
+    /// Number prefixes, such as `+4477009`.
+    pub numbers: Vec<String>,
+}
+
+/// When a message counts as accepted (architecture, "A 200 is a promise").
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accept {
+    /// When the next hop has taken it, within the bound; else when it is committed.
+    #[default]
+    Taken,
+    /// When its body is committed.
+    Store,
+}
+
+/// What becomes of a notice to a peer that does not know the primitive (SSP extensions).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtclFallback {
+    /// It is dropped.
+    #[default]
+    Off,
+    /// It goes as a text message from the adding user.
+    Message,
+}
+
+/// TLS with a peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeerTls {
+    /// Whether connections are TLS at all; `false` only on a closed segment.
+    pub required: bool,
+    /// Whether the peer must show a client certificate for its domain.
+    pub mutual: bool,
+    /// Names besides the service domain that the peer's certificates may carry.
+    pub names: Vec<String>,
+    /// Whether a client certificate made for servers only (`serverAuth`) is taken.
+    pub accept_server_certificates: bool,
+}
+
+impl Default for PeerTls {
+    fn default() -> Self {
+        Self {
+            required: true,
+            mutual: true,
+            names: Vec::new(),
+            accept_server_certificates: false,
+        }
+    }
+}
+
+/// Networks as `10.0.0.0/8` or `fd00::/8`; a bare address is a network of one.
+///
+/// An empty list means the public Internet and private networks, but never loopback or link-local.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct NetworkList(pub Vec<Network>);
+
+impl NetworkList {
+    /// Whether a connection to this address is allowed.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        if self.0.iter().any(|network| network.contains(address)) {
+            return true;
+        }
+        self.0.is_empty() && !is_local(address)
+    }
+}
+
+/// One network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether the address lies in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || format!("{text} is no network: write it as 10.0.0.0/8 or fd00::/8");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| error())?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| error())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(width);
+        if bits > width {
+            return Err(error());
+        }
+        Ok(Self { address, bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast()
+        }
+    }
+}
+
+fn default_answer_timeout() -> Duration {
+    Duration::from_secs(30)
+}
