@@ -53,6 +53,10 @@ pub struct AgreementConfig {
     /// The networks that the peer's servers are in; connections go nowhere else. Loopback must be named.
     #[serde(default)]
     pub allowed_networks: NetworkList,
+    /// The peer's servers as `host:port`, instead of what SRV records say; needed for a home server, whose own SRV
+    /// records name this gateway.
+    #[serde(default)]
+    pub servers: Vec<String>,
     /// TLS with this peer.
     #[serde(default)]
     pub tls: PeerTls,

@@ -44,6 +44,16 @@ impl WvAddress {
         }
     }
 
+    /// The service of a domain itself: `wv:@domain`.
+    #[must_use]
+    pub fn service(domain: Domain) -> Self {
+        Self {
+            local: LocalPart::Service,
+            resource: None,
+            domain: Some(domain),
+        }
+    }
+
     /// The same address under another domain, or under none.
     #[must_use]
     pub fn with_domain(&self, domain: Option<Domain>) -> Self {

@@ -100,7 +100,8 @@ pub struct Content {
     pub media_type: MediaType,
     /// A file name for the person, when the sender gave one.
     pub name: Option<String>,
-    /// The octets, after any transfer encoding of the wire.
+    /// The octets, after any transfer encoding of the wire; base64 where they are stored as text.
+    #[serde(with = "base64_octets")]
     pub bytes: Bytes,
 }
 
@@ -122,5 +123,23 @@ impl Content {
             return None;
         }
         std::str::from_utf8(&self.bytes).ok()
+    }
+}
+
+mod base64_octets {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        STANDARD
+            .decode(text.as_bytes())
+            .map(Bytes::from)
+            .map_err(D::Error::custom)
     }
 }

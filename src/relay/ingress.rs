@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::RequestKey;
 use crate::{
-    agreement::InterconnectionAgreement,
-    model::{Domain, Protocol, Trail},
+    agreement::{Agreements, InterconnectionAgreement, Role},
+    model::{Domain, PeerName, Protocol, Trail},
 };
 
 /// The side that a request came from, authenticated.
@@ -50,15 +53,89 @@ impl Side {
             Self::Peer { agreement, .. } => agreement.peer().as_str(),
         }
     }
+
+    /// The domain that it speaks as.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        match self {
+            Self::Home { domain } | Self::Peer { domain, .. } => domain,
+        }
+    }
+
+    /// Whether this is our own side: the embedded home domain or a home IMPS server.
+    #[must_use]
+    pub fn is_home(&self) -> bool {
+        match self {
+            Self::Home { .. } => true,
+            Self::Peer { agreement, .. } => agreement.config.role == Role::Home,
+        }
+    }
+
+    /// The domain of ours in whose name its requests go out.
+    #[must_use]
+    pub fn own(&self) -> &Domain {
+        match self {
+            Self::Home { domain } => domain,
+            Self::Peer { domain, .. } if self.is_home() => domain,
+            Self::Peer { own, .. } => own,
+        }
+    }
+
+    /// What is kept of it in the store.
+    #[must_use]
+    pub fn to_record(&self) -> SideRecord {
+        match self {
+            Self::Home { domain } => SideRecord::Home {
+                domain: domain.clone(),
+            },
+            Self::Peer {
+                agreement,
+                own,
+                domain,
+            } => SideRecord::Peer {
+                peer: agreement.peer().clone(),
+                own: own.clone(),
+                domain: domain.clone(),
+            },
+        }
+    }
 }
 
-/// The identity of a request at the side that it came from (architecture, "At least once on the wire, once for the person").
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RequestKey {
-    /// The request's own ID (message ID, invite ID), or the transaction ID where it has none.
-    pub id: String,
-    /// Whether `id` is only a transaction ID, which peers reuse: then it counts for 24 hours and with the content's hash.
-    pub is_transaction: bool,
-    /// SHA-256 over what the request says, cut to 16 octets.
-    pub hash: [u8; 16],
+/// A side, as it is stored.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum SideRecord {
+    /// The embedded home domain.
+    Home {
+        /// Which of our domains.
+        domain: Domain,
+    },
+    /// A peer.
+    Peer {
+        /// The agreement.
+        peer: PeerName,
+        /// The domain of ours that it spoke to.
+        own: Domain,
+        /// The domain that it spoke as.
+        domain: Domain,
+    },
+}
+
+impl SideRecord {
+    /// The side under the agreements in force; `None` when the agreement has ended.
+    #[must_use]
+    pub fn to_side(&self, agreements: &Agreements) -> Option<Side> {
+        match self {
+            Self::Home { domain } => Some(Side::Home {
+                domain: domain.clone(),
+            }),
+            Self::Peer { peer, own, domain } => {
+                let agreement = Arc::clone(agreements.for_peer(peer)?);
+                Some(Side::Peer {
+                    agreement,
+                    own: own.clone(),
+                    domain: domain.clone(),
+                })
+            }
+        }
+    }
 }

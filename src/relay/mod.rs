@@ -1,18 +1,114 @@
 //! The use cases, one file each: every request, from every side, is admitted, routed, delivered and answered here, once.
+//!
+//! [`Relay::handle`] is the one way in, [`Egress`] the one way out. What may wait and can't go now is committed to the
+//! store and carried on by the outbox (`outbox.rs`).
 
+mod admit;
+mod config;
+mod contact_added;
 mod egress;
+mod forward;
+mod group;
+mod identity;
 mod ingress;
+mod invite;
+mod notify;
+mod outbox;
+mod report;
+mod search;
+mod send;
+mod subscribe;
 
+pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
-pub use ingress::{Ingress, RequestKey, Side};
+pub use identity::{IdentitySecret, RequestKey};
+pub use ingress::{Ingress, Side};
 
-use crate::model::{Outcome, Refusal, Request};
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use self::{
+    admit::{OwnPeople, RateLimits},
+    identity::InProgress,
+    outbox::WaitingLanes,
+};
+use crate::{
+    agreement::Agreements,
+    model::{
+        Answer, Domain, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, TrailRecord,
+        WvAddress,
+    },
+    routing::Router,
+    store::Store,
+    telemetry::Clock,
+};
+
+/// What a relay is built from.
+pub struct RelayParts {
+    /// Bounds and times.
+    pub config: RelayConfig,
+    /// The agreements in force; replaced on reload.
+    pub agreements: Arc<ArcSwap<Agreements>>,
+    /// Who serves whom.
+    pub router: Arc<Router>,
+    /// What survives.
+    pub store: Arc<dyn Store>,
+    /// The ways out, one a protocol.
+    pub egresses: Vec<Arc<dyn Egress>>,
+    /// The domains that this gateway serves; the first is its main one.
+    pub own: Vec<Domain>,
+    /// The time.
+    pub clock: Clock,
+    /// The key that message IDs on the way out are derived with; the same for all nodes and all times.
+    pub secret: IdentitySecret,
+    /// Where finished trails go.
+    pub trails: Box<dyn Fn(TrailRecord) + Send + Sync>,
+}
 
 /// Carries requests from the side they come from to the side that serves the people they name.
-#[derive(Debug)]
-pub struct Relay {}
+pub struct Relay {
+    config: RelayConfig,
+    agreements: Arc<ArcSwap<Agreements>>,
+    router: Arc<Router>,
+    store: Arc<dyn Store>,
+    egresses: BTreeMap<Protocol, Arc<dyn Egress>>,
+    own: Vec<Domain>,
+    clock: Clock,
+    secret: IdentitySecret,
+    trails: Box<dyn Fn(TrailRecord) + Send + Sync>,
+    rates: ArcSwap<RateLimits>,
+    in_progress: InProgress,
+    waiting: WaitingLanes,
+    wake: tokio::sync::Notify,
+}
 
 impl Relay {
+    /// Joins the parts. The outbox starts with [`Relay::run_outbox`].
+    #[must_use]
+    pub fn new(parts: RelayParts) -> Self {
+        let rates = ArcSwap::from_pointee(RateLimits::new(&parts.agreements.load()));
+        Self {
+            config: parts.config,
+            agreements: parts.agreements,
+            router: parts.router,
+            store: parts.store,
+            egresses: parts
+                .egresses
+                .into_iter()
+                .map(|egress| (egress.protocol(), egress))
+                .collect(),
+            own: parts.own,
+            clock: parts.clock,
+            secret: parts.secret,
+            trails: parts.trails,
+            rates,
+            in_progress: InProgress::default(),
+            waiting: WaitingLanes::default(),
+            wake: tokio::sync::Notify::new(),
+        }
+    }
+
     /// Admits, routes, delivers and answers one request.
     ///
     /// # Errors
@@ -21,9 +117,103 @@ impl Relay {
     /// # Cancel safety
     /// Not cancel safe: what was accepted is recorded before the answer, so the caller must wait for it.
     pub async fn handle(&self, ingress: Ingress, request: Request) -> Outcome {
-        let _ = (ingress, request);
-        Err(Refusal::Internal {
-            reason: "the relay is not joined yet".into(),
-        })
+        let outcome = self.admit_and_carry_out(&ingress, request).await;
+        let now = self.clock.now();
+        match &outcome {
+            Ok(answer) => {
+                ingress.trail.add(
+                    now,
+                    Stop::Answer,
+                    StepEvent::Answered {
+                        outcome: in_words(answer),
+                    },
+                );
+            }
+            Err(refusal) => {
+                ingress.trail.add(
+                    now,
+                    Stop::Answer,
+                    StepEvent::Refused {
+                        reason: refusal.to_string(),
+                    },
+                );
+                tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), %refusal, "request refused");
+            }
+        }
+        (self.trails)(ingress.trail.record());
+        outcome
+    }
+
+    /// Takes up changed agreements; the rate limits start anew.
+    pub fn agreements_changed(&self) {
+        self.rates
+            .store(Arc::new(RateLimits::new(&self.agreements.load())));
+    }
+
+    /// Forgets idle senders' rate limits; called every minute or so.
+    pub fn forget_idle(&self) {
+        self.rates.load().forget_idle();
+    }
+
+    async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
+        let is_account = |address: &WvAddress| self.router.is_account(address);
+        let own = OwnPeople {
+            domains: &self.own,
+            is_account: &is_account,
+        };
+        admit::admit(ingress, &request, &own, self.clock.now())?;
+        self.rates.load().take(&ingress.side, &request)?;
+        match request {
+            Request::Search(search) => self.search(ingress, search).await,
+            Request::StopSearch { by, cursor } => self.stop_search(ingress, by, cursor).await,
+            Request::ContactAdded(notice) => self.contact_added(ingress, notice).await,
+            Request::Subscribe(subscribe) => self.subscribe(ingress, subscribe).await,
+            Request::Unsubscribe(unsubscribe) => self.unsubscribe(ingress, unsubscribe).await,
+            Request::GetPresence(get) => self.presence(ingress, get).await,
+            Request::Notify(notification) => self.notify(ingress, notification).await,
+            Request::Send(message) => self.send(ingress, message).await,
+            Request::Report(report) => self.report(ingress, report).await,
+            Request::Invite(invite) => self.invite(ingress, invite).await,
+            Request::InviteAnswer(answer) => self.answer_invite(ingress, answer).await,
+            Request::CancelInvite(cancel) => self.cancel_invite(ingress, cancel).await,
+            Request::Group(group) => self.group(ingress, group).await,
+            Request::GroupEvent(event) => self.group_event(ingress, event).await,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay")
+            .field("own", &self.own)
+            .field("egresses", &self.egresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer for the trail: what came out, never what was said.
+fn in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Done => "done".into(),
+        Answer::Recipients(recipients) | Answer::Sent { recipients, .. } => {
+            let taken = recipients.iter().filter(|one| one.outcome.is_ok()).count();
+            let refusals = recipients
+                .iter()
+                .filter_map(|one| one.outcome.as_ref().err())
+                .map(Refusal::to_string);
+            let mut words = format!("{taken} of {} accepted", recipients.len());
+            for refusal in refusals.take(4) {
+                words.push_str("; ");
+                words.push_str(&refusal);
+            }
+            words
+        }
+        Answer::Found(found) => format!("{} found", found.total),
+        Answer::Presence(values) => format!("presence of {}", values.len()),
+        Answer::Group(_) => "the group answered".into(),
     }
 }

@@ -4,6 +4,8 @@
 
 mod home;
 mod plan;
+mod router;
 
 pub use home::HomeDirectory;
 pub use plan::{Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme};
+pub use router::{Explain, Router};

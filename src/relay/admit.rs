@@ -1,0 +1,304 @@
+//! Admission: what the agreement says before anything is looked up.
+//!
+//! Every refusal names the clause. Subscribers of the embedded home domain were authenticated by it; they pass the
+//! same checks of size and wildcards, not those of an agreement.
+
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
+
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::{Ingress, Side};
+use crate::{
+    agreement::{Agreements, InterconnectionAgreement},
+    model::{
+        Content, Direction, Domain, LocalPart, PeerName, Refusal, Request, Search, SearchElement, StepEvent,
+        Stop, Timestamp, WvAddress,
+    },
+};
+
+/// Checks a request against the side it came from.
+///
+/// # Errors
+/// The refusal, naming the clause.
+pub(super) fn admit(
+    ingress: &Ingress,
+    request: &Request,
+    own: &OwnPeople<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    check_via(&ingress.via, own.domains)?;
+    if let Request::Search(search) = request {
+        check_search(search)?;
+    }
+    let Side::Peer {
+        agreement, domain, ..
+    } = &ingress.side
+    else {
+        return Ok(());
+    };
+    check_service(agreement, request, Direction::In)?;
+    check_senders(agreement, domain, request, own)?;
+    check_size(agreement, request)?;
+    let clause = format!(
+        "services.in of {} has {}; sender is of {domain}",
+        agreement.peer(),
+        request.service().name()
+    );
+    ingress.trail.add(now, Stop::Admit, StepEvent::Checked { clause });
+    Ok(())
+}
+
+/// Checks a request against the agreement with the side it goes to.
+///
+/// # Errors
+/// The refusal, naming the clause.
+pub(super) fn admit_outbound(agreement: &InterconnectionAgreement, request: &Request) -> Result<(), Refusal> {
+    check_service(agreement, request, Direction::Out)?;
+    check_size(agreement, request)
+}
+
+/// Who is ours, as far as admission must know: nobody else may speak in their name.
+pub(super) struct OwnPeople<'a> {
+    /// The domains that this gateway serves.
+    pub(super) domains: &'a [Domain],
+    /// Whether an address has an active account here.
+    pub(super) is_account: &'a dyn Fn(&WvAddress) -> bool,
+}
+
+/// The rate limits of all agreements: one bucket a peer, one a sender.
+pub(super) struct RateLimits {
+    peers: HashMap<PeerName, PeerRates>,
+}
+
+struct PeerRates {
+    all: DefaultDirectRateLimiter,
+    senders: DefaultKeyedRateLimiter<String>,
+}
+
+impl RateLimits {
+    /// Fresh, full buckets for every agreement.
+    pub(super) fn new(agreements: &Agreements) -> Self {
+        let rates = |agreement: &InterconnectionAgreement| {
+            let limits = &agreement.config.limits;
+            let all = Quota::per_second(at_least_one(limits.requests_per_second))
+                .allow_burst(at_least_one(limits.burst.max(limits.requests_per_second)));
+            let sender = Quota::per_minute(at_least_one(limits.sender_per_minute));
+            PeerRates {
+                all: RateLimiter::direct(all),
+                senders: RateLimiter::keyed(sender),
+            }
+        };
+        let peers = agreements
+            .all()
+            .iter()
+            .map(|one| (one.peer().clone(), rates(one)))
+            .collect();
+        Self { peers }
+    }
+
+    /// Takes one request of this side from the buckets.
+    ///
+    /// # Errors
+    /// [`Refusal::RateExceeded`], naming the limit.
+    pub(super) fn take(&self, side: &Side, request: &Request) -> Result<(), Refusal> {
+        let Side::Peer { agreement, .. } = side else {
+            return Ok(());
+        };
+        let Some(rates) = self.peers.get(agreement.peer()) else {
+            return Ok(());
+        };
+        let exceeded = |clause: &str| Refusal::RateExceeded {
+            clause: format!("{clause} of {}", agreement.peer()),
+            retry_after: Duration::from_secs(1),
+        };
+        rates
+            .all
+            .check()
+            .map_err(|_| exceeded("limits.requests_per_second"))?;
+        // Notifications and reports answer what others asked for; only what a person starts counts against him.
+        if let Some(sender) = request.sender().filter(|_| is_started_by_a_person(request)) {
+            rates
+                .senders
+                .check_key(&sender.key())
+                .map_err(|_| exceeded("limits.sender_per_minute"))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets senders whose buckets are full again; called now and then, so that strangers don't fill the memory.
+    pub(super) fn forget_idle(&self) {
+        for rates in self.peers.values() {
+            rates.senders.retain_recent();
+        }
+    }
+}
+
+impl std::fmt::Debug for RateLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RateLimits")
+            .field("peers", &self.peers.len())
+            .finish()
+    }
+}
+
+fn check_via(via: &[Domain], own: &[Domain]) -> Result<(), Refusal> {
+    if via.len() > MAX_VIA || via.iter().any(|domain| own.contains(domain)) {
+        return Err(Refusal::Loop);
+    }
+    Ok(())
+}
+
+fn check_search(search: &Search) -> Result<(), Refusal> {
+    if search.pairs.is_empty() {
+        return Err(Refusal::BadRequest {
+            reason: "a search needs something to match".into(),
+        });
+    }
+    for pair in &search.pairs {
+        let is_number = pair.element == SearchElement::UserMobileNumber;
+        if is_number && pair.text.contains(['*', '?', '%']) {
+            return Err(Refusal::Wildcard);
+        }
+        if pair.text.trim().is_empty() {
+            return Err(Refusal::BadRequest {
+                reason: "a search string is empty".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_service(
+    agreement: &InterconnectionAgreement,
+    request: &Request,
+    direction: Direction,
+) -> Result<(), Refusal> {
+    let service = request.service();
+    if agreement.allows(service, direction) {
+        return Ok(());
+    }
+    let list = match direction {
+        Direction::In => "services.in",
+        Direction::Out => "services.out",
+    };
+    let clause = format!("{list} does not list {}", service.name());
+    Err(Refusal::NotAgreed {
+        peer: agreement.peer().clone(),
+        service,
+        clause,
+    })
+}
+
+/// Every sender-like address must be one that the side may speak for (SSP reference §6.1, §7, checklist 7).
+fn check_senders(
+    agreement: &InterconnectionAgreement,
+    session: &Domain,
+    request: &Request,
+    own: &OwnPeople<'_>,
+) -> Result<(), Refusal> {
+    let is_home = agreement.config.role == crate::agreement::Role::Home;
+    let check = |sender: &WvAddress| {
+        let is_service = matches!(sender.local(), LocalPart::Service) && sender.domain().is_none();
+        let is_ours = !is_home && sender.domain().is_none() && (own.is_account)(sender);
+        if is_service || is_ours || !agreement.may_speak_for(sender, session) {
+            return Err(Refusal::ForeignSender {
+                sender: sender.clone(),
+                domain: session.clone(),
+            });
+        }
+        Ok(())
+    };
+    match request {
+        Request::Notify(notify) => notify
+            .values
+            .iter()
+            .try_for_each(|(presentity, _)| check(presentity)),
+        Request::Search(_)
+        | Request::StopSearch { .. }
+        | Request::ContactAdded(_)
+        | Request::Subscribe(_)
+        | Request::Unsubscribe(_)
+        | Request::GetPresence(_)
+        | Request::Send(_)
+        | Request::Report(_)
+        | Request::Invite(_)
+        | Request::InviteAnswer(_)
+        | Request::CancelInvite(_)
+        | Request::Group(_)
+        | Request::GroupEvent(_) => request.sender().map_or(Ok(()), check),
+    }
+}
+
+fn check_size(agreement: &InterconnectionAgreement, request: &Request) -> Result<(), Refusal> {
+    let limits = &agreement.config.limits;
+    let recipients = request.recipients().len();
+    if recipients > limits.max_recipients as usize {
+        let reason = format!(
+            "{recipients} recipients, limits.max_recipients of {} is {}",
+            agreement.peer(),
+            limits.max_recipients
+        );
+        return Err(Refusal::BadRequest { reason });
+    }
+    match request {
+        Request::Send(message) => check_content(agreement, &message.content),
+        Request::Search(_)
+        | Request::StopSearch { .. }
+        | Request::ContactAdded(_)
+        | Request::Subscribe(_)
+        | Request::Unsubscribe(_)
+        | Request::GetPresence(_)
+        | Request::Notify(_)
+        | Request::Report(_)
+        | Request::Invite(_)
+        | Request::InviteAnswer(_)
+        | Request::CancelInvite(_)
+        | Request::Group(_)
+        | Request::GroupEvent(_) => Ok(()),
+    }
+}
+
+fn check_content(agreement: &InterconnectionAgreement, content: &Content) -> Result<(), Refusal> {
+    let limits = &agreement.config.limits;
+    let size = content.bytes.len() as u64;
+    if size > limits.max_content.0 {
+        return Err(Refusal::TooLarge {
+            size,
+            limit: limits.max_content.0,
+        });
+    }
+    if !limits
+        .media_types
+        .iter()
+        .any(|pattern| content.media_type.is_covered_by(pattern))
+    {
+        return Err(Refusal::MediaType {
+            media_type: content.media_type.essence().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn is_started_by_a_person(request: &Request) -> bool {
+    match request {
+        Request::Search(_)
+        | Request::StopSearch { .. }
+        | Request::ContactAdded(_)
+        | Request::Subscribe(_)
+        | Request::Unsubscribe(_)
+        | Request::GetPresence(_)
+        | Request::Send(_)
+        | Request::Invite(_)
+        | Request::InviteAnswer(_)
+        | Request::CancelInvite(_)
+        | Request::Group(_) => true,
+        Request::Notify(_) | Request::Report(_) | Request::GroupEvent(_) => false,
+    }
+}
+
+fn at_least_one(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+}
+
+/// Gateways that may have relayed a request before us (SSP extensions, `Via`).
+const MAX_VIA: usize = 8;

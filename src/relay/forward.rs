@@ -1,0 +1,364 @@
+//! Route and deliver: from a person's address to the side that serves him, and through the egress that speaks to it.
+
+use std::sync::Arc;
+
+use super::{Delivery, Ingress, Relay, Side, Undelivered, admit};
+use crate::{
+    agreement::{InterconnectionAgreement, Role},
+    model::{
+        Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
+        Timestamp, WvAddress,
+    },
+    routing::{Candidate, Explain, Plan, RouteFailure, RouteService},
+};
+
+/// Where a request for some people goes.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The serving domain.
+    pub(super) domain: Domain,
+    /// How it is spoken to.
+    pub(super) protocol: Protocol,
+    /// Its servers; empty for the embedded home domain.
+    pub(super) candidates: Arc<[Candidate]>,
+    /// The agreement; none for the embedded home domain.
+    pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
+}
+
+impl Target {
+    fn is_same_side(&self, other: &Self) -> bool {
+        self.domain == other.domain && self.protocol == other.protocol
+    }
+}
+
+/// People who are served by the same side.
+#[derive(Debug)]
+pub(super) struct TargetGroup {
+    pub(super) target: Target,
+    pub(super) people: Vec<WvAddress>,
+}
+
+/// Recipients split by the side that serves them, and those who have no route.
+#[derive(Debug, Default)]
+pub(super) struct Split {
+    pub(super) groups: Vec<TargetGroup>,
+    pub(super) refused: Vec<RecipientOutcome>,
+}
+
+impl Relay {
+    /// Routes everybody and gathers those of one side.
+    pub(super) async fn split(
+        &self,
+        ingress: &Ingress,
+        people: &[WvAddress],
+        service: RouteService,
+    ) -> Split {
+        let mut split = Split::default();
+        for person in people {
+            match self.target(ingress, person, service).await {
+                Ok(target) => match split
+                    .groups
+                    .iter_mut()
+                    .find(|group| group.target.is_same_side(&target))
+                {
+                    Some(group) if !group.people.contains(person) => group.people.push(person.clone()),
+                    Some(_) => {}
+                    None => split.groups.push(TargetGroup {
+                        target,
+                        people: vec![person.clone()],
+                    }),
+                },
+                Err(refusal) => {
+                    split.refused.push(RecipientOutcome {
+                        recipient: person.clone(),
+                        outcome: Err(refusal),
+                    });
+                }
+            }
+        }
+        split
+    }
+
+    /// Who serves a person, for a request of this side.
+    pub(super) async fn target(
+        &self,
+        ingress: &Ingress,
+        person: &WvAddress,
+        service: RouteService,
+    ) -> Result<Target, Refusal> {
+        let now = self.now();
+        // A partner without transit may only reach our own people, so nothing is asked of DNS on its behalf.
+        if let Side::Peer { agreement, own, .. } = &ingress.side
+            && !ingress.side.is_home()
+            && !agreement.has_transit()
+        {
+            let Some(domain) = self.router.home(person) else {
+                return Err(not_ours(person, own, &self.own));
+            };
+            return self.home_target(&domain, now).await;
+        }
+        let routed = self.router.route(person, service, now, Explain::No).await;
+        let plan = match routed.plan {
+            Ok(plan) => plan,
+            Err(failure) => {
+                ingress.trail.add(
+                    self.now(),
+                    Stop::Route,
+                    StepEvent::Routed {
+                        recipient: person.clone(),
+                        decision: failure.to_string(),
+                        steps: routed.steps,
+                    },
+                );
+                return Err(refusal_of(person, failure));
+            }
+        };
+        let target = match &*plan {
+            Plan::Home { domain } => self.home_target(domain, now).await?,
+            Plan::Domain {
+                domain,
+                protocol,
+                candidates,
+                ..
+            } => {
+                let agreement = self.agreements.load().for_domain(domain).cloned();
+                let Some(agreement) = agreement else {
+                    return Err(Refusal::NoAgreement {
+                        domain: domain.clone(),
+                    });
+                };
+                let candidates = static_servers(&agreement).unwrap_or_else(|| Arc::clone(candidates));
+                Target {
+                    domain: domain.clone(),
+                    protocol: *protocol,
+                    candidates,
+                    agreement: Some(agreement),
+                }
+            }
+            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
+        };
+        if let Side::Peer { domain, .. } = &ingress.side
+            && *domain == target.domain
+            && target.protocol != Protocol::Home
+            && !ingress.side.is_home()
+        {
+            return Err(Refusal::Loop);
+        }
+        let decision = format!("{} over {}", target.domain, target.protocol.name());
+        ingress.trail.add(
+            self.now(),
+            Stop::Route,
+            StepEvent::Routed {
+                recipient: person.clone(),
+                decision,
+                steps: routed.steps,
+            },
+        );
+        Ok(target)
+    }
+
+    /// The side that serves one of our domains: a home IMPS server, or the embedded home domain.
+    pub(super) async fn home_target(&self, domain: &Domain, now: Timestamp) -> Result<Target, Refusal> {
+        let server = self.agreements.load().for_domain(domain).cloned();
+        match server.filter(|agreement| agreement.config.role == Role::Home) {
+            Some(agreement) => self.peer_target(agreement, domain.clone(), now).await,
+            None => Ok(Target {
+                domain: domain.clone(),
+                protocol: Protocol::Home,
+                candidates: Arc::new([]),
+                agreement: None,
+            }),
+        }
+    }
+
+    /// A peer's domain, found by its agreement rather than by a person.
+    pub(super) async fn peer_target(
+        &self,
+        agreement: Arc<InterconnectionAgreement>,
+        domain: Domain,
+        now: Timestamp,
+    ) -> Result<Target, Refusal> {
+        if let Some(candidates) = static_servers(&agreement) {
+            return Ok(Target {
+                domain,
+                protocol: Protocol::Ssp,
+                candidates,
+                agreement: Some(agreement),
+            });
+        }
+        let service = WvAddress::service(domain.clone());
+        let routed = self
+            .router
+            .route(&service, RouteService::Im, now, Explain::No)
+            .await;
+        match routed
+            .plan
+            .map_err(|failure| refusal_of(&service, failure))?
+            .as_ref()
+        {
+            Plan::Domain {
+                protocol, candidates, ..
+            } => Ok(Target {
+                domain,
+                protocol: *protocol,
+                candidates: Arc::clone(candidates),
+                agreement: Some(agreement),
+            }),
+            Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
+                recipient: service,
+                reason: "the domain has no server".into(),
+            }),
+        }
+    }
+
+    /// The side that a stored request came from, to answer it later.
+    pub(super) async fn side_target(&self, side: &Side) -> Result<Target, Refusal> {
+        match side {
+            Side::Home { domain } => Ok(Target {
+                domain: domain.clone(),
+                protocol: Protocol::Home,
+                candidates: Arc::new([]),
+                agreement: None,
+            }),
+            Side::Peer {
+                agreement, domain, ..
+            } => {
+                self.peer_target(Arc::clone(agreement), domain.clone(), self.now())
+                    .await
+            }
+        }
+    }
+
+    /// Hands a request to the egress of its target, under the target's agreement.
+    pub(super) async fn forward(
+        &self,
+        ingress: &Ingress,
+        target: &Target,
+        request: Request,
+        deadline: Timestamp,
+    ) -> Result<Answer, Undelivered> {
+        if let Some(agreement) = &target.agreement {
+            admit::admit_outbound(agreement, &request).map_err(Undelivered::Refused)?;
+        }
+        let Some(egress) = self.egresses.get(&target.protocol) else {
+            let what = format!("{} is not switched on here", target.protocol.name());
+            return Err(Undelivered::Refused(Refusal::Unsupported { what }));
+        };
+        let began = self.now();
+        let answer = egress
+            .deliver(Delivery {
+                request,
+                own: ingress.side.own().clone(),
+                domain: target.domain.clone(),
+                candidates: Arc::clone(&target.candidates),
+                agreement: target.agreement.clone(),
+                via: ingress.via.clone(),
+                deadline,
+                trail: Arc::clone(&ingress.trail),
+            })
+            .await;
+        let now = self.now();
+        ingress.trail.add(
+            now,
+            Stop::Deliver,
+            StepEvent::Attempt {
+                to: target.domain.to_string(),
+                protocol: target.protocol.name().into(),
+                server: None,
+                took: began.until(now),
+                failure: answer.as_ref().err().map(ToString::to_string),
+            },
+        );
+        answer
+    }
+
+    async fn gateway_target(&self, peer: &PeerName, now: Timestamp) -> Result<Target, Refusal> {
+        let agreement = self.agreements.load().for_peer(peer).cloned();
+        let no_gateway = || Refusal::Internal {
+            reason: format!("the default gateway {peer} has no agreement"),
+        };
+        let agreement = agreement.ok_or_else(no_gateway)?;
+        let domain = agreement.config.domains.first().cloned().ok_or_else(no_gateway)?;
+        self.peer_target(agreement, domain, now).await
+    }
+}
+
+/// The outcome for each person when a side gave one answer, or none.
+pub(super) fn per_person(people: &[WvAddress], answer: &Result<Answer, Refusal>) -> Vec<RecipientOutcome> {
+    let outcome = |person: &WvAddress| match answer {
+        Ok(answer) => answer
+            .for_recipient(person)
+            .cloned()
+            .unwrap_or(Ok(Acceptance::Taken)),
+        Err(refusal) => Err(refusal.clone()),
+    };
+    people
+        .iter()
+        .map(|person| RecipientOutcome {
+            recipient: person.clone(),
+            outcome: outcome(person),
+        })
+        .collect()
+}
+
+impl From<Undelivered> for Refusal {
+    fn from(undelivered: Undelivered) -> Self {
+        match undelivered {
+            Undelivered::Refused(refusal)
+            | Undelivered::NotTaken(refusal)
+            | Undelivered::Unanswered(refusal) => refusal,
+        }
+    }
+}
+
+/// Somebody who is not served here, asked for by a side that may not send through us: 531 for what looks like ours.
+fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
+    let recipient = person.clone();
+    match person.domain() {
+        Some(domain) if domain != spoken_to && !own.contains(domain) => Refusal::NoTransit { recipient },
+        Some(_) | None => Refusal::UnknownUser { recipient },
+    }
+}
+
+fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
+    let recipient = person.clone();
+    match failure {
+        RouteFailure::Absent(reason) => Refusal::NoRoute { recipient, reason },
+        RouteFailure::Unallocated(_) => Refusal::UnknownUser { recipient },
+        RouteFailure::Temporary(reason) => Refusal::RouteFailed { recipient, reason },
+        RouteFailure::Unroutable(reason) => Refusal::InvalidAddress {
+            address: person.to_string(),
+            reason,
+        },
+    }
+}
+
+/// Servers that the agreement names, in place of SRV records; their names are resolved when they are connected to.
+fn static_servers(agreement: &InterconnectionAgreement) -> Option<Arc<[Candidate]>> {
+    if agreement.config.servers.is_empty() {
+        return None;
+    }
+    let candidate = |(index, server): (usize, &String)| {
+        let (host, port) = server.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses: Arc<[_]> = host.parse().ok().into_iter().collect();
+        let priority = u16::try_from(index).unwrap_or(u16::MAX);
+        Some(Candidate {
+            priority,
+            weight: 0,
+            host: host.into(),
+            port: port.parse().ok()?,
+            addresses,
+            secure: false,
+        })
+    };
+    Some(
+        agreement
+            .config
+            .servers
+            .iter()
+            .enumerate()
+            .filter_map(candidate)
+            .collect(),
+    )
+}

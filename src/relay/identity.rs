@@ -1,0 +1,170 @@
+//! At least once on the wire, once for the person: identities of requests and what is recorded under them.
+//!
+//! The identity is (peer, primitive, own ID, recipient) and a hash of the content. A repeat is answered with the recorded
+//! outcome; one that arrives while the first is under way waits for it. The message ID on the way out is a keyed hash of
+//! the identity, so that a retry after a crash carries the same one without having been stored.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::Side;
+use crate::model::{Acceptance, MessageId, Refusal, Timestamp, WvAddress};
+
+/// The identity of a request at the side that it came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestKey {
+    /// The request's own ID (message ID, invite ID), or the transaction ID where it has none.
+    pub id: String,
+    /// Whether `id` is only a transaction ID, which peers reuse: then it counts for 24 hours.
+    pub is_transaction: bool,
+    /// SHA-256 over what the request says, cut to 16 octets.
+    pub hash: [u8; 16],
+}
+
+impl RequestKey {
+    /// The hash of what a request says, from its parts in a fixed order.
+    #[must_use]
+    pub fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 16] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        first_16(context.finish().as_ref())
+    }
+
+    /// The row key of one recipient's outcome: 32 hexadecimal digits.
+    #[must_use]
+    pub(super) fn row_key(&self, side: &Side, primitive: &str, recipient: &WvAddress) -> String {
+        let recipient = recipient.key();
+        let parts: [&[u8]; 6] = [
+            side.name().as_bytes(),
+            side.domain().as_str().as_bytes(),
+            primitive.as_bytes(),
+            self.id.as_bytes(),
+            recipient.as_bytes(),
+            &self.hash,
+        ];
+        hex(&Self::hash(parts))
+    }
+}
+
+/// The key that message IDs on the way out are derived with.
+pub struct IdentitySecret(hmac::Key);
+
+impl IdentitySecret {
+    /// From 32 octets out of a cryptographic generator.
+    #[must_use]
+    pub fn new(octets: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, octets))
+    }
+
+    /// The ID that a request carries towards a serving domain.
+    #[must_use]
+    pub(super) fn egress_id(&self, side: &Side, key: &RequestKey, serving: &str) -> MessageId {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in [side.name(), side.domain().as_str(), &key.id, serving] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.update(&key.hash);
+        let text = hex(&first_16(context.sign().as_ref()));
+        // 32 hexadecimal digits are a valid ID; the fallback keeps the function total.
+        text.parse().unwrap_or_else(|_| unreachable_id())
+    }
+}
+
+impl fmt::Debug for IdentitySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdentitySecret")
+    }
+}
+
+/// What is recorded of a request for one recipient: identity, outcome, charge; never content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    /// The outcome that repeats are answered with.
+    #[serde(rename = "o")]
+    pub(super) outcome: Result<Acceptance, Refusal>,
+    /// When it was reached.
+    #[serde(rename = "t")]
+    pub(super) at: Timestamp,
+    /// The side it came from, for the charge.
+    #[serde(rename = "f")]
+    pub(super) from: String,
+    /// The serving domain, for the charge; absent when there is none.
+    #[serde(rename = "d")]
+    pub(super) to: Option<String>,
+    /// Octets of content, for the charge.
+    #[serde(rename = "s")]
+    pub(super) size: u64,
+}
+
+/// Requests under way, so that a repeat waits for the first instead of racing it.
+#[derive(Debug, Default)]
+pub(super) struct InProgress(Mutex<HashMap<String, watch::Receiver<()>>>);
+
+impl InProgress {
+    /// Begins a request, or returns what to wait on when the same one is under way.
+    pub(super) fn begin(&self, key: &str) -> Result<Progress<'_>, watch::Receiver<()>> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = map.get(key) {
+            return Err(first.clone());
+        }
+        let (ended, watch) = watch::channel(());
+        map.insert(key.to_owned(), watch);
+        Ok(Progress {
+            all: self,
+            key: key.to_owned(),
+            _ended: ended,
+        })
+    }
+}
+
+/// A request under way; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    all: &'a InProgress,
+    key: String,
+    _ended: watch::Sender<()>,
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.all
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    octets
+        .iter()
+        .flat_map(|octet| [digit(octet >> 4), digit(octet & 15)])
+        .collect()
+}
+
+fn first_16(octets: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    for (to, from) in out.iter_mut().zip(octets) {
+        *to = *from;
+    }
+    out
+}
+
+#[expect(clippy::expect_used, reason = "a literal of one digit is a valid ID")]
+fn unreachable_id() -> MessageId {
+    "0".parse().expect("0 is an ID")
+}

@@ -1,0 +1,104 @@
+//! Presence notifications: to each watcher at the side that serves him; of what waits, only the newest is kept.
+
+use futures_util::future::join_all;
+
+use super::{
+    Ingress, Relay, Undelivered,
+    forward::TargetGroup,
+    outbox::{Queued, QueuedKind},
+    send::{damaged, refused_by_store},
+};
+use crate::{
+    model::{Answer, Outcome, PresenceNotification, Request, StepEvent, Stop, Timestamp, WvAddress},
+    routing::RouteService,
+    store::{Batch, Lane, NewItem, Priority},
+};
+
+impl Relay {
+    /// Tells watchers. Nobody waits for the outcome, so what fails for good is only written down.
+    pub(super) async fn notify(&self, ingress: &Ingress, notification: PresenceNotification) -> Outcome {
+        let deadline = self.now().plus(self.config.cut_through);
+        let split = self
+            .split(ingress, &notification.watchers, RouteService::Pres)
+            .await;
+        let forward = |group: &TargetGroup| {
+            let request = Request::Notify(PresenceNotification {
+                watchers: group.people.clone(),
+                ..notification.clone()
+            });
+            let (target, people) = (group.target.clone(), group.people.clone());
+            async move {
+                (
+                    people,
+                    target.domain.clone(),
+                    self.forward(ingress, &target, request, deadline).await,
+                )
+            }
+        };
+        let mut batch = Batch::new(self.now());
+        for (people, domain, answer) in join_all(split.groups.iter().map(forward)).await {
+            let Err(Undelivered::NotTaken(refusal)) = answer else {
+                continue;
+            };
+            ingress.trail.add(
+                self.now(),
+                Stop::Deliver,
+                StepEvent::Stored {
+                    reason: refusal.to_string(),
+                },
+            );
+            for watcher in &people {
+                for value in &notification.values {
+                    let one = PresenceNotification {
+                        watchers: vec![watcher.clone()],
+                        values: vec![value.clone()],
+                    };
+                    let item = self.notification_item(ingress, domain.as_str(), watcher, one, self.now());
+                    batch.enqueue.push(item.map_err(damaged)?);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.store.commit(batch).await.map_err(refused_by_store)?;
+            self.wake.notify_one();
+        }
+        Ok(Answer::Done)
+    }
+
+    fn notification_item(
+        &self,
+        ingress: &Ingress,
+        queue: &str,
+        watcher: &WvAddress,
+        notification: PresenceNotification,
+        now: Timestamp,
+    ) -> Result<NewItem, serde_json::Error> {
+        let presentity = notification
+            .values
+            .first()
+            .map(|(presentity, _)| presentity.key())
+            .unwrap_or_default();
+        let queued = Queued {
+            side: ingress.side.to_record(),
+            protocol: ingress.protocol,
+            key: None,
+            via: ingress.via.clone(),
+            trail: ingress.trail.id(),
+            kind: QueuedKind::Waiting,
+            request: Request::Notify(notification),
+        };
+        let conversation = format!("presence {presentity}>{}", watcher.key());
+        Ok(NewItem {
+            lane: Lane {
+                queue: queue.to_owned(),
+                conversation: conversation.clone(),
+            },
+            priority: Priority::Background,
+            due: self.retry_at(0, now),
+            expires: now.plus(self.config.notification_validity),
+            replaces: Some(conversation),
+            labels: vec![watcher.key(), presentity],
+            body: serde_json::to_vec(&queued)?.into(),
+        })
+    }
+}

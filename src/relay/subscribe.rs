@@ -1,0 +1,228 @@
+//! Presence subscriptions and fetches (use case 5.21): each presentity at the side that serves him, one answer to the watcher.
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Ingress, Relay,
+    forward::{TargetGroup, per_person},
+    ingress::SideRecord,
+    send::{damaged, refused_by_store},
+};
+use crate::{
+    model::{
+        Answer, AttributeName, Domain, GetPresence, Outcome, Presence, RecipientOutcome, Refusal, Request,
+        Subscribe, Unsubscribe, WvAddress,
+    },
+    routing::RouteService,
+    store::{Batch, Space},
+};
+
+/// A subscription that crosses the gateway, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KeptSubscription {
+    /// The side that watches.
+    pub(super) side: SideRecord,
+    /// Who watches.
+    pub(super) watcher: WvAddress,
+    /// Whom.
+    pub(super) presentity: WvAddress,
+    /// Which attributes; empty means all.
+    pub(super) attributes: Vec<AttributeName>,
+    /// The domain that serves the presentity.
+    pub(super) serving: Domain,
+}
+
+impl KeptSubscription {
+    pub(super) fn row_key(watcher: &WvAddress, presentity: &WvAddress) -> String {
+        format!("{} {}", watcher.key(), presentity.key())
+    }
+}
+
+impl Relay {
+    /// Subscribes to everybody named, and keeps what succeeded.
+    pub(super) async fn subscribe(&self, ingress: &Ingress, subscribe: Subscribe) -> Outcome {
+        let deadline = ingress.trail.started().plus(self.config.query_timeout);
+        let split = self
+            .split(ingress, &subscribe.presentities, RouteService::Pres)
+            .await;
+        let forward = |group: &TargetGroup| {
+            let presentities = group.people.clone();
+            let request = Request::Subscribe(Subscribe {
+                presentities,
+                ..subscribe.clone()
+            });
+            let (target, people) = (group.target.clone(), group.people.clone());
+            async move {
+                let answer = self
+                    .forward(ingress, &target, request, deadline)
+                    .await
+                    .map_err(Into::into);
+                (target.domain, per_person(&people, &answer))
+            }
+        };
+        let answers = join_all(split.groups.iter().map(forward)).await;
+        let now = self.now();
+        let mut batch = Batch::new(now);
+        let mut recipients = split.refused;
+        for (serving, outcomes) in answers {
+            for one in &outcomes {
+                if one.outcome.is_err() {
+                    continue;
+                }
+                let kept = KeptSubscription {
+                    side: ingress.side.to_record(),
+                    watcher: subscribe.watcher.clone(),
+                    presentity: one.recipient.clone(),
+                    attributes: subscribe.attributes.clone(),
+                    serving: serving.clone(),
+                };
+                let key = KeptSubscription::row_key(&kept.watcher, &kept.presentity);
+                batch = batch.put(
+                    Space::Subscription,
+                    key,
+                    serde_json::to_vec(&kept).map_err(damaged)?,
+                    None,
+                );
+            }
+            recipients.extend(outcomes);
+        }
+        if !batch.is_empty() {
+            self.store.commit(batch).await.map_err(refused_by_store)?;
+        }
+        Ok(Answer::Recipients(recipients))
+    }
+
+    /// Ends subscriptions; an unsubscription of nothing succeeds.
+    pub(super) async fn unsubscribe(&self, ingress: &Ingress, unsubscribe: Unsubscribe) -> Outcome {
+        let deadline = ingress.trail.started().plus(self.config.query_timeout);
+        let mut batch = Batch::new(self.now());
+        for presentity in &unsubscribe.presentities {
+            let key = KeptSubscription::row_key(&unsubscribe.watcher, presentity);
+            batch = batch.remove(Space::Subscription, key);
+        }
+        self.store.commit(batch).await.map_err(refused_by_store)?;
+        let split = self
+            .split(ingress, &unsubscribe.presentities, RouteService::Pres)
+            .await;
+        let forward = |group: &TargetGroup| {
+            let presentities = group.people.clone();
+            let request = Request::Unsubscribe(Unsubscribe {
+                presentities,
+                ..unsubscribe.clone()
+            });
+            let (target, people) = (group.target.clone(), group.people.clone());
+            async move {
+                let answer = self
+                    .forward(ingress, &target, request, deadline)
+                    .await
+                    .map_err(Into::into);
+                per_person(&people, &answer)
+            }
+        };
+        let answers = join_all(split.groups.iter().map(forward)).await;
+        Ok(Answer::Recipients(
+            split
+                .refused
+                .into_iter()
+                .chain(answers.into_iter().flatten())
+                .collect(),
+        ))
+    }
+
+    /// Asks for presence once. People who can't be asked now are left out, unless nobody can.
+    pub(super) async fn presence(&self, ingress: &Ingress, get: GetPresence) -> Outcome {
+        let deadline = ingress.trail.started().plus(self.config.query_timeout);
+        let split = self.split(ingress, &get.presentities, RouteService::Pres).await;
+        let forward = |group: &TargetGroup| {
+            let presentities = group.people.clone();
+            let request = Request::GetPresence(GetPresence {
+                presentities,
+                ..get.clone()
+            });
+            let target = group.target.clone();
+            async move { self.forward(ingress, &target, request, deadline).await }
+        };
+        let answers = join_all(split.groups.iter().map(forward)).await;
+        let mut values: Vec<(WvAddress, Presence)> = Vec::new();
+        let mut refusals: Vec<Refusal> = split
+            .refused
+            .into_iter()
+            .filter_map(|one: RecipientOutcome| one.outcome.err())
+            .collect();
+        for answer in answers {
+            match answer {
+                Ok(Answer::Presence(more)) => values.extend(more),
+                Ok(
+                    Answer::Done
+                    | Answer::Recipients(_)
+                    | Answer::Sent { .. }
+                    | Answer::Found(_)
+                    | Answer::Group(_),
+                ) => {}
+                Err(undelivered) => refusals.push(undelivered.into()),
+            }
+        }
+        match refusals.into_iter().next() {
+            Some(refusal) if values.is_empty() => Err(refusal),
+            Some(_) | None => Ok(Answer::Presence(values)),
+        }
+    }
+
+    /// Subscribes anew, at one serving domain, to everybody whom our side watches there; after a new session and daily.
+    ///
+    /// # Errors
+    /// The store's words, when it can't be read.
+    pub async fn reassert_subscriptions(&self, serving: &Domain) -> Result<u64, Refusal> {
+        let mut after: Option<String> = None;
+        let mut count = 0;
+        loop {
+            let rows = self
+                .store
+                .rows(Space::Subscription, "", after.as_deref(), 500, self.now())
+                .await
+                .map_err(refused_by_store)?;
+            let Some(last) = rows.last() else {
+                return Ok(count);
+            };
+            after = Some(last.key.clone());
+            for row in &rows {
+                let kept: KeptSubscription = serde_json::from_slice(&row.value).map_err(damaged)?;
+                if kept.serving == *serving && self.reassert(&kept).await {
+                    count += 1;
+                }
+            }
+        }
+    }
+
+    async fn reassert(&self, kept: &KeptSubscription) -> bool {
+        let agreements = self.agreements.load_full();
+        let Some(side) = kept.side.to_side(&agreements) else {
+            return false;
+        };
+        let now = self.now();
+        let trail = std::sync::Arc::new(crate::model::Trail::new(
+            crate::model::TrailId(fastrand::u64(..)),
+            now,
+        ));
+        let protocol = crate::model::Protocol::Ssp;
+        let ingress = Ingress {
+            side,
+            protocol,
+            key: None,
+            via: Vec::new(),
+            trail,
+        };
+        let Ok(target) = self.target(&ingress, &kept.presentity, RouteService::Pres).await else {
+            return false;
+        };
+        let request = Request::Subscribe(Subscribe {
+            watcher: kept.watcher.clone(),
+            presentities: vec![kept.presentity.clone()],
+            attributes: kept.attributes.clone(),
+        });
+        self.forward(&ingress, &target, request, now.plus(self.config.query_timeout))
+            .await
+            .is_ok()
+    }
+}
