@@ -3,8 +3,8 @@
 use super::{Ingress, Relay, Side, Undelivered, forward::Target};
 use crate::{
     model::{
-        Acceptance, Answer, Found, Outcome, Protocol, Refusal, Request, Search, SearchCursor, SearchElement,
-        WvAddress,
+        Acceptance, Answer, Found, InvalidAddress, InvalidE164, Outcome, Protocol, Refusal, Request, Search,
+        SearchCursor, SearchElement, WvAddress,
     },
     routing::RouteService,
 };
@@ -90,23 +90,21 @@ fn wanted_address(search: &Search) -> Result<Option<WvAddress>, Refusal> {
                     .strip_prefix("tel:")
                     .unwrap_or(text)
                     .replace([' ', '-', '.', '(', ')'], "");
-                let number = number
-                    .parse()
-                    .map_err(|error: crate::model::InvalidE164| match error {
-                        crate::model::InvalidE164::Wildcard | crate::model::InvalidE164::TooShort => {
-                            Refusal::Wildcard
-                        }
-                        other => Refusal::InvalidAddress {
-                            address: text.to_owned(),
-                            reason: other.to_string(),
-                        },
-                    })?;
+                let number = number.parse().map_err(|error: InvalidE164| {
+                    if matches!(error, InvalidE164::Wildcard | InvalidE164::TooShort) {
+                        return Refusal::Wildcard;
+                    }
+                    Refusal::InvalidAddress {
+                        address: text.to_owned(),
+                        reason: error.to_string(),
+                    }
+                })?;
                 return Ok(Some(WvAddress::msisdn(number)));
             }
             SearchElement::UserId | SearchElement::GroupId => {
                 let address: WvAddress =
                     text.parse()
-                        .map_err(|error: crate::model::InvalidAddress| Refusal::InvalidAddress {
+                        .map_err(|error: InvalidAddress| Refusal::InvalidAddress {
                             address: text.to_owned(),
                             reason: error.to_string(),
                         })?;

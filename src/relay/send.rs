@@ -130,7 +130,7 @@ impl Relay {
                 .trail
                 .add(now, Stop::Deliver, StepEvent::Stored { reason });
             let due = self.retry_at(0, now);
-            sent.item = self.item(ingress, message, &sent.recipient, None, &queue, due, now);
+            sent.item = self.item(ingress, message, &sent.recipient, None, (&queue, due));
             sent.outcome = Ok(Acceptance::Stored);
         }
     }
@@ -159,7 +159,7 @@ impl Relay {
             let queue = target.domain.to_string();
             let stored = |person: &WvAddress| {
                 let kind = if is_awaiting { egress_id.as_ref() } else { None };
-                let item = self.item(ingress, message, person, kind, &queue, due, now);
+                let item = self.item(ingress, message, person, kind, (&queue, due));
                 let outcome = RecipientOutcome {
                     recipient: person.clone(),
                     outcome: Ok(Acceptance::Stored),
@@ -349,10 +349,9 @@ impl Relay {
         message: &SendMessage,
         recipient: &WvAddress,
         awaiting: Option<&MessageId>,
-        queue: &str,
-        due: Timestamp,
-        now: Timestamp,
+        (queue, due): (&str, Timestamp),
     ) -> Option<NewItem> {
+        let now = self.now();
         let request = Request::Send(SendMessage {
             recipients: vec![recipient.clone()],
             ..message.clone()

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Passes all the tests on a fresh machine: installs what they need, says what it skipped and why.
+#
+#   tests/run.sh               everything
+#   tests/run.sh STAGE...      only these stages: lint build test peers lab deny fuzz doc
+#   REQUIRE_PEERS=1            a missing peer fails instead of being skipped
+#   FUZZ_SECONDS=15            how long each fuzz target runs
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never
+REQUIRE_PEERS=${REQUIRE_PEERS:-0}
+FUZZ_SECONDS=${FUZZ_SECONDS:-15}
+all=(lint build test peers lab deny doc fuzz)
+stages=("${@:-}")
+[ -n "${stages[0]:-}" ] || stages=("${all[@]}")
+passed=0 failed=0 skipped=0
+failures=()
+
+say() { printf '\n== %s\n' "$*"; }
+
+stage() { # name, function
+  local name=$1 began=$SECONDS code
+  case " ${stages[*]} " in *" $name "*) ;; *) return 0 ;; esac
+  say "$name"
+  "stage_$name"
+  code=$?
+  case $code in
+    0) passed=$((passed + 1)); echo "-- $name passed in $((SECONDS - began)) s" ;;
+    77) skipped=$((skipped + 1)); echo "-- $name SKIPPED after $((SECONDS - began)) s" ;;
+    *) failed=$((failed + 1)); failures+=("$name"); echo "-- $name FAILED in $((SECONDS - began)) s" ;;
+  esac
+}
+
+skip() { # reason; a required peer that is missing fails
+  echo "SKIPPED: $*"
+  [ "$REQUIRE_PEERS" = 1 ] && { echo "REQUIRE_PEERS=1, so this fails"; return 1; }
+  return 77
+}
+
+need() { # command, debian package
+  command -v "$1" >/dev/null 2>&1 && return 0
+  echo "installing $2"
+  if [ "$(id -u)" = 0 ]; then
+    [ -n "${APT_UPDATED:-}" ] || { apt-get update -qq && APT_UPDATED=1; }
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null || true
+  fi
+  command -v "$1" >/dev/null 2>&1
+}
+
+stage_lint() {
+  cargo fmt --all -- --check && cargo clippy --release --all-targets --quiet -- -D warnings
+}
+
+stage_build() { cargo build --release --quiet && cargo test --release --no-run --quiet; }
+
+stage_test() { cargo test --release --quiet; }
+
+stage_peers() {
+  need python3 python3 || { skip "python3 can't be installed"; return; }
+  need openssl openssl || { skip "openssl can't be installed"; return; }
+  if [ -f tests/peers/run.py ]; then python3 tests/peers/run.py; else skip "tests/peers/run.py is not there"; fi
+}
+
+stage_lab() { timeout 120 cargo run --release --quiet -- lab --once; }
+
+stage_deny() {
+  [ -f deny.toml ] || { skip "deny.toml is not there"; return; }
+  if ! command -v cargo-deny >/dev/null 2>&1; then
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo install cargo-deny --locked --quiet || { skip "cargo-deny can't be installed"; return; }
+  fi
+  cargo deny --offline check licenses bans sources
+}
+
+stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --quiet; }
+
+stage_fuzz() {
+  [ -d fuzz ] || { skip "fuzz/ is not there"; return; }
+  bash fuzz/run.sh "$FUZZ_SECONDS"
+}
+
+for name in "${all[@]}"; do stage "$name"; done
+
+[ "$failed" = 0 ] || printf 'failed stages: %s\n' "${failures[*]}"
+printf 'stages: %d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]
