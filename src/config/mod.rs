@@ -1,1 +1,62 @@
 //! Reads the configuration file and reports every mistake at once.
+//!
+//! Each part owns its `Config`; this room only joins them. One file, TOML; agreements may also stand in files of their own.
+//! Durations are `"30s"`, sizes `"64 KiB"`. Unknown keys are mistakes.
+
+mod check;
+mod file;
+mod gateway;
+
+pub use file::{Mistake, Mistakes};
+pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat, StoreSection};
+
+use std::path::Path;
+
+use crate::{
+    agreement::AgreementConfig,
+    gateways::{home::HomeConfig, ssp::SspConfig},
+    relay::RelayConfig,
+    routing::RoutingConfig,
+};
+
+/// Everything that an operator sets.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The node, its domains and its data.
+    pub gateway: GatewayConfig,
+    /// Sockets, certificates and bounds of the SSP gateway.
+    pub ssp: SspConfig,
+    /// Times of the relay.
+    pub relay: RelayConfig,
+    /// Resolvers, apexes, caches, default gateways.
+    pub routing: RoutingConfig,
+    /// The store.
+    pub store: StoreSection,
+    /// The embedded home domain; `None` where an IMPS server of ours serves the subscribers.
+    pub home: Option<HomeConfig>,
+    /// The admin API and the probes.
+    pub admin: AdminConfig,
+    /// The interconnection agreements.
+    pub agreements: Vec<AgreementConfig>,
+}
+
+impl Config {
+    /// Reads a file, and the agreements beside it.
+    ///
+    /// # Errors
+    /// Every mistake, with file and line.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        file::load(path)
+    }
+
+    /// Reads a text; `name` stands for the file in mistakes.
+    ///
+    /// # Errors
+    /// Every mistake, with line.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Mistakes> {
+        file::parse(text, name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

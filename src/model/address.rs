@@ -125,6 +125,15 @@ impl WvAddress {
         }
     }
 
+    /// Whether both name the same person or group, in whatever form: a number is one person under any domain.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self.number(), other.number()) {
+            (Some(a), Some(b)) if self.resource.is_none() && other.resource.is_none() => a == b,
+            _ => self == other,
+        }
+    }
+
     /// For logs: the number's last digits or most of the name hidden.
     #[must_use]
     pub fn masked(&self) -> String {

@@ -275,7 +275,7 @@ impl Answer {
         match self {
             Self::Recipients(recipients) | Self::Sent { recipients, .. } => recipients
                 .iter()
-                .find(|one| one.recipient == *recipient)
+                .find(|one| one.recipient.is_same_as(recipient))
                 .map(|one| &one.outcome),
             Self::Done | Self::Found(_) | Self::Presence(_) | Self::Group(_) => None,
         }

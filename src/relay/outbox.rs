@@ -207,7 +207,7 @@ impl Relay {
                 continue;
             }
             let failed = queued.request.recipients().first().and_then(|recipient| {
-                let named = recipients.iter().find(|(one, _)| one.key() == recipient.key());
+                let named = recipients.iter().find(|(one, _)| one.is_same_as(recipient));
                 named
                     .or_else(|| recipients.first().filter(|_| recipients.len() == 1))?
                     .1
