@@ -1,1 +1,16 @@
-//! NAPTR records (RFC 3403) as ENUM uses them (RFC 6116).
+//! NAPTR records (RFC 3403) as ENUM uses them (RFC 6116), and the SRV records that follow.
+//!
+//! From a telephone number to an ordered list of URIs, and from SRV records to an order of servers, without a
+//! network: records in, decision out, a reason for every record that was not used. `number` makes the name to ask,
+//! `message` reads what came back, `select` walks the records, `srv` arranges servers. Caching, retries and the choice
+//! of an apex are the caller's.
+
+pub mod name;
+pub mod number;
+mod octets;
+pub mod portability;
+
+pub use name::Name;
+pub use number::{Aus, NationalRules, Number, NumberError};
+pub use octets::WireError;
+pub use portability::{RouteOn, TelParams};
