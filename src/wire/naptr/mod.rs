@@ -5,12 +5,19 @@
 //! `message` reads what came back, `select` walks the records, `srv` arranges servers. Caching, retries and the choice
 //! of an apex are the caller's.
 
+pub mod message;
 pub mod name;
 pub mod number;
 mod octets;
 pub mod portability;
+pub mod presentation;
+pub mod rdata;
+pub mod srv;
 
+pub use message::{Data, Rcode, Record, RecordType, Response, encode_query};
 pub use name::Name;
 pub use number::{Aus, NationalRules, Number, NumberError};
 pub use octets::WireError;
 pub use portability::{RouteOn, TelParams};
+pub use rdata::Naptr;
+pub use srv::{Srv, arrange};
