@@ -5,6 +5,7 @@
 //! `message` reads what came back, `select` walks the records, `srv` arranges servers. Caching, retries and the choice
 //! of an apex are the caller's.
 
+pub mod ere;
 pub mod message;
 pub mod name;
 pub mod number;
@@ -12,7 +13,10 @@ mod octets;
 pub mod portability;
 pub mod presentation;
 pub mod rdata;
+pub mod regexp;
+pub mod services;
 pub mod srv;
+pub mod uri;
 
 pub use message::{Data, Rcode, Record, RecordType, Response, encode_query};
 pub use name::Name;
@@ -20,4 +24,6 @@ pub use number::{Aus, NationalRules, Number, NumberError};
 pub use octets::WireError;
 pub use portability::{RouteOn, TelParams};
 pub use rdata::Naptr;
+pub use services::{Enumservice, Wanted};
 pub use srv::{Srv, arrange};
+pub use uri::{AbsoluteUri, Mailbox, Target};
