@@ -5,6 +5,7 @@
 //! `message` reads what came back, `select` walks the records, `srv` arranges servers. Caching, retries and the choice
 //! of an apex are the caller's.
 
+pub mod discard;
 pub mod ere;
 pub mod message;
 pub mod name;
@@ -14,16 +15,19 @@ pub mod portability;
 pub mod presentation;
 pub mod rdata;
 pub mod regexp;
+pub mod select;
 pub mod services;
 pub mod srv;
 pub mod uri;
 
+pub use discard::{Discard, Warning};
 pub use message::{Data, Rcode, Record, RecordType, Response, encode_query};
 pub use name::Name;
 pub use number::{Aus, NationalRules, Number, NumberError};
 pub use octets::WireError;
 pub use portability::{RouteOn, TelParams};
 pub use rdata::Naptr;
+pub use select::{Answer, Candidate, Evaluation, Policy, Selected, Step, Verdict};
 pub use services::{Enumservice, Wanted};
 pub use srv::{Srv, arrange};
 pub use uri::{AbsoluteUri, Mailbox, Target};
