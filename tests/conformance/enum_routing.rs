@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use impsgw::wire::naptr::{
-    Answer, Aus, Candidate, Data, Evaluation, Name, Naptr, NationalRules, Number, NumberError, RecordType,
-    Response, Selected, Srv, Step, Target, Wanted, arrange,
+    Answer, Aus, Candidate, Data, Evaluation, Name, NationalRules, Number, NumberError, RecordType, Response,
+    Selected, Srv, Step, Target, Wanted, arrange,
 };
 use serde::Deserialize;
 

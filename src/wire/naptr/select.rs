@@ -301,37 +301,45 @@ impl Evaluation {
         let substitution = Substitution::parse(&record.regexp)?;
         let expanded = substitution.apply(&self.aus)?;
         let uri = AbsoluteUri::parse(&expanded.octets)?;
-        let (fitting, unfit): (Vec<_>, Vec<_>) = usable
-            .into_iter()
-            .partition(|service| self.scheme_accepted(service, uri.scheme()));
-        if fitting.is_empty() {
-            let services = unfit.into_iter().cloned().collect();
-            return Err(Discard::SchemeMismatch {
-                services,
-                scheme: uri.scheme().to_owned(),
-            });
-        }
-        let mut warnings: Vec<Warning> = unfit
-            .into_iter()
-            .map(|service| Warning::SchemeMismatch {
-                service: service.clone(),
-                scheme: uri.scheme().to_owned(),
-            })
-            .collect();
+        let mut warnings = Vec::new();
         warnings.extend((!expanded.spans_all).then_some(Warning::PartialMatch));
         warnings.extend(substitution.ignores_case().then_some(Warning::IgnoreCase));
         warnings.extend(services.legacy.then_some(Warning::LegacyServices));
-        let candidate = |service: &Enumservice| {
-            Ok(Candidate {
-                service: service.clone(),
-                target: uri.target(service)?,
-                uri: uri.clone(),
-                preference: record.preference,
-                path: path.to_vec(),
-                warnings: warnings.clone(),
-            })
+        let mut targets = Vec::new();
+        let mut unfit = None;
+        for service in usable {
+            match self.target(service, &uri) {
+                Ok(target) => targets.push((service, target)),
+                Err(reason) => {
+                    unfit.get_or_insert_with(|| reason.clone());
+                    warnings.push(Warning::ServiceSkipped {
+                        service: service.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        if let (true, Some(reason)) = (targets.is_empty(), unfit) {
+            return Err(reason);
+        }
+        let candidate = |(service, target): (&Enumservice, Target)| Candidate {
+            service: service.clone(),
+            uri: uri.clone(),
+            target,
+            preference: record.preference,
+            path: path.to_vec(),
+            warnings: warnings.clone(),
         };
-        fitting.into_iter().map(candidate).collect()
+        Ok(targets.into_iter().map(candidate).collect())
+    }
+
+    fn target(&self, service: &Enumservice, uri: &AbsoluteUri) -> Result<Target, Discard> {
+        let foreign = self.policy.pres_foreign_schemes && service.as_str() == "pres";
+        if !foreign && !scheme_fits(service, uri.scheme()) {
+            let (service, scheme) = (service.clone(), uri.scheme().to_owned());
+            return Err(Discard::SchemeMismatch { service, scheme });
+        }
+        Ok(uri.target(service)?)
     }
 
     /// The wanted services of a record; unknown ones inside a compound are skipped.
@@ -358,10 +366,6 @@ impl Evaluation {
     fn allowed(&self, service: &Enumservice) -> bool {
         (self.policy.private_services || !service.is_private())
             && (self.policy.experimental_services || !service.is_experimental())
-    }
-
-    fn scheme_accepted(&self, service: &Enumservice, scheme: &str) -> bool {
-        scheme_fits(service, scheme) || self.policy.pres_foreign_schemes && service.as_str() == "pres"
     }
 
     fn pass_over(&mut self, owner: Name, record: Naptr, reason: Discard) {
