@@ -13,6 +13,8 @@ pub mod number;
 mod octets;
 pub mod portability;
 pub mod presentation;
+#[cfg(test)]
+mod properties;
 pub mod rdata;
 pub mod regexp;
 pub mod select;

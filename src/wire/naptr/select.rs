@@ -55,7 +55,7 @@ pub enum Step {
 /// What a name holds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// An RRset in response order; a record that could not be read keeps its place.
+    /// An RRset in response order; a record that could not be read keeps its place. Empty is the same as absent.
     Records(Vec<Result<Naptr, WireError>>),
     /// NXDOMAIN or no NAPTR records: a normal answer.
     Absent,
@@ -202,11 +202,11 @@ impl Evaluation {
             return;
         };
         match answer {
-            Answer::Records(records) => {
+            Answer::Records(records) if !records.is_empty() => {
                 visit.records = self.arrange(&visit.owner, records).into_iter();
                 self.visits.push(visit);
             }
-            Answer::Absent => match visit.referrer {
+            Answer::Records(_) | Answer::Absent => match visit.referrer {
                 None => self.selected.absent = true,
                 Some((owner, record)) => self.pass_over(owner, record, Discard::TargetAbsent),
             },
