@@ -1,8 +1,8 @@
 //! POSIX extended regular expressions, as RFC 3402 §3.2 asks for, on a linear-time engine.
 //!
 //! The expression is read token by token and written again in the engine's syntax, so nothing that only the engine
-//! knows (`\d`, `(?i)`, lazy repetition, `&&` in brackets) can slip through, and every construct that POSIX leaves
-//! undefined is refused by name. Text is ASCII. When alternatives match different lengths, the first wins here and
+//! knows (`\d`, `(?i)`, lazy repetition, `&&` in brackets) can slip through, and what POSIX leaves undefined is refused
+//! by name, but for `{,n}` and an escaped mark such as `\!`, which stands for itself. Text is ASCII. When alternatives match different lengths, the first wins here and
 //! the longest in POSIX; no record should depend on that.
 
 use std::fmt::Write;

@@ -7,7 +7,6 @@ use super::ere::Ere;
 use super::message::{Data, RecordType, Response, encode_query};
 use super::portability::TelParams;
 use super::regexp::{MAX_EXPANDED, Substitution};
-use super::select::Verdict;
 use super::*;
 
 fn name() -> impl Strategy<Value = Name> {

@@ -227,7 +227,7 @@ fn fully_qualified(domain: &str) -> Result<Name, UriError> {
     let refused = || UriError::Domain(domain.to_owned());
     let decoded = percent_decode_str(domain).decode_utf8().map_err(|_| refused())?;
     let ascii = idna::domain_to_ascii_cow(
-        decoded.trim_end_matches('.').as_bytes(),
+        decoded.strip_suffix('.').unwrap_or(&decoded).as_bytes(),
         idna::AsciiDenyList::STD3,
     )
     .map_err(|_| refused())?;

@@ -1,6 +1,7 @@
 //! What the vectors do not show: limits, failures below a non-terminal, alternatives of one ORDER.
 
 use super::*;
+use crate::wire::naptr::selected::Verdict;
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()

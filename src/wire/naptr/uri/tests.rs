@@ -39,6 +39,7 @@ fn broken_mailboxes_have_their_reasons() {
         "192.0.2.1",
         "[2001:db8::1]",
         "a..b",
+        "op.example..",
         "a_b.example",
         "op.example:5060",
         "%ff.x",
