@@ -151,27 +151,35 @@ impl Evaluation {
         }
     }
 
-    /// Sorts an RRset by ORDER and PREFERENCE; equal pairs keep the response order.
+    /// Sorts an RRset by ORDER and PREFERENCE; equal pairs keep the response order. Records that cannot be read are
+    /// listed as far as there is room after the others.
     fn arrange(&mut self, owner: &Name, records: Vec<Result<Naptr, WireError>>) -> Vec<Naptr> {
-        let mut readable = Vec::with_capacity(records.len());
+        let total = records.len();
+        let mut readable = Vec::with_capacity(total);
+        let mut unreadable = Vec::new();
         for record in records {
             match record {
                 Ok(record) => readable.push(record),
-                Err(error) => self.note(owner, Discard::Unreadable(error)),
+                Err(error) => unreadable.push(error),
             }
         }
         readable.sort_by_key(|record| (record.order, record.preference));
-        let room = Self::MAX_RECORDS_PER_SET.min(Self::MAX_RECORDS - self.judged.min(Self::MAX_RECORDS));
-        if readable.len() > room {
+        let room = Self::MAX_RECORDS_PER_SET.min(Self::MAX_RECORDS.saturating_sub(self.judged));
+        readable.truncate(room);
+        unreadable.truncate(room - readable.len());
+        let judged = readable.len() + unreadable.len();
+        self.judged += judged;
+        for error in unreadable {
+            self.note(owner, Discard::Unreadable(error));
+        }
+        if judged < total {
             self.note(
                 owner,
                 Discard::TooManyRecords {
-                    ignored: readable.len() - room,
+                    ignored: total - judged,
                 },
             );
-            readable.truncate(room);
         }
-        self.judged += readable.len();
         readable
     }
 

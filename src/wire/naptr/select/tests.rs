@@ -138,6 +138,19 @@ fn the_best_64_of_a_set_are_looked_at() {
 }
 
 #[test]
+fn unreadable_records_take_the_room_that_is_left() {
+    let mut many = vec![Err(WireError::LabelType); 100];
+    many.extend((0..60).map(|order| Ok(terminal(order, "a"))));
+    let selected = run(|_| Answer::Records(many.clone()));
+    assert_eq!(selected.candidates.len(), 60);
+    assert_eq!(selected.passed_over.len(), 4 + 1);
+    assert_eq!(
+        selected.passed_over.last().unwrap().reason,
+        Discard::TooManyRecords { ignored: 96 }
+    );
+}
+
+#[test]
 fn an_evaluation_ends_after_256_records() {
     let selected = run(|asked| match asked.as_str() {
         "n.example." => Answer::Records(
