@@ -40,7 +40,7 @@ pub enum EreError {
     /// `{` that does not begin an interval of one or two numbers up to 255.
     #[error("an interval is not {{n}}, {{n,}}, {{,n}} or {{n,m}} with numbers up to 255")]
     Interval,
-    /// A group or a bracket without its end, or a `)` without its beginning.
+    /// A group or a bracket without its end. A `)` without a beginning is an ordinary character.
     #[error("{0:?} has no partner")]
     Unbalanced(char),
     /// `()`, `(|a)`, `a||b`, or `|` at an end.
@@ -150,7 +150,7 @@ impl Translator {
                 self.repetition(octet, interval)
             }
             b'(' => self.group(),
-            b')' => self.end_group(),
+            b')' if self.open > 0 => self.end_group(),
             b'|' => self.alternative(),
             b'^' | b'$' => self.anchor(octet),
             b'.' => self.atom('.'),
@@ -190,7 +190,7 @@ impl Translator {
     }
 
     fn end_group(&mut self) -> Result<(), EreError> {
-        self.open = self.open.checked_sub(1).ok_or(EreError::Unbalanced(')'))?;
+        self.open -= 1;
         if self.before == Before::Start {
             return Err(EreError::EmptyAlternative);
         }
