@@ -37,7 +37,7 @@ pub struct Delivery {
     pub candidates: Arc<[Candidate]>,
     /// The agreement it goes under; none for the embedded home domain.
     pub agreement: Option<Arc<InterconnectionAgreement>>,
-    /// Gateways that relayed the request before us (`MetaInfo/Via`), our own name not yet among them.
+    /// Gateways that relayed the request, ourselves last (`MetaInfo/Via`); empty for requests of our own people.
     pub via: Vec<Domain>,
     /// When the answer is no longer waited for.
     pub deadline: Timestamp,

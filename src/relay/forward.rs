@@ -252,7 +252,7 @@ impl Relay {
                 domain: target.domain.clone(),
                 candidates: Arc::clone(&target.candidates),
                 agreement: target.agreement.clone(),
-                via: ingress.via.clone(),
+                via: self.via(ingress),
                 deadline,
                 trail: Arc::clone(&ingress.trail),
             })
@@ -270,6 +270,14 @@ impl Relay {
             },
         );
         answer
+    }
+
+    /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
+    fn via(&self, ingress: &Ingress) -> Vec<Domain> {
+        if ingress.side.is_home() {
+            return Vec::new();
+        }
+        ingress.via.iter().chain(self.own.first()).cloned().collect()
     }
 
     async fn gateway_target(&self, peer: &PeerName, now: Timestamp) -> Result<Target, Refusal> {

@@ -1,0 +1,265 @@
+//! The SSP gateway: the way out to peers, and what all its parts share.
+//!
+//! `listen.rs` takes documents in, `link.rs` sends them, `handshake.rs` establishes sessions, `servers.rs` finds the server to
+//! speak to. The relay is connected late, because each needs the other.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    SspConfig,
+    handshake::Handshakes,
+    link::{Link, LinkFault, Pace},
+    map::{View, read_answer, write_request},
+    servers::Servers,
+    session::{Session, Sessions},
+};
+use crate::{
+    agreement::{Agreements, InterconnectionAgreement, ProfileName},
+    model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
+    relay::{Delivery, Egress, Relay, Undelivered},
+    routing::Router,
+    store::{Store, StoreError},
+    telemetry::Clock,
+    wire::ssp::{Profile, TransactionId},
+};
+
+/// What the gateway is built from.
+pub struct SspParts {
+    /// Times and bounds.
+    pub config: SspConfig,
+    /// The domains that we serve.
+    pub own: Vec<Domain>,
+    /// The agreements in force.
+    pub agreements: Arc<ArcSwap<Agreements>>,
+    /// Who serves whom; the responder of a handshake looks the claimed domain up.
+    pub router: Arc<Router>,
+    /// Sessions survive in it.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Clock,
+    /// The node's name, part of every transaction ID.
+    pub node: String,
+    /// Servers, their TLS and their health.
+    pub servers: Servers,
+}
+
+/// The SSP gateway of one node.
+pub struct SspGateway {
+    pub(super) config: SspConfig,
+    pub(super) own: Vec<Domain>,
+    pub(super) agreements: Arc<ArcSwap<Agreements>>,
+    pub(super) router: Arc<Router>,
+    pub(super) sessions: Sessions,
+    pub(super) clock: Clock,
+    pub(super) servers: Servers,
+    pub(super) handshakes: Handshakes,
+    /// (peer domain, message or invite ID) to the transaction that carried it, for peers that want reports in Response mode.
+    pub(super) carried: moka::sync::Cache<(Domain, String), TransactionId>,
+    links: RwLock<HashMap<(Domain, Domain), Arc<Link>>>,
+    relay: OnceLock<Weak<Relay>>,
+    incarnation: String,
+    this: Weak<Self>,
+    suspended: Mutex<std::collections::HashSet<String>>,
+}
+
+impl SspGateway {
+    /// Builds the gateway and takes up the sessions that are in the store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn new(parts: SspParts) -> Result<Arc<Self>, StoreError> {
+        let now = parts.clock.now();
+        let (sessions, known) = Sessions::load(parts.store, now).await?;
+        let gateway = Arc::new_cyclic(|this: &Weak<Self>| Self {
+            config: parts.config,
+            own: parts.own,
+            agreements: parts.agreements,
+            router: parts.router,
+            sessions,
+            clock: parts.clock,
+            servers: parts.servers,
+            handshakes: Handshakes::default(),
+            carried: moka::sync::Cache::builder()
+                .max_capacity(100_000)
+                .time_to_live(std::time::Duration::from_secs(86_400))
+                .build(),
+            links: RwLock::default(),
+            relay: OnceLock::new(),
+            incarnation: format!("{}-{}", parts.node, super::random::text(6)),
+            this: this.clone(),
+            suspended: Mutex::default(),
+        });
+        for session in known.into_iter().filter(|session| session.is_usable(now)) {
+            gateway.link(&session.own, &session.peer).opened(session);
+        }
+        Ok(gateway)
+    }
+
+    /// Joins the relay that incoming requests go to.
+    pub fn connect(&self, relay: &Arc<Relay>) {
+        let _ = self.relay.set(Arc::downgrade(relay));
+    }
+
+    /// The relay, once it is joined and as long as it lives.
+    pub(super) fn relay(&self) -> Option<Arc<Relay>> {
+        self.relay.get()?.upgrade()
+    }
+
+    /// Sessions in use, for people: own domain, peer domain, session, documents under way, waiting, waited for.
+    pub fn board(&self) -> Vec<(Domain, Domain, Option<Arc<Session>>, (usize, usize, usize))> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let row = |link: &Arc<Link>| (link.own.clone(), link.peer.clone(), link.session(), link.load());
+        links.values().map(row).collect()
+    }
+
+    /// Opens a session with a peer's domain now, whether traffic needs it or not.
+    pub fn reconnect(&self, own: &Domain, peer: &Domain) {
+        let link = self.link(own, peer);
+        link.close();
+        self.open(link);
+    }
+
+    /// Nothing goes to the peer, and nothing is taken from it, until it is resumed.
+    pub fn suspend(&self, peer: &str, is_suspended: bool) {
+        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_suspended {
+            suspended.insert(peer.to_owned());
+        } else {
+            suspended.remove(peer);
+        }
+    }
+
+    pub(super) fn is_suspended(&self, agreement: &InterconnectionAgreement) -> bool {
+        let suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        !suspended.is_empty() && suspended.contains(agreement.peer().as_str())
+    }
+
+    pub(super) fn link(&self, own: &Domain, peer: &Domain) -> Arc<Link> {
+        let key = (own.clone(), peer.clone());
+        if let Some(link) = self.links.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(link);
+        }
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Link::new(own.clone(), peer.clone(), self.this.clone()));
+        Arc::clone(links.entry(key).or_insert_with(new))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// How documents to a peer are made up.
+    pub(super) fn pace(&self, peer: &Domain) -> Pace {
+        let agreement = self.agreements.load().for_domain(peer).cloned();
+        let documents = agreement.as_ref().map_or(1, |one| one.config.limits.documents_in_flight.max(1));
+        let batches = agreement.as_ref().is_some_and(|one| profile(one).batches);
+        Pace {
+            documents: if batches { documents as usize } else { 1 },
+            transactions: if batches { self.config.transactions_per_document } else { 1 },
+            octets: usize::try_from(self.config.document_size.0).unwrap_or(usize::MAX),
+            max_waiting: self.config.max_waiting,
+        }
+    }
+
+    pub(super) fn this(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
+    }
+
+    async fn send(&self, delivery: &Delivery, agreement: &InterconnectionAgreement) -> Result<Answer, Undelivered> {
+        let link = self.link(&delivery.own, &delivery.domain);
+        link.set_candidates(&delivery.candidates);
+        let profile = profile(agreement);
+        let view = View { own: &delivery.own, peer: &delivery.domain, agreement, profile };
+        let outgoing = write_request(&view, &delivery.request, &delivery.via);
+        let unsupported = || Refusal::Unsupported { what: format!("{} at {}", outgoing.name, delivery.domain) };
+        if link.is_unsupported(outgoing.name) {
+            return Err(Undelivered::Refused(unsupported()));
+        }
+        if let Some(id) = self.carrier_of(&profile, delivery) {
+            // This peer takes reports and invitation answers only as answers to the transaction they belong to.
+            link.respond(id, outgoing.primitive);
+            return Ok(Answer::Done);
+        }
+        let wait = self.now().until(delivery.deadline);
+        let fate = link.request(outgoing.primitive, outgoing.conversation, outgoing.expects_answer, wait).await;
+        match fate {
+            Ok(None) => Ok(Answer::Done),
+            Ok(Some(primitive)) => read_answer(&view, &delivery.request, &primitive).map_err(|refusal| {
+                if matches!(refusal, Refusal::Unsupported { .. }) {
+                    link.remember_unsupported(outgoing.name);
+                }
+                Undelivered::Refused(refusal)
+            }),
+            Err(LinkFault::NotTaken(reason)) => {
+                Err(Undelivered::NotTaken(Refusal::Unreachable { domain: delivery.domain.clone(), reason }))
+            }
+            Err(LinkFault::Unanswered) => {
+                Err(Undelivered::Unanswered(Refusal::TimedOut { domain: delivery.domain.clone() }))
+            }
+        }
+    }
+
+    fn carrier_of(&self, profile: &Profile, delivery: &Delivery) -> Option<TransactionId> {
+        if !profile.answers_in_response_mode {
+            return None;
+        }
+        let id = match &delivery.request {
+            Request::Report(report) => report.message.to_string(),
+            Request::InviteAnswer(answer) => answer.id.to_string(),
+            Request::Search(_)
+            | Request::StopSearch { .. }
+            | Request::ContactAdded(_)
+            | Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::GetPresence(_)
+            | Request::Notify(_)
+            | Request::Send(_)
+            | Request::Invite(_)
+            | Request::CancelInvite(_)
+            | Request::Group(_)
+            | Request::GroupEvent(_) => return None,
+        };
+        self.carried.get(&(delivery.domain.clone(), id))
+    }
+}
+
+#[async_trait::async_trait]
+impl Egress for SspGateway {
+    fn protocol(&self) -> Protocol {
+        Protocol::Ssp
+    }
+
+    async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
+        let Some(agreement) = delivery.agreement.clone() else {
+            return Err(Undelivered::Refused(Refusal::NoAgreement { domain: delivery.domain }));
+        };
+        if self.is_suspended(&agreement) {
+            let reason = "the peer is suspended by an operator".into();
+            return Err(Undelivered::NotTaken(Refusal::Unreachable { domain: delivery.domain, reason }));
+        }
+        self.send(&delivery, &agreement).await
+    }
+}
+
+impl std::fmt::Debug for SspGateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SspGateway").field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+/// The quirks of the peer's implementation.
+pub(super) fn profile(agreement: &InterconnectionAgreement) -> Profile {
+    match agreement.config.profile {
+        ProfileName::Strict => Profile::STRICT,
+        ProfileName::Observed => Profile::OBSERVED,
+    }
+}

@@ -1,0 +1,208 @@
+//! What comes back: our outcomes as response primitives, a peer's as outcomes.
+
+use super::{View, group, presence};
+use crate::{
+    gateways::ssp::status::{code_of, refusal_of},
+    model::{
+        Acceptance, Answer, Found, MessageId, Outcome, RecipientOutcome, Refusal, Request, SearchCursor, WvAddress,
+    },
+    wire::ssp::{
+        DetailedResult, GetPresenceResponse, Primitive, SearchResponse, SendMessageResponse, Status, StatusCode, User,
+    },
+};
+
+/// The answer to a peer's request.
+pub(in crate::gateways::ssp) fn write_answer(view: &View<'_>, request: &Request, outcome: &Outcome) -> Primitive {
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(refusal) => return write_refusal(refusal),
+    };
+    match answer {
+        Answer::Done => done(view, request),
+        Answer::Recipients(recipients) => gathered(view, recipients, StatusCode::PARTIAL_SUCCESS).into(),
+        Answer::Sent { id, recipients } => {
+            let is_taken = recipients.iter().any(|one| one.outcome.is_ok());
+            let status = gathered(view, recipients, StatusCode::SEVERAL_ERRORS);
+            let message_id = id.as_ref().filter(|_| is_taken).map(MessageId::to_string).unwrap_or_default();
+            SendMessageResponse { message_id, status }.into()
+        }
+        Answer::Found(found) => search_response(view, found).into(),
+        Answer::Presence(values) => GetPresenceResponse {
+            status: StatusCode::SUCCESS.into(),
+            values: values.iter().map(|(who, what)| presence::write(view.write_ours(who), what)).collect(),
+        }
+        .into(),
+        Answer::Group(answer) => group::write_answer(view, request, answer),
+    }
+}
+
+/// A refusal as a bare `Status`.
+pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal) -> Primitive {
+    let mut status = Status::new(code_of(refusal)).described(refusal.to_string());
+    if let Refusal::RateExceeded { retry_after, .. } = refusal {
+        status.try_again_after = Some(*retry_after);
+    }
+    status.into()
+}
+
+/// A peer's answer to what we asked.
+///
+/// # Errors
+/// The refusal that it stands for.
+pub(in crate::gateways::ssp) fn read_answer(
+    view: &View<'_>,
+    request: &Request,
+    primitive: &Primitive,
+) -> Result<Answer, Refusal> {
+    let people: Vec<WvAddress> = request.recipients().into_iter().cloned().collect();
+    match primitive {
+        Primitive::Status(status) => read_status(view, status, &people),
+        Primitive::SendMessageResponse(response) => {
+            let answer = read_status(view, &response.status, &people)?;
+            let id = response.message_id.parse().ok();
+            let recipients = match answer {
+                Answer::Recipients(recipients) => recipients,
+                Answer::Done
+                | Answer::Sent { .. }
+                | Answer::Found(_)
+                | Answer::Presence(_)
+                | Answer::Group(_) => people.iter().map(|person| taken(person.clone())).collect(),
+            };
+            Ok(Answer::Sent { id, recipients })
+        }
+        Primitive::GetPresenceResponse(response) => {
+            read_status(view, &response.status, &people)?;
+            let values = response.values.iter().map(|value| Ok((view.theirs(&value.user_id)?, presence::read(value))));
+            Ok(Answer::Presence(values.collect::<Result<_, Refusal>>()?))
+        }
+        Primitive::SearchResponse(response) => {
+            read_status(view, &response.status, &[])?;
+            read_found(view, response)
+        }
+        Primitive::Malformed { name, reason } => {
+            Err(Refusal::BadRequest { reason: format!("the answer of {} ({name}) is malformed: {reason}", view.peer) })
+        }
+        other => group::read_answer(view, other).unwrap_or_else(|| {
+            Err(Refusal::BadRequest { reason: format!("{} answered with {}", view.peer, other.name()) })
+        }),
+    }
+}
+
+/// A status, with its details told apart by person.
+pub(super) fn read_status(view: &View<'_>, status: &Status, people: &[WvAddress]) -> Result<Answer, Refusal> {
+    let text = status.description.as_deref().unwrap_or_default();
+    let is_gathered = matches!(status.code, StatusCode::PARTIAL_SUCCESS | StatusCode::SEVERAL_ERRORS);
+    if !is_gathered || status.details.is_empty() {
+        if status.code.is_failure() {
+            return Err(refusal_of(status.code, text, view.peer, people.first()));
+        }
+        return Ok(Answer::Done);
+    }
+    let outcome = |person: &WvAddress| match detail_of(view, status, person, people.len()) {
+        Some(detail) => {
+            let text = detail.description.as_deref().unwrap_or(text);
+            Err(refusal_of(detail.code, text, view.peer, Some(person)))
+        }
+        None if status.code == StatusCode::SEVERAL_ERRORS => {
+            let first = status.details.first();
+            let code = first.map_or(status.code, |detail| detail.code);
+            Err(refusal_of(code, text, view.peer, Some(person)))
+        }
+        None => Ok(Acceptance::Taken),
+    };
+    let recipients =
+        people.iter().map(|person| RecipientOutcome { recipient: person.clone(), outcome: outcome(person) });
+    Ok(Answer::Recipients(recipients.collect()))
+}
+
+/// The detail that speaks of a person: by address, or by a description that names him (SSP reference §8).
+fn detail_of<'s>(view: &View<'_>, status: &'s Status, person: &WvAddress, people: usize) -> Option<&'s DetailedResult> {
+    let names = |detail: &&DetailedResult| {
+        let ids = detail.user_ids.iter().chain(&detail.group_ids);
+        let mut addresses = ids.filter_map(|id| view.theirs(id).ok());
+        let is_named = addresses.any(|address| address.is_same_as(person));
+        let key = person.key();
+        let local = key.split('@').next().unwrap_or_default();
+        is_named || detail.description.as_deref().is_some_and(|text| !local.is_empty() && text.contains(local))
+    };
+    let named = status.details.iter().find(names);
+    named.or_else(|| status.details.first().filter(|_| people == 1 && status.details.len() == 1))
+}
+
+fn done(view: &View<'_>, request: &Request) -> Primitive {
+    match request {
+        Request::Send(message) => SendMessageResponse {
+            message_id: message.id.as_ref().map(MessageId::to_string).unwrap_or_default(),
+            status: StatusCode::SUCCESS.into(),
+        }
+        .into(),
+        Request::Group(_) => group::write_answer(view, request, &crate::model::GroupAnswer::Done),
+        Request::Search(_)
+        | Request::StopSearch { .. }
+        | Request::ContactAdded(_)
+        | Request::Subscribe(_)
+        | Request::Unsubscribe(_)
+        | Request::GetPresence(_)
+        | Request::Notify(_)
+        | Request::Report(_)
+        | Request::Invite(_)
+        | Request::InviteAnswer(_)
+        | Request::CancelInvite(_)
+        | Request::GroupEvent(_) => Status::new(StatusCode::SUCCESS).into(),
+    }
+}
+
+/// 200 when all went well, 201 when some did; when none did, 900 for messages and 201 for the rest (SSP reference §12.2, §12.7).
+fn gathered(view: &View<'_>, recipients: &[RecipientOutcome], when_none: StatusCode) -> Status {
+    let failed: Vec<_> =
+        recipients.iter().filter_map(|one| Some((&one.recipient, one.outcome.as_ref().err()?))).collect();
+    if failed.is_empty() {
+        return StatusCode::SUCCESS.into();
+    }
+    let code = if failed.len() == recipients.len() { when_none } else { StatusCode::PARTIAL_SUCCESS };
+    let mut status = Status::new(code);
+    for (recipient, refusal) in failed {
+        let mut detail = DetailedResult::new(code_of(refusal));
+        detail.description = Some(refusal.to_string());
+        let text = view.write_ours(recipient);
+        if recipient.is_group() { detail.group_ids.push(text) } else { detail.user_ids.push(text) }
+        status = status.detailed(detail);
+    }
+    status
+}
+
+fn search_response(view: &View<'_>, found: &Found) -> SearchResponse {
+    let discloses = view.agreement.config.disclose.friendly_name;
+    let user = |(address, name): &(WvAddress, Option<String>)| {
+        let mut user = User::new(view.write_ours(address));
+        user.friendly_name = name.clone().filter(|_| discloses);
+        user
+    };
+    SearchResponse {
+        search_id: found.more.as_ref().map(|more| more.id.clone()),
+        search_findings: Some(found.total),
+        completion: Some(found.more.is_none()),
+        search_index: found.more.as_ref().map(|more| more.index),
+        status: StatusCode::SUCCESS.into(),
+        users: found.users.iter().map(user).collect(),
+        group_ids: found.groups.iter().map(|group| view.write_ours(group)).collect(),
+    }
+}
+
+fn read_found(view: &View<'_>, response: &SearchResponse) -> Result<Answer, Refusal> {
+    let user = |user: &User| Ok((view.theirs(&user.user_id)?, user.friendly_name.clone()));
+    let users: Vec<_> = response.users.iter().map(user).collect::<Result<_, Refusal>>()?;
+    let groups = view.all_theirs(response.group_ids.iter().map(String::as_str))?;
+    let counted = u32::try_from(users.len() + groups.len()).unwrap_or(u32::MAX);
+    let more = match (&response.search_id, response.completion) {
+        (Some(id), Some(false)) => {
+            Some(SearchCursor { id: id.clone(), index: response.search_index.unwrap_or(counted + 1) })
+        }
+        (Some(_), Some(true) | None) | (None, _) => None,
+    };
+    Ok(Answer::Found(Found { users, groups, total: response.search_findings.unwrap_or(counted).max(counted), more }))
+}
+
+fn taken(recipient: WvAddress) -> RecipientOutcome {
+    RecipientOutcome { recipient, outcome: Ok(Acceptance::Taken) }
+}

@@ -1,0 +1,122 @@
+//! How addresses look to one peer.
+
+use crate::{
+    agreement::{InterconnectionAgreement, MsisdnForm},
+    model::{Domain, LocalPart, Refusal, WvAddress},
+    wire::ssp::{Entity, MetaInfo, Profile, User},
+};
+
+/// One session's eyes: both domains, the agreement, the peer's quirks.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateways::ssp) struct View<'a> {
+    /// Our domain.
+    pub(in crate::gateways::ssp) own: &'a Domain,
+    /// The peer's domain.
+    pub(in crate::gateways::ssp) peer: &'a Domain,
+    /// The agreement.
+    pub(in crate::gateways::ssp) agreement: &'a InterconnectionAgreement,
+    /// The peer's quirks.
+    pub(in crate::gateways::ssp) profile: Profile,
+}
+
+impl View<'_> {
+    /// Somebody of the peer's side, as the peer wrote him.
+    pub(super) fn theirs(&self, text: &str) -> Result<WvAddress, Refusal> {
+        read(text, self.peer)
+    }
+
+    /// Somebody of our side, as the peer wrote him.
+    pub(super) fn ours(&self, text: &str) -> Result<WvAddress, Refusal> {
+        read(text, self.own)
+    }
+
+    /// Several of our side.
+    pub(super) fn all_ours<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<WvAddress>, Refusal> {
+        texts.into_iter().map(|text| self.ours(text)).collect()
+    }
+
+    /// Several of the peer's side.
+    pub(super) fn all_theirs<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<WvAddress>, Refusal> {
+        texts.into_iter().map(|text| self.theirs(text)).collect()
+    }
+
+    /// Somebody of our side, as the peer takes him.
+    pub(super) fn write_ours(&self, address: &WvAddress) -> String {
+        self.write(address, self.own)
+    }
+
+    /// Somebody of the peer's side, as the peer takes him.
+    pub(super) fn write_theirs(&self, address: &WvAddress) -> String {
+        self.write(address, self.peer)
+    }
+
+    /// A person or group of our side.
+    pub(super) fn entity_ours(&self, address: &WvAddress) -> Entity {
+        entity(address, self.write_ours(address))
+    }
+
+    /// A person or group of the peer's side.
+    pub(super) fn entity_theirs(&self, address: &WvAddress) -> Entity {
+        entity(address, self.write_theirs(address))
+    }
+
+    /// On whose behalf we ask.
+    pub(super) fn meta(&self, by: &WvAddress, friendly_name: Option<&str>, via: &[Domain]) -> MetaInfo {
+        let mut user = User::new(self.write_ours(by));
+        user.friendly_name = friendly_name.map(str::to_owned);
+        let mut meta = MetaInfo::for_user(self.service(), user);
+        meta.via = self.via(via);
+        meta
+    }
+
+    /// On the server's own behalf.
+    pub(super) fn server_meta(&self, via: &[Domain]) -> MetaInfo {
+        let mut meta = MetaInfo::for_server(self.service());
+        meta.via = self.via(via);
+        meta
+    }
+
+    /// Our domain as a service.
+    pub(super) fn service(&self) -> String {
+        format!("wv:@{}", self.own)
+    }
+
+    fn via(&self, via: &[Domain]) -> Vec<String> {
+        // Only a request that came from elsewhere carries the chain, so that peers without the extension see none.
+        if via.is_empty() {
+            return Vec::new();
+        }
+        via.iter().map(ToString::to_string).collect()
+    }
+
+    fn write(&self, address: &WvAddress, side: &Domain) -> String {
+        let has_number = matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group();
+        match (has_number, self.agreement.config.msisdn_form) {
+            (true, MsisdnForm::Bare) => address.with_domain(None).to_string(),
+            (true, MsisdnForm::WithDomain) => address.with_domain(Some(side.clone())).to_string(),
+            (false, _) if address.domain().is_none() => address.with_domain(Some(side.clone())).to_string(),
+            (false, _) => address.to_string(),
+        }
+    }
+}
+
+fn read(text: &str, side: &Domain) -> Result<WvAddress, Refusal> {
+    let address: WvAddress = text.parse().map_err(|error| invalid(text, &error))?;
+    let is_number = matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group();
+    if address.domain().is_none() && !is_number {
+        return Ok(address.with_domain(Some(side.clone())));
+    }
+    Ok(address)
+}
+
+fn entity(address: &WvAddress, text: String) -> Entity {
+    if address.is_group() { Entity::GroupId(text) } else { Entity::user(text) }
+}
+
+fn invalid(text: &str, error: &crate::model::InvalidAddress) -> Refusal {
+    use crate::model::{InvalidAddress, InvalidE164};
+    if matches!(error, InvalidAddress::Number(InvalidE164::Wildcard)) {
+        return Refusal::Wildcard;
+    }
+    Refusal::InvalidAddress { address: text.chars().take(128).collect(), reason: error.to_string() }
+}

@@ -1,0 +1,119 @@
+//! SSP sessions as they are kept: both IDs, both domains, the peer's server, and when they end.
+//!
+//! Each side uses its own ID in what it sends (SSP reference §4.4). Sessions survive a restart of either side, so they are
+//! rows of the store; every session that a peer announced and that was not closed is accepted.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{Domain, Timestamp},
+    store::{Batch, Space, Store, StoreError},
+};
+
+/// A session for both directions between one of our domains and one of a peer's.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Our domain.
+    pub own: Domain,
+    /// The peer's domain.
+    pub peer: Domain,
+    /// The ID that we issued and send.
+    pub own_id: String,
+    /// The ID that the peer issued and sends.
+    pub peer_id: String,
+    /// The server that took the first document of the handshake, as `https://host:port`.
+    pub url: String,
+    /// When it was established.
+    pub since: Timestamp,
+    /// When it ends; the smaller of both sides' times to live counts.
+    pub ends: Timestamp,
+}
+
+impl Session {
+    /// Whether it may still be used for what we send.
+    #[must_use]
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        now < self.ends
+    }
+
+    /// When it should be renewed: after nine tenths of its life.
+    #[must_use]
+    pub fn renew_at(&self) -> Timestamp {
+        self.ends.minus(self.since.until(self.ends) / 10)
+    }
+
+    fn row_key(&self) -> String {
+        format!("{} {} {}", self.own, self.peer, self.own_id)
+    }
+}
+
+/// All sessions that are known, found by the ID that the peer sends.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    store: Arc<dyn Store>,
+    by_peer_id: RwLock<HashMap<String, Vec<Arc<Session>>>>,
+}
+
+impl Sessions {
+    /// Reads what is in the store.
+    ///
+    /// # Errors
+    /// When the store can't be read; a row that can't be is dropped, and the session opened anew when it is needed.
+    pub(super) async fn load(store: Arc<dyn Store>, now: Timestamp) -> Result<(Self, Vec<Arc<Session>>), StoreError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let rows = store.rows(Space::Session, "", after.as_deref(), 1000, now).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.key.clone());
+            all.extend(rows.iter().filter_map(|row| serde_json::from_slice::<Session>(&row.value).ok()).map(Arc::new));
+        }
+        let mut by_peer_id: HashMap<String, Vec<Arc<Session>>> = HashMap::new();
+        for session in &all {
+            by_peer_id.entry(session.peer_id.clone()).or_default().push(Arc::clone(session));
+        }
+        Ok((Self { store, by_peer_id: RwLock::new(by_peer_id) }, all))
+    }
+
+    /// The session under which a peer sends, by the ID in its document.
+    pub(super) fn by_peer_id(&self, id: &str) -> Option<Arc<Session>> {
+        let map = self.by_peer_id.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        map.get(id)?.last().cloned()
+    }
+
+    /// Keeps a new session; earlier ones of the pair stay valid for what the peer sends.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn keep(&self, session: Arc<Session>, now: Timestamp) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(&*session).unwrap_or_default();
+        // Kept a day past its end, for a peer that goes on using it.
+        let until = session.ends.plus(std::time::Duration::from_secs(86_400));
+        self.store.commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until))).await?;
+        let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        map.entry(session.peer_id.clone()).or_default().push(session);
+        Ok(())
+    }
+
+    /// Forgets a session that was closed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn forget(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+        {
+            let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(list) = map.get_mut(&session.peer_id) {
+                list.retain(|one| one.own_id != session.own_id);
+                if list.is_empty() {
+                    map.remove(&session.peer_id);
+                }
+            }
+        }
+        self.store.commit(Batch::new(now).remove(Space::Session, session.row_key())).await.map(|_| ())
+    }
+}
