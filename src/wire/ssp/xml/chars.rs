@@ -1,0 +1,85 @@
+//! Characters, names and references of XML 1.0.
+//!
+//! Source: XML 1.0 (fifth edition) §2.2, §2.3, §4.1; Namespaces in XML §4.
+
+/// Whether the text is nothing but white space as XML has it.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// The text without white space at its ends.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// Where the first character stands that no document may hold.
+pub(super) fn forbidden_at(text: &str) -> Option<usize> {
+    let control = text
+        .bytes()
+        .any(|byte| byte < 0x20 && !matches!(byte, b'\t' | b'\r' | b'\n'));
+    let noncharacter = !text.is_ascii() && text.contains(['\u{FFFE}', '\u{FFFF}']);
+    if !control && !noncharacter {
+        return None;
+    }
+    text.char_indices().find(|&(_, c)| !is_char(c)).map(|(at, _)| at)
+}
+
+/// Whether a document may hold the character.
+pub(super) const fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// Splits a qualified name into prefix and local part; `None` when it isn't one.
+pub(super) fn split_name(name: &str) -> Option<(Option<&str>, &str)> {
+    match name.split_once(':') {
+        None => is_nc_name(name).then_some((None, name)),
+        Some((prefix, local)) => (is_nc_name(prefix) && is_nc_name(local)).then_some((Some(prefix), local)),
+    }
+}
+
+/// Whether the text is a name without a colon.
+pub(super) fn is_nc_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let Some(first) = bytes.next() else { return false };
+    if name.is_ascii() {
+        return (first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    }
+    let mut chars = name.chars();
+    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+}
+
+/// The character that `&name;` stands for: one of the five, or a numeric reference to a character that XML allows.
+pub(super) fn reference(name: &str) -> Option<char> {
+    match name {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => numeric_reference(name.strip_prefix('#')?).filter(|c| is_char(*c)),
+    }
+}
+
+fn numeric_reference(number: &str) -> Option<char> {
+    let (digits, radix) = number
+        .strip_prefix('x')
+        .map_or((number, 10), |digits| (digits, 16));
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return None;
+    }
+    u32::from_str_radix(digits, radix).ok().and_then(char::from_u32)
+}
+
+const fn is_name_start(c: char) -> bool {
+    matches!(c, 'A'..='Z' | 'a'..='z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}'
+        | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+const fn is_name_char(c: char) -> bool {
+    is_name_start(c)
+        || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
