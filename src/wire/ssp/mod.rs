@@ -15,6 +15,7 @@ pub mod entity;
 pub mod flaw;
 pub mod group;
 pub mod invite;
+pub mod ladder;
 pub mod membership;
 pub mod message;
 pub mod notification;
