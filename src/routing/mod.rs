@@ -9,5 +9,5 @@ mod router;
 
 pub use config_stub::RoutingConfig;
 pub use home::HomeDirectory;
-pub use plan::{Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme};
+pub use plan::{Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, static_candidates};
 pub use router::{Explain, Router};

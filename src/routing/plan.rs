@@ -109,3 +109,21 @@ pub enum RouteFailure {
     #[error("{0}")]
     Unroutable(String),
 }
+
+/// Servers that an agreement names as `host:port`, in the order given, in place of SRV records; `None` when it names none.
+///
+/// Names among them are resolved when they are connected to.
+#[must_use]
+pub fn static_candidates(servers: &[String]) -> Option<Arc<[Candidate]>> {
+    if servers.is_empty() {
+        return None;
+    }
+    let candidate = |(index, server): (usize, &String)| {
+        let (host, port) = server.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses: Arc<[_]> = host.parse().ok().into_iter().collect();
+        let priority = u16::try_from(index).unwrap_or(u16::MAX);
+        Some(Candidate { priority, weight: 0, host: host.into(), port: port.parse().ok()?, addresses, secure: false })
+    };
+    Some(servers.iter().enumerate().filter_map(candidate).collect())
+}

@@ -19,7 +19,7 @@ use super::{
     session::{Session, Sessions},
 };
 use crate::{
-    agreement::{Agreements, InterconnectionAgreement, ProfileName},
+    agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
     relay::{Delivery, Egress, Relay, Undelivered},
     routing::Router,
@@ -34,6 +34,8 @@ pub struct SspParts {
     pub config: SspConfig,
     /// The domains that we serve.
     pub own: Vec<Domain>,
+    /// The domain that we speak as towards home servers of ours.
+    pub service: Domain,
     /// The agreements in force.
     pub agreements: Arc<ArcSwap<Agreements>>,
     /// Who serves whom; the responder of a handshake looks the claimed domain up.
@@ -52,6 +54,7 @@ pub struct SspParts {
 pub struct SspGateway {
     pub(super) config: SspConfig,
     pub(super) own: Vec<Domain>,
+    pub(super) service: Domain,
     pub(super) agreements: Arc<ArcSwap<Agreements>>,
     pub(super) router: Arc<Router>,
     pub(super) sessions: Sessions,
@@ -78,6 +81,7 @@ impl SspGateway {
         let gateway = Arc::new_cyclic(|this: &Weak<Self>| Self {
             config: parts.config,
             own: parts.own,
+            service: parts.service,
             agreements: parts.agreements,
             router: parts.router,
             sessions,
@@ -95,7 +99,8 @@ impl SspGateway {
             suspended: Mutex::default(),
         });
         for session in known.into_iter().filter(|session| session.is_usable(now)) {
-            gateway.link(&session.own, &session.peer).opened(session);
+            gateway.link(&session.own, &session.peer).opened(Arc::clone(&session));
+            gateway.schedule_renewal(&session);
         }
         Ok(gateway)
     }
@@ -175,10 +180,12 @@ impl SspGateway {
     }
 
     async fn send(&self, delivery: &Delivery, agreement: &InterconnectionAgreement) -> Result<Answer, Undelivered> {
-        let link = self.link(&delivery.own, &delivery.domain);
+        let is_home = agreement.config.role == Role::Home;
+        let own = if is_home { &self.service } else { &delivery.own };
+        let link = self.link(own, &delivery.domain);
         link.set_candidates(&delivery.candidates);
         let profile = profile(agreement);
-        let view = View { own: &delivery.own, peer: &delivery.domain, agreement, profile };
+        let view = View { own, peer: &delivery.domain, agreement, profile };
         let outgoing = write_request(&view, &delivery.request, &delivery.via);
         let unsupported = || Refusal::Unsupported { what: format!("{} at {}", outgoing.name, delivery.domain) };
         if link.is_unsupported(outgoing.name) {

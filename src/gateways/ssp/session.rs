@@ -86,17 +86,23 @@ impl Sessions {
         map.get(id)?.last().cloned()
     }
 
-    /// Keeps a new session; earlier ones of the pair stay valid for what the peer sends.
+    /// Takes what the peer sends under a new session; earlier ones of the pair stay valid.
+    pub(super) fn honour(&self, session: Arc<Session>) {
+        let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let list = map.entry(session.peer_id.clone()).or_default();
+        list.retain(|known| known.own_id != session.own_id);
+        list.push(session);
+    }
+
+    /// Stores a session.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) async fn keep(&self, session: Arc<Session>, now: Timestamp) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(&*session).unwrap_or_default();
+    pub(super) async fn keep(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(session).unwrap_or_default();
         // Kept a day past its end, for a peer that goes on using it.
         let until = session.ends.plus(std::time::Duration::from_secs(86_400));
         self.store.commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until))).await?;
-        let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        map.entry(session.peer_id.clone()).or_default().push(session);
         Ok(())
     }
 

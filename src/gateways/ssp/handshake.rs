@@ -1,0 +1,413 @@
+//! The driver of session establishment: carries the ladders' steps to the peer's servers and arriving steps to the ladders.
+//!
+//! One task each for what a ladder sends; a timer for all of them. A claimed domain without an agreement costs no lookup and
+//! no connection. The responder answers to the servers that DNS or the agreement names, never to where the request came from.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::{
+    gateway::{SspGateway, profile},
+    link::Link,
+    random,
+    session::Session,
+};
+use crate::{
+    agreement::{InterconnectionAgreement, Role},
+    model::Domain,
+    routing::{Candidate, Explain, Plan, RouteService},
+    wire::ssp::{
+        Document, SetupPrimitive, SetupTransaction, TransactionId,
+        ladder::{Delivery, Input, LadderKey, Ladders, Match, Output, Settings, Step, Token, Verdict},
+    },
+};
+
+/// All handshakes of this process.
+pub(super) struct Handshakes {
+    inner: Mutex<Inner>,
+    /// Wakes the timer when a ladder wants to be woken earlier than it knows.
+    timer: tokio::sync::Notify,
+    /// First steps from each source address.
+    openings: DefaultKeyedRateLimiter<String>,
+}
+
+struct Inner {
+    ladders: Ladders,
+    running: HashMap<LadderKey, Running>,
+}
+
+/// What the driver knows of a ladder.
+#[derive(Clone, Debug)]
+struct Running {
+    own: Domain,
+    peer: Domain,
+    agreement: Arc<InterconnectionAgreement>,
+    candidates: Arc<[Candidate]>,
+    /// The server that took the first step; later steps go there first.
+    url: Option<String>,
+    /// Servers that the peer redirected us to, once.
+    is_redirected: bool,
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        let inner = Inner { ladders: Ladders::new(MAX_LADDERS), running: HashMap::new() };
+        let quota = Quota::per_second(nonzero(20)).allow_burst(nonzero(100));
+        Self { inner: Mutex::new(inner), timer: tokio::sync::Notify::new(), openings: RateLimiter::keyed(quota) }
+    }
+}
+
+impl std::fmt::Debug for Handshakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handshakes({} under way)", self.lock().ladders.under_way())
+    }
+}
+
+impl Handshakes {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets idle sources.
+    pub(super) fn forget_idle(&self) {
+        self.openings.retain_recent();
+    }
+}
+
+/// The answer to an arriving setup step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SetupVerdict {
+    /// 2xx.
+    Taken,
+    /// Not 2xx.
+    Refused(&'static str),
+}
+
+impl SspGateway {
+    /// Opens a session for a link; the link learns of the end.
+    pub(super) fn open(&self, link: Arc<Link>) {
+        let Some(gateway) = self.this() else { return };
+        tokio::spawn(async move {
+            if let Err(reason) = gateway.initiate(&link).await {
+                tracing::warn!(own = %link.own, peer = %link.peer, %reason, "no session");
+                link.not_opened(&reason, gateway.now());
+            }
+        });
+    }
+
+    /// Takes an arriving step; `may_speak_for` tells for which domains its connection is authenticated.
+    pub(super) async fn receive_setup(
+        self: &Arc<Self>,
+        step: SetupTransaction,
+        spoken_to: Option<&Domain>,
+        source: &str,
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
+    ) -> SetupVerdict {
+        let agreements = self.agreements.load_full();
+        let may = |domain: &str| {
+            let Ok(domain) = domain.parse::<Domain>() else { return false };
+            agreements.for_domain(&domain).is_some_and(|agreement| may_speak_for(&domain, agreement))
+        };
+        let found = self.handshakes.lock().ladders.find(&step, may);
+        match found {
+            Match::Known(key) => {
+                let verdict = self.handshakes.lock().ladders.handle(key, Input::Received(Box::new(step)), clock());
+                self.drive();
+                match verdict {
+                    Verdict::Taken => SetupVerdict::Taken,
+                    Verdict::Refused => SetupVerdict::Refused("the step does not fit the handshake"),
+                }
+            }
+            Match::Opening { peer_domain } => {
+                let Ok(peer) = peer_domain.parse::<Domain>() else {
+                    return SetupVerdict::Refused("the serviceID names no domain");
+                };
+                let Some(agreement) = agreements.for_domain(&peer).cloned() else {
+                    return SetupVerdict::Refused("there is no agreement with the claimed domain");
+                };
+                if self.is_suspended(&agreement) {
+                    return SetupVerdict::Refused("the peer is suspended by an operator");
+                }
+                if self.handshakes.openings.check_key(&source.to_owned()).is_err() {
+                    return SetupVerdict::Refused("too many handshakes from this address");
+                }
+                self.respond(step, peer, agreement, spoken_to)
+            }
+            Match::Foreign { .. } => {
+                SetupVerdict::Refused("the connection is not authenticated for the claimed domain, or there is no agreement")
+            }
+            Match::Unknown => SetupVerdict::Refused("no handshake is under way that this step belongs to"),
+        }
+    }
+
+    /// Wakes ladders when their time comes; runs for as long as the gateway.
+    pub async fn run_handshakes(self: Arc<Self>) {
+        loop {
+            let wake = self.handshakes.lock().ladders.next_wake();
+            let woken = self.handshakes.timer.notified();
+            match wake {
+                Some(at) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at.into()) => {}
+                        () = woken => continue,
+                    }
+                }
+                None => {
+                    woken.await;
+                    continue;
+                }
+            }
+            self.handshakes.lock().ladders.tick(clock());
+            self.drive();
+        }
+    }
+
+    async fn initiate(self: &Arc<Self>, link: &Arc<Link>) -> Result<(), String> {
+        let agreement = self.agreements.load().for_domain(&link.peer).cloned();
+        let agreement = agreement.ok_or("there is no agreement")?;
+        if self.is_suspended(&agreement) {
+            return Err("the peer is suspended by an operator".into());
+        }
+        let candidates = self.candidates(&link.peer, &agreement, Some(link)).await?;
+        let running = Running {
+            own: link.own.clone(),
+            peer: link.peer.clone(),
+            agreement: Arc::clone(&agreement),
+            candidates,
+            url: None,
+            is_redirected: false,
+        };
+        {
+            let mut inner = self.handshakes.lock();
+            let key = inner
+                .ladders
+                .initiate(link.own.as_str(), link.peer.as_str(), token(), clock(), self.settings(&agreement))
+                .map_err(|busy| busy.to_string())?;
+            inner.running.insert(key, running);
+        }
+        self.drive();
+        Ok(())
+    }
+
+    fn respond(
+        self: &Arc<Self>,
+        step: SetupTransaction,
+        peer: Domain,
+        agreement: Arc<InterconnectionAgreement>,
+        spoken_to: Option<&Domain>,
+    ) -> SetupVerdict {
+        let SetupPrimitive::SendSecretToken(token_in) = step.primitive else {
+            return SetupVerdict::Refused("the first step is a SendSecretToken");
+        };
+        let own = self.own_towards(&agreement, spoken_to);
+        let mut settings = self.settings(&agreement);
+        // The first step of a peer is answered after its acknowledgement has had time to get through.
+        settings.answer_delay = settings.answer_delay.max(std::time::Duration::from_millis(5));
+        let gateway = Arc::clone(self);
+        let now = clock();
+        tokio::spawn(async move {
+            let candidates = match gateway.candidates(&peer, &agreement, None).await {
+                Ok(candidates) => candidates,
+                Err(reason) => {
+                    tracing::warn!(%peer, %reason, "the claimed domain has no server to answer to");
+                    return;
+                }
+            };
+            let running = Running { own, peer, agreement, candidates, url: None, is_redirected: false };
+            {
+                let mut inner = gateway.handshakes.lock();
+                let made = inner.ladders.respond(
+                    running.own.as_str(),
+                    running.peer.as_str(),
+                    (step.id, &token_in.secret),
+                    token(),
+                    now,
+                    settings,
+                );
+                match made {
+                    Ok(key) => {
+                        inner.running.insert(key, running);
+                    }
+                    Err(busy) => {
+                        tracing::warn!(peer = %running.peer, %busy, "a handshake was not taken up");
+                        return;
+                    }
+                }
+            }
+            gateway.drive();
+        });
+        SetupVerdict::Taken
+    }
+
+    /// Carries out what the ladders want, until they want nothing more.
+    fn drive(self: &Arc<Self>) {
+        loop {
+            let (running, key, output) = {
+                let mut inner = self.handshakes.lock();
+                let Some((key, output)) = inner.ladders.poll() else { break };
+                let Some(running) = inner.running.get(&key).cloned() else { continue };
+                (running, key, output)
+            };
+            match output {
+                Output::Send { step, transaction } => {
+                    let gateway = Arc::clone(self);
+                    tokio::spawn(async move { gateway.send_step(key, running, step, *transaction).await });
+                }
+                Output::Honour(session) => self.keep_session(&running, &session, false),
+                Output::Established(session) => {
+                    self.keep_session(&running, &session, true);
+                    self.handshakes.lock().running.remove(&key);
+                }
+                Output::Failed(failure) => {
+                    self.handshakes.lock().running.remove(&key);
+                    tracing::warn!(own = %running.own, peer = %running.peer, %failure, "the handshake failed");
+                    let link = self.link(&running.own, &running.peer);
+                    if link.session().is_none() {
+                        link.not_opened(&failure.to_string(), self.now());
+                    }
+                }
+                Output::WakeAt(_) => {}
+            }
+        }
+        self.handshakes.timer.notify_one();
+    }
+
+    async fn send_step(self: Arc<Self>, key: LadderKey, running: Running, step: Step, transaction: SetupTransaction) {
+        let id = (step == Step::SendSecretToken).then(|| transaction.id.clone());
+        let document = Document::Setup(transaction);
+        let (delivery, url) = self.post_setup(&running, &document, id).await;
+        {
+            let mut inner = self.handshakes.lock();
+            if let (Some(url), Some(running)) = (url, inner.running.get_mut(&key)) {
+                running.url.get_or_insert(url);
+            }
+            if step != Step::Failure {
+                inner.ladders.handle(key, Input::Delivered { step, delivery }, clock());
+            }
+        }
+        self.drive();
+    }
+
+    async fn post_setup(
+        &self,
+        running: &Running,
+        document: &Document,
+        id: Option<TransactionId>,
+    ) -> (Delivery, Option<String>) {
+        let profile = profile(&running.agreement);
+        let body = crate::wire::ssp::encode(document, &profile).into();
+        let servers = self.servers.order(running.url.as_deref(), &running.candidates, &running.agreement, self.now());
+        self.servers.post_setup(&servers, &running.agreement, &running.peer, body, id.as_ref(), self.now()).await
+    }
+
+    fn keep_session(self: &Arc<Self>, running: &Running, wire: &crate::wire::ssp::ladder::Session, is_final: bool) {
+        let now = self.now();
+        let session = Arc::new(Session {
+            own: running.own.clone(),
+            peer: running.peer.clone(),
+            own_id: wire.own_session_id.to_string(),
+            peer_id: wire.peer_session_id.to_string(),
+            url: running.url.clone().unwrap_or_default(),
+            since: now,
+            ends: now.plus(wire.time_to_live),
+        });
+        // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
+        self.sessions.honour(Arc::clone(&session));
+        if is_final {
+            tracing::info!(own = %running.own, peer = %running.peer, "session established");
+            self.link(&running.own, &running.peer).opened(Arc::clone(&session));
+            self.schedule_renewal(&session);
+        }
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = gateway.sessions.keep(&session, gateway.now()).await {
+                tracing::error!(%error, "a session could not be stored; a restart will open it anew");
+            }
+            if is_final && let Some(relay) = gateway.relay() {
+                match relay.reassert_subscriptions(&session.peer).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
+                    Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
+                }
+            }
+        });
+    }
+
+    /// Renews a session on a local schedule, before its time to live ends (SSP reference §5).
+    pub(super) fn schedule_renewal(self: &Arc<Self>, session: &Arc<Session>) {
+        let wait = self.now().until(session.renew_at());
+        let (gateway, session) = (Arc::downgrade(self), Arc::clone(session));
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let Some(gateway) = gateway.upgrade() else { return };
+            let link = gateway.link(&session.own, &session.peer);
+            if link.session().is_some_and(|current| current.own_id == session.own_id) {
+                gateway.open(link);
+            }
+        });
+    }
+
+    fn settings(&self, agreement: &InterconnectionAgreement) -> Settings {
+        Settings {
+            deadline: self.config.handshake_deadline,
+            time_to_live: self.config.time_to_live,
+            ..Settings::for_profile(&profile(agreement))
+        }
+    }
+
+    /// The domain that we speak as towards a peer.
+    pub(super) fn own_towards(&self, agreement: &InterconnectionAgreement, spoken_to: Option<&Domain>) -> Domain {
+        if agreement.config.role == Role::Home {
+            return self.service.clone();
+        }
+        let main = self.own.first().unwrap_or(&self.service);
+        spoken_to.filter(|domain| self.own.contains(domain)).unwrap_or(main).clone()
+    }
+
+    /// The peer's servers: as the agreement names them, as the last delivery found them, or as DNS has them.
+    async fn candidates(
+        &self,
+        peer: &Domain,
+        agreement: &InterconnectionAgreement,
+        link: Option<&Arc<Link>>,
+    ) -> Result<Arc<[Candidate]>, String> {
+        if let Some(known) = link.map(|link| link.candidates()).filter(|known| !known.is_empty()) {
+            return Ok(known);
+        }
+        if let Some(named) = crate::routing::static_candidates(&agreement.config.servers) {
+            return Ok(named);
+        }
+        let service = crate::model::WvAddress::service(peer.clone());
+        let routed = self.router.route(&service, RouteService::Im, self.now(), Explain::No).await;
+        match routed.plan.map_err(|failure| failure.to_string())?.as_ref() {
+            Plan::Domain { candidates, .. } => Ok(Arc::clone(candidates)),
+            Plan::Home { .. } | Plan::Gateway { .. } => Err(format!("{peer} has no _imps-server._tcp record")),
+        }
+    }
+}
+
+fn token() -> Token {
+    Token {
+        transaction_id: TransactionId::new(format!("h-{}", random::text(9))),
+        secret: random::octets(),
+        session: random::octets(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver of the ladders reads the clock for them")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::expect_used, reason = "called with literals above zero")]
+fn nonzero(count: u32) -> std::num::NonZeroU32 {
+    std::num::NonZeroU32::new(count).expect("above zero")
+}
+
+/// Handshakes under way, for each role.
+const MAX_LADDERS: usize = 1024;
