@@ -1,0 +1,1 @@
+//! Whole messages, octet by octet.

@@ -1,0 +1,425 @@
+//! The walk over a number's NAPTR records (RFC 6116 §5.2): which record is used, and why each other one is not.
+//!
+//! The evaluation asks for names and is told what they hold; it never looks anything up itself, so a test, a cache
+//! and a live resolver drive it alike. A discarded record never ends the walk. ORDER counts inside one RRset only;
+//! a record of a worse ORDER stays a candidate, and the caller decides by [`Selected::alternatives`] how far a
+//! failed delivery goes down the list.
+
+use std::collections::{HashMap, HashSet};
+
+use super::discard::{Discard, Warning};
+use super::name::Name;
+use super::number::Aus;
+use super::octets::WireError;
+use super::rdata::Naptr;
+use super::regexp::Substitution;
+use super::services::{Enumservice, Services, Wanted};
+use super::uri::{AbsoluteUri, Target, scheme_fits};
+
+/// One number being looked up under one apex.
+///
+/// Call [`step`](Self::step); on [`Step::Query`] find the records and give them to [`answer`](Self::answer); repeat
+/// until [`Step::Done`].
+#[derive(Debug)]
+pub struct Evaluation {
+    aus: Aus,
+    wanted: Wanted,
+    policy: Policy,
+    asked: Option<Visit>,
+    visits: Vec<Visit>,
+    seen: HashSet<Name>,
+    judged: usize,
+    selected: Selected,
+}
+
+/// What one apex is trusted with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Policy {
+    /// Accept `P-` services: this apex is the private network they are meant for (RFC 6116 §3.4.3.1).
+    pub private_services: bool,
+    /// Accept experimental `X-` services.
+    pub experimental_services: bool,
+    /// Accept `pres` with another scheme than `pres:`, which RFC 3953 §4 permits and advises against.
+    pub pres_foreign_schemes: bool,
+}
+
+/// What the evaluation needs next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// The NAPTR records of this name.
+    Query(Name),
+    /// Nothing: the walk is over. Given once.
+    Done(Selected),
+}
+
+/// What a name holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// An RRset in response order; a record that could not be read keeps its place.
+    Records(Vec<Result<Naptr, WireError>>),
+    /// NXDOMAIN or no NAPTR records: a normal answer.
+    Absent,
+    /// The lookup failed, so nothing is known; the text says how.
+    Failed(String),
+}
+
+/// The outcome of an evaluation.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Selected {
+    /// Usable records in the order of trying, one entry for each service of a compound record.
+    pub candidates: Vec<Candidate>,
+    /// Every record that gave none, in the order it was judged.
+    pub passed_over: Vec<PassedOver>,
+    /// The lookups that failed; with any of these, an empty list of candidates is not a final answer.
+    pub failures: Vec<Failure>,
+    /// The number's own name holds no NAPTR records.
+    pub absent: bool,
+}
+
+/// What an evaluation comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// There is at least one candidate.
+    Found,
+    /// The number has no records under this apex.
+    Absent,
+    /// The number has records, and every lookup worked, but none is usable.
+    NoneUsable,
+    /// Nothing was found and a lookup failed: ask again later.
+    Temporary,
+}
+
+/// A record and service that lead somewhere.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Candidate {
+    /// The Enumservice it is published for.
+    pub service: Enumservice,
+    /// Where it leads.
+    pub uri: AbsoluteUri,
+    /// What routing reads from the URI, portability data too.
+    pub target: Target,
+    /// The PREFERENCE of the record.
+    pub preference: u16,
+    /// The RRsets it was reached through with the ORDER taken in each, the number's own name first. Never empty.
+    pub path: Vec<Hop>,
+    /// What the record's owner should repair.
+    pub warnings: Vec<Warning>,
+}
+
+/// One RRset on the way to a candidate.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Hop {
+    /// The owner of the RRset.
+    pub owner: Name,
+    /// The ORDER of the record taken in it.
+    pub order: u16,
+}
+
+/// A record that was not used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PassedOver {
+    /// The owner of the RRset.
+    pub owner: Name,
+    /// The record, when it could be read and the reason concerns a single one.
+    pub record: Option<Naptr>,
+    /// Why.
+    pub reason: Discard,
+}
+
+/// A lookup that failed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// The name that was asked.
+    pub name: Name,
+    /// How it failed.
+    pub cause: String,
+}
+
+/// An RRset being walked.
+#[derive(Debug)]
+struct Visit {
+    owner: Name,
+    above: Vec<Hop>,
+    records: std::vec::IntoIter<Naptr>,
+    /// The record that leads here, and whose it is; `None` for the number's own name.
+    referrer: Option<(Name, Naptr)>,
+}
+
+/// What a record comes to.
+enum Judgement {
+    Refer(Name),
+    Accept(Vec<Candidate>),
+}
+
+impl Evaluation {
+    /// Non-terminal records that may follow one another; more are taken for a loop (RFC 6116 §5.2.1).
+    pub const MAX_DEPTH: usize = 5;
+    /// Records of one RRset that are looked at, the best ones by ORDER and PREFERENCE.
+    pub const MAX_RECORDS_PER_SET: usize = 64;
+    /// Records looked at in one evaluation.
+    pub const MAX_RECORDS: usize = 256;
+
+    /// Begins at `name`, usually [`Aus::enum_name`].
+    pub fn new(aus: Aus, name: Name, wanted: Wanted, policy: Policy) -> Self {
+        Self {
+            aus,
+            wanted,
+            policy,
+            seen: HashSet::from([name.clone()]),
+            asked: Some(Visit {
+                owner: name,
+                above: Vec::new(),
+                records: Vec::new().into_iter(),
+                referrer: None,
+            }),
+            visits: Vec::new(),
+            judged: 0,
+            selected: Selected::default(),
+        }
+    }
+
+    /// What is needed next. Asks for the same name until it is answered.
+    pub fn step(&mut self) -> Step {
+        loop {
+            if let Some(asked) = &self.asked {
+                return Step::Query(asked.owner.clone());
+            }
+            let Some(visit) = self.visits.last_mut() else {
+                return Step::Done(std::mem::take(&mut self.selected));
+            };
+            match visit.records.next() {
+                Some(record) => self.walk(record),
+                None => {
+                    self.visits.pop();
+                }
+            }
+        }
+    }
+
+    /// Tells what the name of the last [`Step::Query`] holds; without an open query it does nothing.
+    pub fn answer(&mut self, answer: Answer) {
+        let Some(mut visit) = self.asked.take() else {
+            return;
+        };
+        match answer {
+            Answer::Records(records) => {
+                visit.records = self.arrange(&visit.owner, records).into_iter();
+                self.visits.push(visit);
+            }
+            Answer::Absent => match visit.referrer {
+                None => self.selected.absent = true,
+                Some((owner, record)) => self.pass_over(owner, record, Discard::TargetAbsent),
+            },
+            Answer::Failed(cause) => {
+                self.selected.failures.push(Failure {
+                    name: visit.owner,
+                    cause,
+                });
+                if let Some((owner, record)) = visit.referrer {
+                    self.pass_over(owner, record, Discard::TargetFailed);
+                }
+            }
+        }
+    }
+
+    /// Sorts an RRset by ORDER and PREFERENCE; equal pairs keep the response order.
+    fn arrange(&mut self, owner: &Name, records: Vec<Result<Naptr, WireError>>) -> Vec<Naptr> {
+        let mut readable = Vec::with_capacity(records.len());
+        for record in records {
+            match record {
+                Ok(record) => readable.push(record),
+                Err(error) => self.note(owner, Discard::Unreadable(error)),
+            }
+        }
+        readable.sort_by_key(|record| (record.order, record.preference));
+        let room = Self::MAX_RECORDS_PER_SET.min(Self::MAX_RECORDS - self.judged.min(Self::MAX_RECORDS));
+        if readable.len() > room {
+            self.note(
+                owner,
+                Discard::TooManyRecords {
+                    ignored: readable.len() - room,
+                },
+            );
+            readable.truncate(room);
+        }
+        self.judged += readable.len();
+        readable
+    }
+
+    fn walk(&mut self, record: Naptr) {
+        let Some(visit) = self.visits.last() else { return };
+        let owner = visit.owner.clone();
+        let mut path = visit.above.clone();
+        path.push(Hop {
+            owner: owner.clone(),
+            order: record.order,
+        });
+        match self.judge(&record, &path) {
+            Err(reason) => self.pass_over(owner, record, reason),
+            Ok(Judgement::Accept(candidates)) => self.selected.candidates.extend(candidates),
+            Ok(Judgement::Refer(target)) => {
+                self.seen.insert(target.clone());
+                self.asked = Some(Visit {
+                    owner: target,
+                    above: path,
+                    records: Vec::new().into_iter(),
+                    referrer: Some((owner, record)),
+                });
+            }
+        }
+    }
+
+    fn judge(&self, record: &Naptr, path: &[Hop]) -> Result<Judgement, Discard> {
+        match record.flags.as_slice() {
+            [] => self.refer(record, path.len()).map(Judgement::Refer),
+            [b'u' | b'U'] => self.accept(record, path).map(Judgement::Accept),
+            other => Err(Discard::UnknownFlag(String::from_utf8_lossy(other).into_owned())),
+        }
+    }
+
+    /// SERVICES and REGEXP of a non-terminal record are ignored (RFC 6116 §5.2.1).
+    fn refer(&self, record: &Naptr, depth: usize) -> Result<Name, Discard> {
+        let target = &record.replacement;
+        if target.is_root() {
+            return Err(Discard::NoReplacement);
+        }
+        if self.seen.contains(target) {
+            return Err(Discard::Loop);
+        }
+        if depth > Self::MAX_DEPTH {
+            return Err(Discard::TooDeep);
+        }
+        Ok(target.clone())
+    }
+
+    fn accept(&self, record: &Naptr, path: &[Hop]) -> Result<Vec<Candidate>, Discard> {
+        let services = Services::parse(&record.services)?;
+        let usable = self.usable(&services.offered)?;
+        if !record.replacement.is_root() {
+            return Err(Discard::BothRegexpAndReplacement);
+        }
+        let substitution = Substitution::parse(&record.regexp)?;
+        let expanded = substitution.apply(&self.aus)?;
+        let uri = AbsoluteUri::parse(&expanded.octets)?;
+        let (fitting, unfit): (Vec<_>, Vec<_>) = usable
+            .into_iter()
+            .partition(|service| self.scheme_accepted(service, uri.scheme()));
+        if fitting.is_empty() {
+            let services = unfit.into_iter().cloned().collect();
+            return Err(Discard::SchemeMismatch {
+                services,
+                scheme: uri.scheme().to_owned(),
+            });
+        }
+        let mut warnings: Vec<Warning> = unfit
+            .into_iter()
+            .map(|service| Warning::SchemeMismatch {
+                service: service.clone(),
+                scheme: uri.scheme().to_owned(),
+            })
+            .collect();
+        warnings.extend((!expanded.spans_all).then_some(Warning::PartialMatch));
+        warnings.extend(substitution.ignores_case().then_some(Warning::IgnoreCase));
+        warnings.extend(services.legacy.then_some(Warning::LegacyServices));
+        let candidate = |service: &Enumservice| {
+            Ok(Candidate {
+                service: service.clone(),
+                target: uri.target(service)?,
+                uri: uri.clone(),
+                preference: record.preference,
+                path: path.to_vec(),
+                warnings: warnings.clone(),
+            })
+        };
+        fitting.into_iter().map(candidate).collect()
+    }
+
+    /// The wanted services of a record; unknown ones inside a compound are skipped.
+    fn usable<'s>(&self, offered: &'s [Enumservice]) -> Result<Vec<&'s Enumservice>, Discard> {
+        let wanted: Vec<_> = offered
+            .iter()
+            .filter(|service| self.wanted.contains(service))
+            .collect();
+        if wanted.is_empty() {
+            return Err(Discard::NoWantedService {
+                offered: offered.to_vec(),
+            });
+        }
+        let (allowed, refused): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|service| self.allowed(service));
+        match (allowed.is_empty(), refused.first()) {
+            (true, Some(service)) => Err(Discard::ServiceNotAllowed {
+                service: (*service).clone(),
+            }),
+            (_, _) => Ok(allowed),
+        }
+    }
+
+    fn allowed(&self, service: &Enumservice) -> bool {
+        (self.policy.private_services || !service.is_private())
+            && (self.policy.experimental_services || !service.is_experimental())
+    }
+
+    fn scheme_accepted(&self, service: &Enumservice, scheme: &str) -> bool {
+        scheme_fits(service, scheme) || self.policy.pres_foreign_schemes && service.as_str() == "pres"
+    }
+
+    fn pass_over(&mut self, owner: Name, record: Naptr, reason: Discard) {
+        self.selected.passed_over.push(PassedOver {
+            owner,
+            record: Some(record),
+            reason,
+        });
+    }
+
+    fn note(&mut self, owner: &Name, reason: Discard) {
+        self.selected.passed_over.push(PassedOver {
+            owner: owner.clone(),
+            record: None,
+            reason,
+        });
+    }
+}
+
+impl Selected {
+    /// What it comes to.
+    pub fn verdict(&self) -> Verdict {
+        match (self.candidates.is_empty(), self.failures.is_empty()) {
+            (false, _) => Verdict::Found,
+            (true, false) => Verdict::Temporary,
+            (true, true) if self.absent => Verdict::Absent,
+            (true, true) => Verdict::NoneUsable,
+        }
+    }
+
+    /// The candidate that was accepted and those that may be tried after it without crossing an ORDER: in every RRset
+    /// only the ORDER taken first counts (RFC 3402 §3.3). Every element of `candidates` from `accepted` on is a
+    /// candidate again where the apex allows crossing.
+    pub fn alternatives(&self, accepted: usize) -> Vec<&Candidate> {
+        let mut orders: HashMap<&Name, u16> = HashMap::new();
+        let mut alternatives = Vec::new();
+        for candidate in self.candidates.iter().skip(accepted) {
+            let same = |hop: &Hop| orders.get(&hop.owner).is_none_or(|order| *order == hop.order);
+            if candidate.path.iter().all(same) {
+                orders.extend(candidate.path.iter().map(|hop| (&hop.owner, hop.order)));
+                alternatives.push(candidate);
+            }
+        }
+        alternatives
+    }
+}
+
+impl Candidate {
+    /// The ORDER of the record itself.
+    pub fn order(&self) -> u16 {
+        self.path.last().map_or(0, |hop| hop.order)
+    }
+
+    /// The owner of the record.
+    pub fn owner(&self) -> Option<&Name> {
+        self.path.last().map(|hop| &hop.owner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
