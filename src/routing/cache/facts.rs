@@ -13,7 +13,7 @@ use crate::{
     model::{FactSource, Timestamp},
     routing::{
         config::CacheConfig,
-        fact::{Fact, Finding, Question},
+        fact::{Fact, Finding, Kind, Question},
         lookup::{Asker, Caps, View},
     },
 };
@@ -70,7 +70,7 @@ impl Facts {
         if let Some(fact) = old.as_ref().filter(|fact| is_usable(fact)) {
             return (Arc::clone(fact), source(fact, FactSource::Cache));
         }
-        let substitute = old.and_then(|fact| substitute(&fact, config, terms));
+        let substitute = old.and_then(|fact| substitute(question, &fact, config, terms));
         let flight = async {
             // RFC 8767 §5: whoever has a stale answer does not wait for DNS as long as others.
             let deadline = match &substitute {
@@ -119,9 +119,9 @@ impl Facts {
 }
 
 /// What takes the place of a failed lookup.
-fn substitute(old: &Arc<Fact>, config: &CacheConfig, terms: Terms) -> Option<Arc<Fact>> {
+fn substitute(question: &Question, old: &Arc<Fact>, config: &CacheConfig, terms: Terms) -> Option<Arc<Fact>> {
     let now = terms.now;
-    if !matches!(old.finding, Finding::Found(_)) {
+    if !may_be_stale(question, old) {
         return None;
     }
     if old.is_alive(now) {
@@ -130,6 +130,16 @@ fn substitute(old: &Arc<Fact>, config: &CacheConfig, terms: Terms) -> Option<Arc
     let end = old.stale_since.unwrap_or(old.dies).plus(config.stale_window);
     let dies = now.plus(config.stale_ttl).min(end);
     (terms.stale && now < end).then(|| Arc::new(old.stale(now, dies)))
+}
+
+/// Records may, and that a server has addresses of one family only; never that a number or a service is absent, which
+/// would send a message by another road.
+fn may_be_stale(question: &Question, fact: &Fact) -> bool {
+    match fact.finding {
+        Finding::Found(_) => true,
+        Finding::Absent(_) => matches!(question.kind, Kind::A | Kind::Aaaa),
+        Finding::Failed(_) => false,
+    }
 }
 
 fn source(fact: &Fact, otherwise: FactSource) -> FactSource {
@@ -150,28 +160,34 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn rest(&self, fact: &Fact) -> Duration {
-        let life = fact.fetched.until(fact.dies);
-        match fact.finding {
-            Finding::Found(_) => life + self.stale_window + SLACK,
-            Finding::Absent(_) | Finding::Failed(_) => life + SLACK,
+    fn rest(&self, question: &Question, fact: &Fact) -> Duration {
+        let life = fact.fetched.until(fact.dies) + SLACK;
+        if may_be_stale(question, fact) {
+            life + self.stale_window
+        } else {
+            life
         }
     }
 }
 
 impl Expiry<Question, Arc<Fact>> for Sweep {
-    fn expire_after_create(&self, _: &Question, fact: &Arc<Fact>, _: std::time::Instant) -> Option<Duration> {
-        Some(self.rest(fact))
+    fn expire_after_create(
+        &self,
+        question: &Question,
+        fact: &Arc<Fact>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(self.rest(question, fact))
     }
 
     fn expire_after_update(
         &self,
-        _: &Question,
+        question: &Question,
         fact: &Arc<Fact>,
         _: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(self.rest(fact))
+        Some(self.rest(question, fact))
     }
 }
 

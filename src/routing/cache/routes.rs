@@ -153,13 +153,6 @@ impl Routes {
     pub(in crate::routing) fn size(&self) -> (u64, u64) {
         (self.numbers.entry_count(), self.domains.entry_count())
     }
-
-    /// Puts moka's books in order; for measurements.
-    #[cfg(test)]
-    pub(in crate::routing) fn settle(&self) {
-        self.numbers.run_pending_tasks();
-        self.domains.run_pending_tasks();
-    }
 }
 
 impl NumberKey {

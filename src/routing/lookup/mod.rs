@@ -7,9 +7,6 @@
 
 mod exchange;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
