@@ -16,6 +16,9 @@ pub(super) fn check(config: &Config, agreements: &[Read<AgreementConfig>], name:
     };
     found.gateway(config);
     found.ssp(config, agreements);
+    for text in config.routing.check() {
+        found.add(format!("[routing] {text}"));
+    }
     found.agreements(config, agreements);
     found.mistakes
 }

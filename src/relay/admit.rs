@@ -62,7 +62,7 @@ pub(super) struct OwnPeople<'a> {
     /// The domains that this gateway serves.
     pub(super) domains: &'a [Domain],
     /// Whether an address has an active account here.
-    pub(super) is_account: &'a dyn Fn(&WvAddress) -> bool,
+    pub(super) is_account: &'a (dyn Fn(&WvAddress) -> bool + Sync),
 }
 
 /// The rate limits of all agreements: one bucket a peer, one a sender.

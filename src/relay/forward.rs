@@ -127,7 +127,8 @@ impl Relay {
                         domain: domain.clone(),
                     });
                 };
-                let candidates = static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
+                let candidates =
+                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
                 Target {
                     domain: domain.clone(),
                     protocol: *protocol,

@@ -40,6 +40,8 @@ pub struct SspConfig {
     pub transactions_per_document: usize,
     /// The size at which a document that we send takes no more transactions.
     pub document_size: ByteSize,
+    /// Whether HTTP/2 is offered to peers' servers; they may always use it towards us.
+    pub http2: bool,
     /// Most connections to one server of a peer.
     pub connections_per_server: usize,
     /// Most connections from outside, in all.
@@ -68,6 +70,7 @@ impl Default for SspConfig {
             max_document: ByteSize::mib(1),
             transactions_per_document: 32,
             document_size: ByteSize::kib(64),
+            http2: false,
             connections_per_server: 8,
             max_connections: 4096,
             max_connections_per_address: 256,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use super::{
     SspConfig,
@@ -68,6 +69,7 @@ pub struct SspGateway {
     incarnation: String,
     this: Weak<Self>,
     suspended: Mutex<std::collections::HashSet<String>>,
+    slots: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl SspGateway {
@@ -97,9 +99,12 @@ impl SspGateway {
             incarnation: format!("{}-{}", parts.node, super::random::text(6)),
             this: this.clone(),
             suspended: Mutex::default(),
+            slots: Mutex::default(),
         });
         for session in known.into_iter().filter(|session| session.is_usable(now)) {
-            gateway.link(&session.own, &session.peer).opened(Arc::clone(&session));
+            gateway
+                .link(&session.own, &session.peer)
+                .opened(Arc::clone(&session));
             gateway.schedule_renewal(&session);
         }
         Ok(gateway)
@@ -146,7 +151,12 @@ impl SspGateway {
 
     pub(super) fn link(&self, own: &Domain, peer: &Domain) -> Arc<Link> {
         let key = (own.clone(), peer.clone());
-        if let Some(link) = self.links.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(link) = self
+            .links
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return Arc::clone(link);
         }
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
@@ -165,29 +175,58 @@ impl SspGateway {
     /// How documents to a peer are made up.
     pub(super) fn pace(&self, peer: &Domain) -> Pace {
         let agreement = self.agreements.load().for_domain(peer).cloned();
-        let documents = agreement.as_ref().map_or(1, |one| one.config.limits.documents_in_flight.max(1));
+        let documents = agreement
+            .as_ref()
+            .map_or(1, |one| one.config.limits.documents_in_flight.max(1));
         let batches = agreement.as_ref().is_some_and(|one| profile(one).batches);
         Pace {
             documents: if batches { documents as usize } else { 1 },
-            transactions: if batches { self.config.transactions_per_document } else { 1 },
+            transactions: if batches {
+                self.config.transactions_per_document
+            } else {
+                1
+            },
             octets: usize::try_from(self.config.document_size.0).unwrap_or(usize::MAX),
             max_waiting: self.config.max_waiting,
         }
+    }
+
+    /// Places for the requests of a peer that are worked on at once.
+    pub(super) fn slots_of(&self, agreement: &InterconnectionAgreement) -> Arc<Semaphore> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = agreement.peer().as_str();
+        if let Some(known) = slots.get(peer) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Semaphore::new(self.config.open_requests_per_peer.max(1)));
+        slots.insert(peer.to_owned(), Arc::clone(&new));
+        new
     }
 
     pub(super) fn this(&self) -> Option<Arc<Self>> {
         self.this.upgrade()
     }
 
-    async fn send(&self, delivery: &Delivery, agreement: &InterconnectionAgreement) -> Result<Answer, Undelivered> {
+    async fn send(
+        &self,
+        delivery: &Delivery,
+        agreement: &InterconnectionAgreement,
+    ) -> Result<Answer, Undelivered> {
         let is_home = agreement.config.role == Role::Home;
         let own = if is_home { &self.service } else { &delivery.own };
         let link = self.link(own, &delivery.domain);
         link.set_candidates(&delivery.candidates);
         let profile = profile(agreement);
-        let view = View { own, peer: &delivery.domain, agreement, profile };
+        let view = View {
+            own,
+            peer: &delivery.domain,
+            agreement,
+            profile,
+        };
         let outgoing = write_request(&view, &delivery.request, &delivery.via);
-        let unsupported = || Refusal::Unsupported { what: format!("{} at {}", outgoing.name, delivery.domain) };
+        let unsupported = || Refusal::Unsupported {
+            what: format!("{} at {}", outgoing.name, delivery.domain),
+        };
         if link.is_unsupported(outgoing.name) {
             return Err(Undelivered::Refused(unsupported()));
         }
@@ -197,7 +236,14 @@ impl SspGateway {
             return Ok(Answer::Done);
         }
         let wait = self.now().until(delivery.deadline);
-        let fate = link.request(outgoing.primitive, outgoing.conversation, outgoing.expects_answer, wait).await;
+        let fate = link
+            .request(
+                outgoing.primitive,
+                outgoing.conversation,
+                outgoing.expects_answer,
+                wait,
+            )
+            .await;
         match fate {
             Ok(None) => Ok(Answer::Done),
             Ok(Some(primitive)) => read_answer(&view, &delivery.request, &primitive).map_err(|refusal| {
@@ -206,12 +252,13 @@ impl SspGateway {
                 }
                 Undelivered::Refused(refusal)
             }),
-            Err(LinkFault::NotTaken(reason)) => {
-                Err(Undelivered::NotTaken(Refusal::Unreachable { domain: delivery.domain.clone(), reason }))
-            }
-            Err(LinkFault::Unanswered) => {
-                Err(Undelivered::Unanswered(Refusal::TimedOut { domain: delivery.domain.clone() }))
-            }
+            Err(LinkFault::NotTaken(reason)) => Err(Undelivered::NotTaken(Refusal::Unreachable {
+                domain: delivery.domain.clone(),
+                reason,
+            })),
+            Err(LinkFault::Unanswered) => Err(Undelivered::Unanswered(Refusal::TimedOut {
+                domain: delivery.domain.clone(),
+            })),
         }
     }
 
@@ -247,11 +294,16 @@ impl Egress for SspGateway {
 
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
         let Some(agreement) = delivery.agreement.clone() else {
-            return Err(Undelivered::Refused(Refusal::NoAgreement { domain: delivery.domain }));
+            return Err(Undelivered::Refused(Refusal::NoAgreement {
+                domain: delivery.domain,
+            }));
         };
         if self.is_suspended(&agreement) {
             let reason = "the peer is suspended by an operator".into();
-            return Err(Undelivered::NotTaken(Refusal::Unreachable { domain: delivery.domain, reason }));
+            return Err(Undelivered::NotTaken(Refusal::Unreachable {
+                domain: delivery.domain,
+                reason,
+            }));
         }
         self.send(&delivery, &agreement).await
     }
@@ -259,7 +311,9 @@ impl Egress for SspGateway {
 
 impl std::fmt::Debug for SspGateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SspGateway").field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("SspGateway")
+            .field("own", &self.own)
+            .finish_non_exhaustive()
     }
 }
 

@@ -56,9 +56,16 @@ struct Running {
 
 impl Default for Handshakes {
     fn default() -> Self {
-        let inner = Inner { ladders: Ladders::new(MAX_LADDERS), running: HashMap::new() };
+        let inner = Inner {
+            ladders: Ladders::new(MAX_LADDERS),
+            running: HashMap::new(),
+        };
         let quota = Quota::per_second(nonzero(20)).allow_burst(nonzero(100));
-        Self { inner: Mutex::new(inner), timer: tokio::sync::Notify::new(), openings: RateLimiter::keyed(quota) }
+        Self {
+            inner: Mutex::new(inner),
+            timer: tokio::sync::Notify::new(),
+            openings: RateLimiter::keyed(quota),
+        }
     }
 }
 
@@ -110,13 +117,21 @@ impl SspGateway {
     ) -> SetupVerdict {
         let agreements = self.agreements.load_full();
         let may = |domain: &str| {
-            let Ok(domain) = domain.parse::<Domain>() else { return false };
-            agreements.for_domain(&domain).is_some_and(|agreement| may_speak_for(&domain, agreement))
+            let Ok(domain) = domain.parse::<Domain>() else {
+                return false;
+            };
+            agreements
+                .for_domain(&domain)
+                .is_some_and(|agreement| may_speak_for(&domain, agreement))
         };
         let found = self.handshakes.lock().ladders.find(&step, may);
         match found {
             Match::Known(key) => {
-                let verdict = self.handshakes.lock().ladders.handle(key, Input::Received(Box::new(step)), clock());
+                let verdict =
+                    self.handshakes
+                        .lock()
+                        .ladders
+                        .handle(key, Input::Received(Box::new(step)), clock());
                 self.drive();
                 match verdict {
                     Verdict::Taken => SetupVerdict::Taken,
@@ -138,9 +153,9 @@ impl SspGateway {
                 }
                 self.respond(step, peer, agreement, spoken_to)
             }
-            Match::Foreign { .. } => {
-                SetupVerdict::Refused("the connection is not authenticated for the claimed domain, or there is no agreement")
-            }
+            Match::Foreign { .. } => SetupVerdict::Refused(
+                "the connection is not authenticated for the claimed domain, or there is no agreement",
+            ),
             Match::Unknown => SetupVerdict::Refused("no handshake is under way that this step belongs to"),
         }
     }
@@ -186,7 +201,13 @@ impl SspGateway {
             let mut inner = self.handshakes.lock();
             let key = inner
                 .ladders
-                .initiate(link.own.as_str(), link.peer.as_str(), token(), clock(), self.settings(&agreement))
+                .initiate(
+                    link.own.as_str(),
+                    link.peer.as_str(),
+                    token(),
+                    clock(),
+                    self.settings(&agreement),
+                )
                 .map_err(|busy| busy.to_string())?;
             inner.running.insert(key, running);
         }
@@ -218,7 +239,14 @@ impl SspGateway {
                     return;
                 }
             };
-            let running = Running { own, peer, agreement, candidates, url: None, is_redirected: false };
+            let running = Running {
+                own,
+                peer,
+                agreement,
+                candidates,
+                url: None,
+                is_redirected: false,
+            };
             {
                 let mut inner = gateway.handshakes.lock();
                 let made = inner.ladders.respond(
@@ -249,8 +277,12 @@ impl SspGateway {
         loop {
             let (running, key, output) = {
                 let mut inner = self.handshakes.lock();
-                let Some((key, output)) = inner.ladders.poll() else { break };
-                let Some(running) = inner.running.get(&key).cloned() else { continue };
+                let Some((key, output)) = inner.ladders.poll() else {
+                    break;
+                };
+                let Some(running) = inner.running.get(&key).cloned() else {
+                    continue;
+                };
                 (running, key, output)
             };
             match output {
@@ -277,7 +309,13 @@ impl SspGateway {
         self.handshakes.timer.notify_one();
     }
 
-    async fn send_step(self: Arc<Self>, key: LadderKey, running: Running, step: Step, transaction: SetupTransaction) {
+    async fn send_step(
+        self: Arc<Self>,
+        key: LadderKey,
+        running: Running,
+        step: Step,
+        transaction: SetupTransaction,
+    ) {
         let id = (step == Step::SendSecretToken).then(|| transaction.id.clone());
         let document = Document::Setup(transaction);
         let (delivery, url) = self.post_setup(&running, &document, id).await;
@@ -287,7 +325,9 @@ impl SspGateway {
                 running.url.get_or_insert(url);
             }
             if step != Step::Failure {
-                inner.ladders.handle(key, Input::Delivered { step, delivery }, clock());
+                inner
+                    .ladders
+                    .handle(key, Input::Delivered { step, delivery }, clock());
             }
         }
         self.drive();
@@ -301,11 +341,30 @@ impl SspGateway {
     ) -> (Delivery, Option<String>) {
         let profile = profile(&running.agreement);
         let body = crate::wire::ssp::encode(document, &profile).into();
-        let servers = self.servers.order(running.url.as_deref(), &running.candidates, &running.agreement, self.now());
-        self.servers.post_setup(&servers, &running.agreement, &running.peer, body, id.as_ref(), self.now()).await
+        let servers = self.servers.order(
+            running.url.as_deref(),
+            &running.candidates,
+            &running.agreement,
+            self.now(),
+        );
+        self.servers
+            .post_setup(
+                &servers,
+                &running.agreement,
+                &running.peer,
+                body,
+                id.as_ref(),
+                self.now(),
+            )
+            .await
     }
 
-    fn keep_session(self: &Arc<Self>, running: &Running, wire: &crate::wire::ssp::ladder::Session, is_final: bool) {
+    fn keep_session(
+        self: &Arc<Self>,
+        running: &Running,
+        wire: &crate::wire::ssp::ladder::Session,
+        is_final: bool,
+    ) {
         let now = self.now();
         let session = Arc::new(Session {
             own: running.own.clone(),
@@ -320,7 +379,8 @@ impl SspGateway {
         self.sessions.honour(Arc::clone(&session));
         if is_final {
             tracing::info!(own = %running.own, peer = %running.peer, "session established");
-            self.link(&running.own, &running.peer).opened(Arc::clone(&session));
+            self.link(&running.own, &running.peer)
+                .opened(Arc::clone(&session));
             self.schedule_renewal(&session);
         }
         let gateway = Arc::clone(self);
@@ -346,7 +406,10 @@ impl SspGateway {
             tokio::time::sleep(wait).await;
             let Some(gateway) = gateway.upgrade() else { return };
             let link = gateway.link(&session.own, &session.peer);
-            if link.session().is_some_and(|current| current.own_id == session.own_id) {
+            if link
+                .session()
+                .is_some_and(|current| current.own_id == session.own_id)
+            {
                 gateway.open(link);
             }
         });
@@ -361,32 +424,47 @@ impl SspGateway {
     }
 
     /// The domain that we speak as towards a peer.
-    pub(super) fn own_towards(&self, agreement: &InterconnectionAgreement, spoken_to: Option<&Domain>) -> Domain {
+    pub(super) fn own_towards(
+        &self,
+        agreement: &InterconnectionAgreement,
+        spoken_to: Option<&Domain>,
+    ) -> Domain {
         if agreement.config.role == Role::Home {
             return self.service.clone();
         }
         let main = self.own.first().unwrap_or(&self.service);
-        spoken_to.filter(|domain| self.own.contains(domain)).unwrap_or(main).clone()
+        spoken_to
+            .filter(|domain| self.own.contains(domain))
+            .unwrap_or(main)
+            .clone()
     }
 
     /// The peer's servers: as the agreement names them, as the last delivery found them, or as DNS has them.
-    async fn candidates(
+    pub(super) async fn candidates(
         &self,
         peer: &Domain,
         agreement: &InterconnectionAgreement,
-        link: Option<&Arc<Link>>,
+        link: Option<&Link>,
     ) -> Result<Arc<[Candidate]>, String> {
-        if let Some(known) = link.map(|link| link.candidates()).filter(|known| !known.is_empty()) {
+        if let Some(known) = link
+            .map(|link| link.candidates())
+            .filter(|known| !known.is_empty())
+        {
             return Ok(known);
         }
         if let Some(named) = crate::routing::static_candidates(&agreement.config.servers) {
             return Ok(named);
         }
         let service = crate::model::WvAddress::service(peer.clone());
-        let routed = self.router.route(&service, RouteService::Im, self.now(), Explain::No).await;
+        let routed = self
+            .router
+            .route(&service, RouteService::Im, self.now(), Explain::No)
+            .await;
         match routed.plan.map_err(|failure| failure.to_string())?.as_ref() {
             Plan::Domain { candidates, .. } => Ok(Arc::clone(candidates)),
-            Plan::Home { .. } | Plan::Gateway { .. } => Err(format!("{peer} has no _imps-server._tcp record")),
+            Plan::Home { .. } | Plan::Gateway { .. } => {
+                Err(format!("{peer} has no _imps-server._tcp record"))
+            }
         }
     }
 }
@@ -399,7 +477,10 @@ fn token() -> Token {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver of the ladders reads the clock for them")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver of the ladders reads the clock for them"
+)]
 fn clock() -> Instant {
     Instant::now()
 }

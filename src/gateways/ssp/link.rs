@@ -100,7 +100,13 @@ pub(super) struct Pace {
 
 impl Link {
     pub(super) fn new(own: Domain, peer: Domain, gateway: Weak<SspGateway>) -> Self {
-        Self { own, peer, gateway, inner: Mutex::default(), tids: AtomicU64::new(1) }
+        Self {
+            own,
+            peer,
+            gateway,
+            inner: Mutex::default(),
+            tids: AtomicU64::new(1),
+        }
     }
 
     /// Sends a request and waits for what becomes of it, until the deadline.
@@ -125,11 +131,21 @@ impl Link {
     /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects.
     pub(super) fn respond(self: &Arc<Self>, id: TransactionId, primitive: Primitive) {
         let size = approximate_size(&primitive);
-        let transaction = Transaction { mode: Mode::Response, id, primitive };
+        let transaction = Transaction {
+            mode: Mode::Response,
+            id,
+            primitive,
+        };
         {
             let mut inner = self.lock();
             inner.waiting += 1;
-            inner.ready.push_back(Waiting { transaction, conversation: None, size, attempts: 0, alone: false });
+            inner.ready.push_back(Waiting {
+                transaction,
+                conversation: None,
+                size,
+                attempts: 0,
+                alone: false,
+            });
         }
         self.pump();
     }
@@ -223,27 +239,48 @@ impl Link {
         let Some(gateway) = self.gateway.upgrade() else {
             return Err(LinkFault::NotTaken("the gateway is shutting down".into()));
         };
-        let tid = format!("{}-{}", gateway.incarnation(), self.tids.fetch_add(1, Ordering::Relaxed));
+        let tid = format!(
+            "{}-{}",
+            gateway.incarnation(),
+            self.tids.fetch_add(1, Ordering::Relaxed)
+        );
         let id: TransactionId = TransactionId::new(tid.as_str());
         let (done, answer) = oneshot::channel();
         let size = approximate_size(&primitive);
-        let transaction = Transaction { mode: Mode::Request, id, primitive };
+        let transaction = Transaction {
+            mode: Mode::Request,
+            id,
+            primitive,
+        };
         let conversation: Option<Arc<str>> = conversation.map(Into::into);
         let pace = gateway.pace(&self.peer);
         let now = gateway.now();
         let mut inner = self.lock();
         if inner.session.is_none() && now < inner.not_before {
-            return Err(LinkFault::NotTaken("the peer could not be reached a moment ago".into()));
+            return Err(LinkFault::NotTaken(
+                "the peer could not be reached a moment ago".into(),
+            ));
         }
         if inner.waiting >= pace.max_waiting {
             return Err(LinkFault::NotTaken("too much waits for this peer already".into()));
         }
         inner.outstanding.insert(
             tid.clone(),
-            Outstanding { done, conversation: conversation.clone(), expects_answer, is_acknowledged: false },
+            Outstanding {
+                done,
+                conversation: conversation.clone(),
+                expects_answer,
+                is_acknowledged: false,
+            },
         );
         inner.waiting += 1;
-        let waiting = Waiting { transaction, conversation: conversation.clone(), size, attempts: 0, alone: false };
+        let waiting = Waiting {
+            transaction,
+            conversation: conversation.clone(),
+            size,
+            attempts: 0,
+            alone: false,
+        };
         match conversation {
             Some(conversation) => match inner.conversations.get_mut(&conversation) {
                 Some(behind) => behind.push_back(waiting),
@@ -259,7 +296,9 @@ impl Link {
 
     /// Sends as many documents as may be under way.
     pub(super) fn pump(self: &Arc<Self>) {
-        let Some(gateway) = self.gateway.upgrade() else { return };
+        let Some(gateway) = self.gateway.upgrade() else {
+            return;
+        };
         let pace = gateway.pace(&self.peer);
         loop {
             let (session, items) = {
@@ -286,20 +325,44 @@ impl Link {
     }
 
     async fn send(self: Arc<Self>, session: Arc<Session>, items: Vec<Waiting>) {
-        let Some(gateway) = self.gateway.upgrade() else { return };
-        let first = items.first().map(|item| (item.transaction.mode, item.transaction.id.clone()));
+        let Some(gateway) = self.gateway.upgrade() else {
+            return;
+        };
+        let first = items
+            .first()
+            .map(|item| (item.transaction.mode, item.transaction.id.clone()));
         let count = items.len();
         let (mut transactions, mut rest) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for Waiting { transaction, conversation, size, attempts, alone } in items {
+        for Waiting {
+            transaction,
+            conversation,
+            size,
+            attempts,
+            alone,
+        } in items
+        {
             rest.push((conversation, size, attempts, alone));
             transactions.push(transaction);
         }
-        let document = Document::Session { session_id: SessionId::new(session.own_id.as_str()), transactions };
+        let document = Document::Session {
+            session_id: SessionId::new(session.own_id.as_str()),
+            transactions,
+        };
         let posted = gateway.post(&self, &session, &document, first).await;
-        let Document::Session { transactions, .. } = document else { return };
-        let items = transactions.into_iter().zip(rest).map(|(transaction, (conversation, size, attempts, alone))| {
-            Waiting { transaction, conversation, size, attempts, alone }
-        });
+        let Document::Session { transactions, .. } = document else {
+            return;
+        };
+        let items =
+            transactions
+                .into_iter()
+                .zip(rest)
+                .map(|(transaction, (conversation, size, attempts, alone))| Waiting {
+                    transaction,
+                    conversation,
+                    size,
+                    attempts,
+                    alone,
+                });
         let was_closed = matches!(posted, Posted::Closed(_));
         match posted {
             Posted::Accepted => self.acknowledged(items),
@@ -327,7 +390,11 @@ impl Link {
     /// The next document opens a session anew.
     fn forget_session(&self, session: &Session) {
         let mut inner = self.lock();
-        if inner.session.as_ref().is_some_and(|current| current.own_id == session.own_id) {
+        if inner
+            .session
+            .as_ref()
+            .is_some_and(|current| current.own_id == session.own_id)
+        {
             inner.session = None;
         }
     }
@@ -402,7 +469,9 @@ impl Link {
             return LinkFault::Unanswered;
         };
         let before = inner.ready.len();
-        inner.ready.retain(|waiting| waiting.transaction.id.as_str() != tid);
+        inner
+            .ready
+            .retain(|waiting| waiting.transaction.id.as_str() != tid);
         let mut removed = before - inner.ready.len();
         if let Some(conversation) = &outstanding.conversation {
             let was_ready = removed > 0;
@@ -451,7 +520,9 @@ impl Inner {
 
     /// The conversation's request is settled: the next one of it becomes ready.
     fn release(&mut self, conversation: &Arc<str>) {
-        let Some(behind) = self.conversations.get_mut(conversation) else { return };
+        let Some(behind) = self.conversations.get_mut(conversation) else {
+            return;
+        };
         match behind.pop_front() {
             Some(next) => self.ready.push_back(next),
             None => {
@@ -495,7 +566,9 @@ fn pause_after(failures: u32) -> Duration {
 /// Enough to decide whether one more transaction fits; the exact size is not worth an encoding.
 fn approximate_size(primitive: &Primitive) -> usize {
     let content = match primitive {
-        Primitive::SendMessageRequest(message) => message.content.as_ref().map_or(0, |content| content.bytes.len()),
+        Primitive::SendMessageRequest(message) => {
+            message.content.as_ref().map_or(0, |content| content.bytes.len())
+        }
         _ => 0,
     };
     content * 4 / 3 + 1024

@@ -15,19 +15,23 @@ use super::{
 use crate::{
     agreement::{InterconnectionAgreement, ProfileName},
     model::{
-        Answer, Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail, TrailId,
-        WvAddress,
+        Answer, Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail,
+        TrailId, WvAddress,
     },
     relay::{Ingress, Side},
     wire::ssp::{
-        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, Status, StatusCode, Transaction, decode,
+        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, Status, StatusCode, Transaction,
+        decode,
     },
 };
 
 impl SspGateway {
     /// Takes one document: the HTTP answer says only whether it was taken.
     pub async fn receive(self: &Arc<Self>, arrival: Arrival) -> Reply {
-        let limits = Limits { document: usize::try_from(self.config.max_document.0).unwrap_or(usize::MAX), ..Limits::default() };
+        let limits = Limits {
+            document: usize::try_from(self.config.max_document.0).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
         let decoded = match decode(&arrival.body, &limits, &self.reading_profile()) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -35,7 +39,7 @@ impl SspGateway {
                 return Reply::BadRequest;
             }
         };
-        if !decoded.repairs.is_empty() {
+        if decoded.repairs.is_any() {
             tracing::warn!(source = %arrival.source, repairs = ?decoded.repairs, "an ill-formed document was repaired");
         }
         match decoded.document {
@@ -55,8 +59,12 @@ impl SspGateway {
                     }
                 }
             }
-            Document::Session { session_id, transactions } => {
-                let Some((session, agreement)) = self.authenticated_session(&arrival, session_id.as_str()) else {
+            Document::Session {
+                session_id,
+                transactions,
+            } => {
+                let Some((session, agreement)) = self.authenticated_session(&arrival, session_id.as_str())
+                else {
                     return Reply::Forbidden;
                 };
                 let gateway = Arc::clone(self);
@@ -104,7 +112,9 @@ impl SspGateway {
         agreement: Arc<InterconnectionAgreement>,
         transactions: Vec<Transaction>,
     ) {
-        let work = transactions.into_iter().map(|transaction| self.work_one(&session, &agreement, transaction));
+        let work = transactions
+            .into_iter()
+            .map(|transaction| self.work_one(&session, &agreement, transaction));
         futures_util::future::join_all(work).await;
     }
 
@@ -114,7 +124,12 @@ impl SspGateway {
         agreement: &Arc<InterconnectionAgreement>,
         transaction: Transaction,
     ) {
-        let view = View { own: &session.own, peer: &session.peer, agreement, profile: profile(agreement) };
+        let view = View {
+            own: &session.own,
+            peer: &session.peer,
+            agreement,
+            profile: profile(agreement),
+        };
         let link = self.link(&session.own, &session.peer);
         let wants_answer = transaction.mode == Mode::Request;
         let answer = |primitive: Primitive| {
@@ -129,16 +144,29 @@ impl SspGateway {
             }
             Ok(Incoming::Unknown(name)) => {
                 tracing::info!(peer = %session.peer, primitive = %name, "a primitive that is not known here");
-                answer(Status::new(StatusCode::SERVICE_NOT_SUPPORTED).described(format!("{name} is not known")).into());
+                answer(
+                    Status::new(StatusCode::SERVICE_NOT_SUPPORTED)
+                        .described(format!("{name} is not known"))
+                        .into(),
+                );
             }
             Ok(Incoming::KeepAlive(wire)) => {
                 let left = self.now().until(session.ends);
                 let time_to_live = Some(wire.time_to_live.map_or(left, |asked| asked.min(left)));
-                answer(KeepAliveResponse { time_to_live, status: StatusCode::SUCCESS.into() }.into());
+                answer(
+                    KeepAliveResponse {
+                        time_to_live,
+                        status: StatusCode::SUCCESS.into(),
+                    }
+                    .into(),
+                );
             }
             Ok(Incoming::Logout) => {
-                answer(StatusCode::SUCCESS.into_status());
-                if link.session().is_some_and(|current| current.own_id == session.own_id) {
+                answer(Status::new(StatusCode::SUCCESS).into());
+                if link
+                    .session()
+                    .is_some_and(|current| current.own_id == session.own_id)
+                {
                     link.close();
                 }
                 if let Err(error) = self.sessions.forget(session, self.now()).await {
@@ -168,7 +196,9 @@ impl SspGateway {
         via: Vec<Domain>,
     ) -> Outcome {
         let Some(relay) = self.relay() else {
-            return Err(Refusal::Internal { reason: "the gateway is starting or shutting down".into() });
+            return Err(Refusal::Internal {
+                reason: "the gateway is starting or shutting down".into(),
+            });
         };
         let now = self.now();
         let trail = Arc::new(Trail::new(TrailId(fastrand::u64(..)), now));
@@ -189,13 +219,28 @@ impl SspGateway {
             own: session.own.clone(),
             domain: session.peer.clone(),
         };
-        relay.handle(Ingress { side, protocol: Protocol::Ssp, key, via, trail }, request.clone()).await
+        relay
+            .handle(
+                Ingress {
+                    side,
+                    protocol: Protocol::Ssp,
+                    key,
+                    via,
+                    trail,
+                },
+                request.clone(),
+            )
+            .await
     }
 
     /// An answer that nobody waits for any more; for a message it settles what is kept in the store.
     async fn late(&self, view: &View<'_>, primitive: &Primitive) {
-        let Primitive::SendMessageResponse(response) = primitive else { return };
-        let (Some(relay), Ok(id)) = (self.relay(), response.message_id.parse()) else { return };
+        let Primitive::SendMessageResponse(response) = primitive else {
+            return;
+        };
+        let (Some(relay), Ok(id)) = (self.relay(), response.message_id.parse()) else {
+            return;
+        };
         // Who was asked is not known any more, so the details alone say who failed.
         let probe = Request::Send(SendMessage {
             sender: WvAddress::service(view.own.clone()),
@@ -208,9 +253,10 @@ impl SspGateway {
             conversation: None,
         });
         let recipients: Vec<_> = match read_answer(view, &probe, primitive) {
-            Ok(Answer::Sent { recipients, .. } | Answer::Recipients(recipients)) => {
-                recipients.into_iter().map(|one| (one.recipient, one.outcome.err())).collect()
-            }
+            Ok(Answer::Sent { recipients, .. } | Answer::Recipients(recipients)) => recipients
+                .into_iter()
+                .map(|one| (one.recipient, one.outcome.err()))
+                .collect(),
             Ok(Answer::Done | Answer::Found(_) | Answer::Presence(_) | Answer::Group(_)) => Vec::new(),
             Err(refusal) => vec![(WvAddress::service(view.peer.clone()), Some(refusal))],
         };
@@ -241,14 +287,24 @@ impl SspGateway {
             .for_domain(&session.peer)
             .is_some_and(|agreement| profile(agreement).answers_in_response_mode);
         if let Some(id) = id.filter(|_| is_wanted) {
-            self.carried.insert((session.peer.clone(), id), transaction.id.clone());
+            self.carried
+                .insert((session.peer.clone(), id), transaction.id.clone());
         }
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.
     fn reading_profile(&self) -> Profile {
-        let has_odd = self.agreements.load().all().iter().any(|one| one.config.profile == ProfileName::Observed);
-        if has_odd { Profile::OBSERVED } else { Profile::STRICT }
+        let has_odd = self
+            .agreements
+            .load()
+            .all()
+            .iter()
+            .any(|one| one.config.profile == ProfileName::Observed);
+        if has_odd {
+            Profile::OBSERVED
+        } else {
+            Profile::STRICT
+        }
     }
 }
 
@@ -260,7 +316,8 @@ fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &Interconnect
     match &arrival.identity {
         Some(identity) => {
             let names: HashSet<&str> = identity.names().collect();
-            let is_named = names.contains(domain.as_str()) || tls.names.iter().any(|name| names.contains(name.as_str()));
+            let is_named =
+                names.contains(domain.as_str()) || tls.names.iter().any(|name| names.contains(name.as_str()));
             is_named && (!identity.is_for_servers_only() || tls.accept_server_certificates)
         }
         None if arrival.is_tls => !tls.mutual && is_near(),
@@ -269,5 +326,10 @@ fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &Interconnect
 }
 
 fn named_in(status: &Status) -> Vec<WvAddress> {
-    status.details.iter().flat_map(|detail| &detail.user_ids).filter_map(|id| id.parse().ok()).collect()
+    status
+        .details
+        .iter()
+        .flat_map(|detail| &detail.user_ids)
+        .filter_map(|id| id.parse().ok())
+        .collect()
 }

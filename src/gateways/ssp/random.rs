@@ -19,5 +19,7 @@ pub(super) fn octets() -> [u8; 16] {
 
 #[expect(clippy::expect_used, reason = "a system without random numbers can't serve")]
 fn fill(buffer: &mut [u8]) {
-    SystemRandom::new().fill(buffer).expect("the system gives random numbers");
+    SystemRandom::new()
+        .fill(buffer)
+        .expect("the system gives random numbers");
 }

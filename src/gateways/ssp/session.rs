@@ -64,31 +64,55 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store can't be read; a row that can't be is dropped, and the session opened anew when it is needed.
-    pub(super) async fn load(store: Arc<dyn Store>, now: Timestamp) -> Result<(Self, Vec<Arc<Session>>), StoreError> {
+    pub(super) async fn load(
+        store: Arc<dyn Store>,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Arc<Session>>), StoreError> {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let rows = store.rows(Space::Session, "", after.as_deref(), 1000, now).await?;
+            let rows = store
+                .rows(Space::Session, "", after.as_deref(), 1000, now)
+                .await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.key.clone());
-            all.extend(rows.iter().filter_map(|row| serde_json::from_slice::<Session>(&row.value).ok()).map(Arc::new));
+            all.extend(
+                rows.iter()
+                    .filter_map(|row| serde_json::from_slice::<Session>(&row.value).ok())
+                    .map(Arc::new),
+            );
         }
         let mut by_peer_id: HashMap<String, Vec<Arc<Session>>> = HashMap::new();
         for session in &all {
-            by_peer_id.entry(session.peer_id.clone()).or_default().push(Arc::clone(session));
+            by_peer_id
+                .entry(session.peer_id.clone())
+                .or_default()
+                .push(Arc::clone(session));
         }
-        Ok((Self { store, by_peer_id: RwLock::new(by_peer_id) }, all))
+        Ok((
+            Self {
+                store,
+                by_peer_id: RwLock::new(by_peer_id),
+            },
+            all,
+        ))
     }
 
     /// The session under which a peer sends, by the ID in its document.
     pub(super) fn by_peer_id(&self, id: &str) -> Option<Arc<Session>> {
-        let map = self.by_peer_id.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let map = self
+            .by_peer_id
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         map.get(id)?.last().cloned()
     }
 
     /// Takes what the peer sends under a new session; earlier ones of the pair stay valid.
     pub(super) fn honour(&self, session: Arc<Session>) {
-        let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut map = self
+            .by_peer_id
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let list = map.entry(session.peer_id.clone()).or_default();
         list.retain(|known| known.own_id != session.own_id);
         list.push(session);
@@ -102,7 +126,9 @@ impl Sessions {
         let value = serde_json::to_vec(session).unwrap_or_default();
         // Kept a day past its end, for a peer that goes on using it.
         let until = session.ends.plus(std::time::Duration::from_secs(86_400));
-        self.store.commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until))).await?;
+        self.store
+            .commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until)))
+            .await?;
         Ok(())
     }
 
@@ -112,7 +138,10 @@ impl Sessions {
     /// When the store fails.
     pub(super) async fn forget(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
         {
-            let mut map = self.by_peer_id.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut map = self
+                .by_peer_id
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(list) = map.get_mut(&session.peer_id) {
                 list.retain(|one| one.own_id != session.own_id);
                 if list.is_empty() {
@@ -120,6 +149,9 @@ impl Sessions {
                 }
             }
         }
-        self.store.commit(Batch::new(now).remove(Space::Session, session.row_key())).await.map(|_| ())
+        self.store
+            .commit(Batch::new(now).remove(Space::Session, session.row_key()))
+            .await
+            .map(|_| ())
     }
 }

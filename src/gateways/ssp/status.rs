@@ -13,7 +13,9 @@ pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
         Refusal::TooLarge { .. } | Refusal::Discarded { .. } => StatusCode::MESSAGE_REJECTED,
         Refusal::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::ForeignSender { .. } => StatusCode::ADDRESS_ERROR,
-        Refusal::NoTransit { .. } | Refusal::Loop | Refusal::NoRoute { .. } => StatusCode::DOMAIN_NOT_SUPPORTED,
+        Refusal::NoTransit { .. } | Refusal::Loop | Refusal::NoRoute { .. } => {
+            StatusCode::DOMAIN_NOT_SUPPORTED
+        }
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
         Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Wildcard => StatusCode::BAD_PARAMETER,
@@ -32,14 +34,25 @@ pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
 }
 
 /// What a peer's status means here; codes with no meaning of their own are passed on as they are.
-pub(super) fn refusal_of(code: StatusCode, text: &str, domain: &Domain, recipient: Option<&WvAddress>) -> Refusal {
+pub(super) fn refusal_of(
+    code: StatusCode,
+    text: &str,
+    domain: &Domain,
+    recipient: Option<&WvAddress>,
+) -> Refusal {
     let known = recipient.map(|recipient| recipient.clone());
     match (code, known) {
-        (StatusCode::SERVICE_NOT_SUPPORTED, _) => Refusal::Unsupported { what: format!("{domain}: {text}") },
+        (StatusCode::SERVICE_NOT_SUPPORTED, _) => Refusal::Unsupported {
+            what: format!("{domain}: {text}"),
+        },
         (StatusCode::UNKNOWN_USER, Some(recipient)) => Refusal::UnknownUser { recipient },
         (StatusCode::RECIPIENT_BLOCKED_SENDER, Some(recipient)) => Refusal::Blocked { recipient },
         (StatusCode::RECIPIENT_NOT_AUTHORIZED, Some(recipient)) => Refusal::NotAuthorised { recipient },
         (StatusCode::MESSAGE_EXPIRED, _) => Refusal::Expired,
-        (StatusCode(status), _) => Refusal::Remote { domain: domain.clone(), status, text: text.to_owned() },
+        (StatusCode(status), _) => Refusal::Remote {
+            domain: domain.clone(),
+            status,
+            text: text.to_owned(),
+        },
     }
 }

@@ -4,15 +4,21 @@ use super::{View, group, presence};
 use crate::{
     gateways::ssp::status::{code_of, refusal_of},
     model::{
-        Acceptance, Answer, Found, MessageId, Outcome, RecipientOutcome, Refusal, Request, SearchCursor, WvAddress,
+        Acceptance, Answer, Found, MessageId, Outcome, RecipientOutcome, Refusal, Request, SearchCursor,
+        WvAddress,
     },
     wire::ssp::{
-        DetailedResult, GetPresenceResponse, Primitive, SearchResponse, SendMessageResponse, Status, StatusCode, User,
+        DetailedResult, GetPresenceResponse, Primitive, SearchResponse, SendMessageResponse, Status,
+        StatusCode, User,
     },
 };
 
 /// The answer to a peer's request.
-pub(in crate::gateways::ssp) fn write_answer(view: &View<'_>, request: &Request, outcome: &Outcome) -> Primitive {
+pub(in crate::gateways::ssp) fn write_answer(
+    view: &View<'_>,
+    request: &Request,
+    outcome: &Outcome,
+) -> Primitive {
     let answer = match outcome {
         Ok(answer) => answer,
         Err(refusal) => return write_refusal(refusal),
@@ -23,13 +29,20 @@ pub(in crate::gateways::ssp) fn write_answer(view: &View<'_>, request: &Request,
         Answer::Sent { id, recipients } => {
             let is_taken = recipients.iter().any(|one| one.outcome.is_ok());
             let status = gathered(view, recipients, StatusCode::SEVERAL_ERRORS);
-            let message_id = id.as_ref().filter(|_| is_taken).map(MessageId::to_string).unwrap_or_default();
+            let message_id = id
+                .as_ref()
+                .filter(|_| is_taken)
+                .map(MessageId::to_string)
+                .unwrap_or_default();
             SendMessageResponse { message_id, status }.into()
         }
         Answer::Found(found) => search_response(view, found).into(),
         Answer::Presence(values) => GetPresenceResponse {
             status: StatusCode::SUCCESS.into(),
-            values: values.iter().map(|(who, what)| presence::write(view.write_ours(who), what)).collect(),
+            values: values
+                .iter()
+                .map(|(who, what)| presence::write(view.write_ours(who), what))
+                .collect(),
         }
         .into(),
         Answer::Group(answer) => group::write_answer(view, request, answer),
@@ -72,18 +85,23 @@ pub(in crate::gateways::ssp) fn read_answer(
         }
         Primitive::GetPresenceResponse(response) => {
             read_status(view, &response.status, &people)?;
-            let values = response.values.iter().map(|value| Ok((view.theirs(&value.user_id)?, presence::read(value))));
+            let values = response
+                .values
+                .iter()
+                .map(|value| Ok((view.theirs(&value.user_id)?, presence::read(value))));
             Ok(Answer::Presence(values.collect::<Result<_, Refusal>>()?))
         }
         Primitive::SearchResponse(response) => {
             read_status(view, &response.status, &[])?;
             read_found(view, response)
         }
-        Primitive::Malformed { name, reason } => {
-            Err(Refusal::BadRequest { reason: format!("the answer of {} ({name}) is malformed: {reason}", view.peer) })
-        }
+        Primitive::Malformed { name, reason } => Err(Refusal::BadRequest {
+            reason: format!("the answer of {} ({name}) is malformed: {reason}", view.peer),
+        }),
         other => group::read_answer(view, other).unwrap_or_else(|| {
-            Err(Refusal::BadRequest { reason: format!("{} answered with {}", view.peer, other.name()) })
+            Err(Refusal::BadRequest {
+                reason: format!("{} answered with {}", view.peer, other.name()),
+            })
         }),
     }
 }
@@ -91,7 +109,10 @@ pub(in crate::gateways::ssp) fn read_answer(
 /// A status, with its details told apart by person.
 pub(super) fn read_status(view: &View<'_>, status: &Status, people: &[WvAddress]) -> Result<Answer, Refusal> {
     let text = status.description.as_deref().unwrap_or_default();
-    let is_gathered = matches!(status.code, StatusCode::PARTIAL_SUCCESS | StatusCode::SEVERAL_ERRORS);
+    let is_gathered = matches!(
+        status.code,
+        StatusCode::PARTIAL_SUCCESS | StatusCode::SEVERAL_ERRORS
+    );
     if !is_gathered || status.details.is_empty() {
         if status.code.is_failure() {
             return Err(refusal_of(status.code, text, view.peer, people.first()));
@@ -110,23 +131,39 @@ pub(super) fn read_status(view: &View<'_>, status: &Status, people: &[WvAddress]
         }
         None => Ok(Acceptance::Taken),
     };
-    let recipients =
-        people.iter().map(|person| RecipientOutcome { recipient: person.clone(), outcome: outcome(person) });
+    let recipients = people.iter().map(|person| RecipientOutcome {
+        recipient: person.clone(),
+        outcome: outcome(person),
+    });
     Ok(Answer::Recipients(recipients.collect()))
 }
 
 /// The detail that speaks of a person: by address, or by a description that names him (SSP reference §8).
-fn detail_of<'s>(view: &View<'_>, status: &'s Status, person: &WvAddress, people: usize) -> Option<&'s DetailedResult> {
+fn detail_of<'s>(
+    view: &View<'_>,
+    status: &'s Status,
+    person: &WvAddress,
+    people: usize,
+) -> Option<&'s DetailedResult> {
     let names = |detail: &&DetailedResult| {
         let ids = detail.user_ids.iter().chain(&detail.group_ids);
         let mut addresses = ids.filter_map(|id| view.theirs(id).ok());
         let is_named = addresses.any(|address| address.is_same_as(person));
         let key = person.key();
         let local = key.split('@').next().unwrap_or_default();
-        is_named || detail.description.as_deref().is_some_and(|text| !local.is_empty() && text.contains(local))
+        is_named
+            || detail
+                .description
+                .as_deref()
+                .is_some_and(|text| !local.is_empty() && text.contains(local))
     };
     let named = status.details.iter().find(names);
-    named.or_else(|| status.details.first().filter(|_| people == 1 && status.details.len() == 1))
+    named.or_else(|| {
+        status
+            .details
+            .first()
+            .filter(|_| people == 1 && status.details.len() == 1)
+    })
 }
 
 fn done(view: &View<'_>, request: &Request) -> Primitive {
@@ -154,18 +191,28 @@ fn done(view: &View<'_>, request: &Request) -> Primitive {
 
 /// 200 when all went well, 201 when some did; when none did, 900 for messages and 201 for the rest (SSP reference §12.2, §12.7).
 fn gathered(view: &View<'_>, recipients: &[RecipientOutcome], when_none: StatusCode) -> Status {
-    let failed: Vec<_> =
-        recipients.iter().filter_map(|one| Some((&one.recipient, one.outcome.as_ref().err()?))).collect();
+    let failed: Vec<_> = recipients
+        .iter()
+        .filter_map(|one| Some((&one.recipient, one.outcome.as_ref().err()?)))
+        .collect();
     if failed.is_empty() {
         return StatusCode::SUCCESS.into();
     }
-    let code = if failed.len() == recipients.len() { when_none } else { StatusCode::PARTIAL_SUCCESS };
+    let code = if failed.len() == recipients.len() {
+        when_none
+    } else {
+        StatusCode::PARTIAL_SUCCESS
+    };
     let mut status = Status::new(code);
     for (recipient, refusal) in failed {
         let mut detail = DetailedResult::new(code_of(refusal));
         detail.description = Some(refusal.to_string());
         let text = view.write_ours(recipient);
-        if recipient.is_group() { detail.group_ids.push(text) } else { detail.user_ids.push(text) }
+        if recipient.is_group() {
+            detail.group_ids.push(text)
+        } else {
+            detail.user_ids.push(text)
+        }
         status = status.detailed(detail);
     }
     status
@@ -195,14 +242,23 @@ fn read_found(view: &View<'_>, response: &SearchResponse) -> Result<Answer, Refu
     let groups = view.all_theirs(response.group_ids.iter().map(String::as_str))?;
     let counted = u32::try_from(users.len() + groups.len()).unwrap_or(u32::MAX);
     let more = match (&response.search_id, response.completion) {
-        (Some(id), Some(false)) => {
-            Some(SearchCursor { id: id.clone(), index: response.search_index.unwrap_or(counted + 1) })
-        }
+        (Some(id), Some(false)) => Some(SearchCursor {
+            id: id.clone(),
+            index: response.search_index.unwrap_or(counted + 1),
+        }),
         (Some(_), Some(true) | None) | (None, _) => None,
     };
-    Ok(Answer::Found(Found { users, groups, total: response.search_findings.unwrap_or(counted).max(counted), more }))
+    Ok(Answer::Found(Found {
+        users,
+        groups,
+        total: response.search_findings.unwrap_or(counted).max(counted),
+        more,
+    }))
 }
 
 fn taken(recipient: WvAddress) -> RecipientOutcome {
-    RecipientOutcome { recipient, outcome: Ok(Acceptance::Taken) }
+    RecipientOutcome {
+        recipient,
+        outcome: Ok(Acceptance::Taken),
+    }
 }

@@ -3,17 +3,17 @@
 use super::{View, read::requestor, write};
 use crate::{
     model::{
-        Answer, Domain, GroupAction, GroupAnswer, GroupEvent, GroupRequest, JoinedUser, Privilege, Property, Refusal,
-        Request, WvAddress,
+        Answer, Domain, GroupAction, GroupAnswer, GroupEvent, GroupRequest, JoinedUser, Privilege, Property,
+        Refusal, Request, WvAddress,
     },
     wire::ssp::{
-        AddGroupMemberRequest, DeleteGroupRequest, GetGroupMemberRequest, GetGroupMemberResponse, GetGroupPropsRequest,
-        GetGroupPropsResponse, GetGroupSubStatusRequest, GetGroupSubStatusResponse, GetJoinedUsersRequest,
-        GetJoinedUsersResponse, GroupChangeNotice, GroupProperties, JoinGroupRequest, JoinGroupResponse,
-        LeaveGroupIndication, LeaveGroupRequest, Mapping, MemberAccessRequest, Members, MetaInfo, Primitive,
-        Property as WireProperty, RejectListRequest, RejectListResponse, RemoveGroupMemberRequest, ScreenName,
-        SetGroupPropsRequest, Status, StatusCode, SubscribeGroupChangeRequest, UnsubscribeGroupChangeRequest, User,
-        UserList,
+        AddGroupMemberRequest, DeleteGroupRequest, GetGroupMemberRequest, GetGroupMemberResponse,
+        GetGroupPropsRequest, GetGroupPropsResponse, GetGroupSubStatusRequest, GetGroupSubStatusResponse,
+        GetJoinedUsersRequest, GetJoinedUsersResponse, GroupChangeNotice, GroupProperties, JoinGroupRequest,
+        JoinGroupResponse, LeaveGroupIndication, LeaveGroupRequest, Mapping, MemberAccessRequest, Members,
+        MetaInfo, Primitive, Property as WireProperty, RejectListRequest, RejectListResponse,
+        RemoveGroupMemberRequest, ScreenName, SetGroupPropsRequest, Status, StatusCode,
+        SubscribeGroupChangeRequest, UnsubscribeGroupChangeRequest, User, UserList,
     },
 };
 
@@ -38,30 +38,49 @@ pub(super) fn read(view: &View<'_>, primitive: &Primitive) -> Result<Request, Re
         Primitive::GetGroupSubStatusRequest(wire) => (&wire.group_id, GroupAction::SubscriptionStatus),
         Primitive::GetGroupMemberRequest(wire) => (&wire.group_id, GroupAction::Members),
         Primitive::GetJoinedUsersRequest(wire) => (&wire.group_id, GroupAction::JoinedUsers),
-        Primitive::AddGroupMemberRequest(wire) => (&wire.group_id, GroupAction::AddMembers(ours(&wire.user_ids)?)),
+        Primitive::AddGroupMemberRequest(wire) => {
+            (&wire.group_id, GroupAction::AddMembers(ours(&wire.user_ids)?))
+        }
         Primitive::RemoveGroupMemberRequest(wire) => {
             (&wire.group_id, GroupAction::RemoveMembers(ours(&wire.user_ids)?))
         }
-        Primitive::MemberAccessRequest(wire) => {
-            (&wire.group_id, GroupAction::SetPrivileges(read_members(view, &wire.members, View::ours)?))
-        }
+        Primitive::MemberAccessRequest(wire) => (
+            &wire.group_id,
+            GroupAction::SetPrivileges(read_members(&wire.members, |text| view.ours(text))?),
+        ),
         Primitive::GetGroupPropsRequest(wire) => (&wire.group_id, GroupAction::Properties),
         Primitive::SetGroupPropsRequest(wire) => (
             &wire.group_id,
             GroupAction::SetProperties {
-                group: wire.group_properties.as_ref().map(|all| read_properties(&all.properties)).unwrap_or_default(),
+                group: wire
+                    .group_properties
+                    .as_ref()
+                    .map(|all| read_properties(&all.properties))
+                    .unwrap_or_default(),
                 welcome_note: welcome_note(wire.group_properties.as_ref())?,
                 own: read_properties(&wire.own_properties),
             },
         ),
-        Primitive::RejectListRequest(wire) => {
-            (&wire.group_id, GroupAction::RejectList { add: ours(&wire.add)?, remove: ours(&wire.remove)? })
-        }
+        Primitive::RejectListRequest(wire) => (
+            &wire.group_id,
+            GroupAction::RejectList {
+                add: ours(&wire.add)?,
+                remove: ours(&wire.remove)?,
+            },
+        ),
         Primitive::DeleteGroupRequest(wire) => (&wire.group_id, GroupAction::Delete),
-        other => return Err(Refusal::Unsupported { what: other.name().to_owned() }),
+        other => {
+            return Err(Refusal::Unsupported {
+                what: other.name().to_owned(),
+            });
+        }
     };
     let by = requestor(view, meta_of(primitive))?;
-    Ok(Request::Group(GroupRequest { by, group: view.ours(group)?, action }))
+    Ok(Request::Group(GroupRequest {
+        by,
+        group: view.ours(group)?,
+        action,
+    }))
 }
 
 /// The `MetaInfo` of a group primitive.
@@ -90,13 +109,24 @@ pub(super) fn meta_of(primitive: &Primitive) -> Option<&MetaInfo> {
 pub(super) fn write(view: &View<'_>, request: &GroupRequest, via: &[Domain]) -> (Primitive, &'static str) {
     let group_id = view.write_theirs(&request.group);
     let meta = Some(view.meta(&request.by, None, via));
-    let theirs = |people: &[WvAddress]| people.iter().map(|one| view.write_theirs(one)).collect::<Vec<_>>();
+    let theirs = |people: &[WvAddress]| {
+        people
+            .iter()
+            .map(|one| view.write_theirs(one))
+            .collect::<Vec<_>>()
+    };
     match &request.action {
-        GroupAction::Join { screen_name, list_joined, subscribe, own_properties } => {
+        GroupAction::Join {
+            screen_name,
+            list_joined,
+            subscribe,
+            own_properties,
+        } => {
             let primitive = JoinGroupRequest {
-                screen_name: screen_name
-                    .as_ref()
-                    .map(|name| ScreenName { group_id: group_id.clone(), name: name.clone() }),
+                screen_name: screen_name.as_ref().map(|name| ScreenName {
+                    group_id: group_id.clone(),
+                    name: name.clone(),
+                }),
                 group_id,
                 joined_list_request: *list_joined,
                 subscribe_notifications: *subscribe,
@@ -106,36 +136,90 @@ pub(super) fn write(view: &View<'_>, request: &GroupRequest, via: &[Domain]) -> 
             (primitive.into(), "JoinGroupRequest")
         }
         GroupAction::Leave => (LeaveGroupRequest { group_id, meta }.into(), "LeaveGroupRequest"),
-        GroupAction::SubscribeChanges => {
-            (SubscribeGroupChangeRequest { group_id, meta }.into(), "SubscribeGroupChangeRequest")
-        }
-        GroupAction::UnsubscribeChanges => {
-            (UnsubscribeGroupChangeRequest { group_id, meta }.into(), "UnsubscribeGroupChangeRequest")
-        }
-        GroupAction::SubscriptionStatus => {
-            (GetGroupSubStatusRequest { group_id, meta }.into(), "GetGroupSubStatusRequest")
-        }
-        GroupAction::Members => (GetGroupMemberRequest { group_id, meta }.into(), "GetGroupMemberRequest"),
-        GroupAction::JoinedUsers => (GetJoinedUsersRequest { group_id, meta }.into(), "GetJoinedUsersRequest"),
-        GroupAction::AddMembers(people) => {
-            (AddGroupMemberRequest { group_id, meta, user_ids: theirs(people) }.into(), "AddGroupMemberRequest")
-        }
-        GroupAction::RemoveMembers(people) => {
-            (RemoveGroupMemberRequest { group_id, meta, user_ids: theirs(people) }.into(), "RemoveGroupMemberRequest")
-        }
+        GroupAction::SubscribeChanges => (
+            SubscribeGroupChangeRequest { group_id, meta }.into(),
+            "SubscribeGroupChangeRequest",
+        ),
+        GroupAction::UnsubscribeChanges => (
+            UnsubscribeGroupChangeRequest { group_id, meta }.into(),
+            "UnsubscribeGroupChangeRequest",
+        ),
+        GroupAction::SubscriptionStatus => (
+            GetGroupSubStatusRequest { group_id, meta }.into(),
+            "GetGroupSubStatusRequest",
+        ),
+        GroupAction::Members => (
+            GetGroupMemberRequest { group_id, meta }.into(),
+            "GetGroupMemberRequest",
+        ),
+        GroupAction::JoinedUsers => (
+            GetJoinedUsersRequest { group_id, meta }.into(),
+            "GetJoinedUsersRequest",
+        ),
+        GroupAction::AddMembers(people) => (
+            AddGroupMemberRequest {
+                group_id,
+                meta,
+                user_ids: theirs(people),
+            }
+            .into(),
+            "AddGroupMemberRequest",
+        ),
+        GroupAction::RemoveMembers(people) => (
+            RemoveGroupMemberRequest {
+                group_id,
+                meta,
+                user_ids: theirs(people),
+            }
+            .into(),
+            "RemoveGroupMemberRequest",
+        ),
         GroupAction::SetPrivileges(people) => {
             let members = write_members(people, |one| view.write_theirs(one));
-            (MemberAccessRequest { group_id, meta, members }.into(), "MemberAccessRequest")
+            (
+                MemberAccessRequest {
+                    group_id,
+                    meta,
+                    members,
+                }
+                .into(),
+                "MemberAccessRequest",
+            )
         }
-        GroupAction::Properties => (GetGroupPropsRequest { group_id, meta }.into(), "GetGroupPropsRequest"),
-        GroupAction::SetProperties { group, welcome_note, own } => {
+        GroupAction::Properties => (
+            GetGroupPropsRequest { group_id, meta }.into(),
+            "GetGroupPropsRequest",
+        ),
+        GroupAction::SetProperties {
+            group,
+            welcome_note,
+            own,
+        } => {
             let group_properties = group_properties(group, welcome_note.as_ref());
             let own_properties = write_properties(own);
-            (SetGroupPropsRequest { group_id, meta, group_properties, own_properties }.into(), "SetGroupPropsRequest")
+            (
+                SetGroupPropsRequest {
+                    group_id,
+                    meta,
+                    group_properties,
+                    own_properties,
+                }
+                .into(),
+                "SetGroupPropsRequest",
+            )
         }
         GroupAction::RejectList { add, remove } => {
             let (add, remove) = (theirs(add), theirs(remove));
-            (RejectListRequest { group_id, meta, add, remove }.into(), "RejectListRequest")
+            (
+                RejectListRequest {
+                    group_id,
+                    meta,
+                    add,
+                    remove,
+                }
+                .into(),
+                "RejectListRequest",
+            )
         }
         GroupAction::Delete => (DeleteGroupRequest { group_id, meta }.into(), "DeleteGroupRequest"),
     }
@@ -146,16 +230,27 @@ pub(super) fn write_event(view: &View<'_>, event: &GroupEvent, via: &[Domain]) -
     let group_id = view.write_ours(&event.group);
     if let Some((status, reason)) = &event.removed {
         let status = Status::new(StatusCode(*status));
-        let primitive = LeaveGroupIndication { group_id, status, reason: Some(reason.clone()) };
+        let primitive = LeaveGroupIndication {
+            group_id,
+            status,
+            reason: Some(reason.clone()),
+        };
         return (primitive.into(), "LeaveGroupIndication");
     }
     let unblocked = |one: &JoinedUser| one.user.as_ref().map(|user| User::new(view.write_ours(user)));
     let screen_name = |one: &JoinedUser| {
-        one.screen_name.as_ref().map(|name| ScreenName { group_id: group_id.clone(), name: name.clone() })
+        one.screen_name.as_ref().map(|name| ScreenName {
+            group_id: group_id.clone(),
+            name: name.clone(),
+        })
     };
     let primitive = GroupChangeNotice {
         meta: Some(view.server_meta(via)),
-        users: event.to.iter().map(|one| User::new(view.write_theirs(one))).collect(),
+        users: event
+            .to
+            .iter()
+            .map(|one| User::new(view.write_theirs(one)))
+            .collect(),
         joined: event.joined.clone(),
         left: event.left.clone(),
         joined_blocked: event.blocked.iter().map(|one| mapping(view, one)).collect(),
@@ -184,20 +279,46 @@ pub(super) fn write_answer(view: &View<'_>, request: &Request, answer: &GroupAns
             welcome_note: welcome_note.as_ref().map(write::content),
         }
         .into(),
-        GroupAnswer::Left => LeaveGroupIndication { group_id, status: status(), reason: None }.into(),
-        GroupAnswer::SubscriptionStatus(subscribed) => {
-            GetGroupSubStatusResponse { group_id, subscribed: *subscribed, status: status() }.into()
+        GroupAnswer::Left => LeaveGroupIndication {
+            group_id,
+            status: status(),
+            reason: None,
         }
+        .into(),
+        GroupAnswer::SubscriptionStatus(subscribed) => GetGroupSubStatusResponse {
+            group_id,
+            subscribed: *subscribed,
+            status: status(),
+        }
+        .into(),
         GroupAnswer::Members(people) => {
             let members = write_members(people, |one| view.write_ours(one));
-            GetGroupMemberResponse { status: status(), members }.into()
+            GetGroupMemberResponse {
+                status: status(),
+                members,
+            }
+            .into()
         }
-        GroupAnswer::JoinedUsers { admins, users, blocked } => {
+        GroupAnswer::JoinedUsers {
+            admins,
+            users,
+            blocked,
+        } => {
             let list = |people: &[JoinedUser]| people.iter().map(|one| mapping(view, one)).collect();
             let (admins, users, blocked) = (list(admins), list(users), list(blocked));
-            GetJoinedUsersResponse { status: status(), admins, users, blocked }.into()
+            GetJoinedUsersResponse {
+                status: status(),
+                admins,
+                users,
+                blocked,
+            }
+            .into()
         }
-        GroupAnswer::Properties { group, welcome_note, own } => GetGroupPropsResponse {
+        GroupAnswer::Properties {
+            group,
+            welcome_note,
+            own,
+        } => GetGroupPropsResponse {
             status: status(),
             group_properties: group_properties(group, welcome_note.as_ref()),
             own_properties: write_properties(own),
@@ -205,7 +326,11 @@ pub(super) fn write_answer(view: &View<'_>, request: &Request, answer: &GroupAns
         .into(),
         GroupAnswer::RejectList(people) => {
             let rejected = people.iter().map(|one| view.write_ours(one)).collect();
-            RejectListResponse { status: status(), rejected }.into()
+            RejectListResponse {
+                status: status(),
+                rejected,
+            }
+            .into()
         }
         GroupAnswer::Done => status().into(),
     }
@@ -215,28 +340,42 @@ pub(super) fn write_answer(view: &View<'_>, request: &Request, answer: &GroupAns
 pub(super) fn read_answer(view: &View<'_>, primitive: &Primitive) -> Option<Result<Answer, Refusal>> {
     let (status, answer) = match primitive {
         Primitive::JoinGroupResponse(wire) => {
-            let note = wire.welcome_note.as_ref().map(|note| super::read::content(Some(note), None, None));
-            let answer = note
-                .transpose()
-                .map(|welcome_note| GroupAnswer::Joined { names: wire.joined.clone(), welcome_note });
+            let note = wire
+                .welcome_note
+                .as_ref()
+                .map(|note| super::read::content(Some(note), None, None));
+            let answer = note.transpose().map(|welcome_note| GroupAnswer::Joined {
+                names: wire.joined.clone(),
+                welcome_note,
+            });
             (&wire.status, answer)
         }
         Primitive::LeaveGroupIndication(wire) => (&wire.status, Ok(GroupAnswer::Left)),
         Primitive::GetGroupSubStatusResponse(wire) => {
             (&wire.status, Ok(GroupAnswer::SubscriptionStatus(wire.subscribed)))
         }
-        Primitive::GetGroupMemberResponse(wire) => {
-            (&wire.status, read_members(view, &wire.members, View::theirs).map(GroupAnswer::Members))
-        }
+        Primitive::GetGroupMemberResponse(wire) => (
+            &wire.status,
+            read_members(&wire.members, |text| view.theirs(text)).map(GroupAnswer::Members),
+        ),
         Primitive::GetJoinedUsersResponse(wire) => {
             let list = |people: &[Mapping]| people.iter().map(|one| joined(view, one)).collect();
             let (admins, users, blocked) = (list(&wire.admins), list(&wire.users), list(&wire.blocked));
-            (&wire.status, Ok(GroupAnswer::JoinedUsers { admins, users, blocked }))
+            (
+                &wire.status,
+                Ok(GroupAnswer::JoinedUsers {
+                    admins,
+                    users,
+                    blocked,
+                }),
+            )
         }
         Primitive::GetGroupPropsResponse(wire) => {
             let group = wire.group_properties.as_ref();
             let answer = welcome_note(group).map(|welcome_note| GroupAnswer::Properties {
-                group: group.map(|all| read_properties(&all.properties)).unwrap_or_default(),
+                group: group
+                    .map(|all| read_properties(&all.properties))
+                    .unwrap_or_default(),
                 welcome_note,
                 own: read_properties(&wire.own_properties),
             });
@@ -270,7 +409,11 @@ fn notice(view: &View<'_>, wire: &GroupChangeNotice) -> Result<Request, Refusal>
         left: wire.left.clone(),
         blocked: wire.joined_blocked.iter().map(|one| joined(view, one)).collect(),
         unblocked: unblocked.chain(names).collect(),
-        group_properties: wire.group_properties.as_ref().map(|all| read_properties(&all.properties)).unwrap_or_default(),
+        group_properties: wire
+            .group_properties
+            .as_ref()
+            .map(|all| read_properties(&all.properties))
+            .unwrap_or_default(),
         own_properties: read_properties(&wire.own_properties),
         removed: None,
     }))
@@ -292,9 +435,8 @@ fn indication(view: &View<'_>, wire: &LeaveGroupIndication) -> Result<Request, R
 }
 
 fn read_members(
-    view: &View<'_>,
     members: &Members,
-    read: fn(&View<'_>, &str) -> Result<WvAddress, Refusal>,
+    read: impl Fn(&str) -> Result<WvAddress, Refusal> + Copy,
 ) -> Result<Vec<(Privilege, WvAddress)>, Refusal> {
     let lists = [
         (Privilege::Admin, &members.admins),
@@ -303,7 +445,7 @@ fn read_members(
     ];
     lists
         .into_iter()
-        .flat_map(|(privilege, ids)| ids.iter().map(move |id| Ok((privilege, read(view, id)?))))
+        .flat_map(|(privilege, ids)| ids.iter().map(move |id| Ok((privilege, read(id)?))))
         .collect()
 }
 
@@ -328,25 +470,47 @@ fn joined(view: &View<'_>, mapping: &Mapping) -> JoinedUser {
 }
 
 fn mapping(view: &View<'_>, user: &JoinedUser) -> Mapping {
-    Mapping { screen_name: user.screen_name.clone(), user_id: user.user.as_ref().map(|one| view.write_ours(one)) }
+    Mapping {
+        screen_name: user.screen_name.clone(),
+        user_id: user.user.as_ref().map(|one| view.write_ours(one)),
+    }
 }
 
 fn read_properties(properties: &[WireProperty]) -> Vec<Property> {
-    properties.iter().map(|one| Property { name: one.name.clone(), value: one.value.clone() }).collect()
+    properties
+        .iter()
+        .map(|one| Property {
+            name: one.name.clone(),
+            value: one.value.clone(),
+        })
+        .collect()
 }
 
 fn write_properties(properties: &[Property]) -> Vec<WireProperty> {
-    properties.iter().map(|one| WireProperty { name: one.name.clone(), value: one.value.clone() }).collect()
+    properties
+        .iter()
+        .map(|one| WireProperty {
+            name: one.name.clone(),
+            value: one.value.clone(),
+        })
+        .collect()
 }
 
-fn group_properties(properties: &[Property], note: Option<&crate::model::Content>) -> Option<GroupProperties> {
+fn group_properties(
+    properties: &[Property],
+    note: Option<&crate::model::Content>,
+) -> Option<GroupProperties> {
     if properties.is_empty() && note.is_none() {
         return None;
     }
-    Some(GroupProperties { properties: write_properties(properties), welcome_note: note.map(write::content) })
+    Some(GroupProperties {
+        properties: write_properties(properties),
+        welcome_note: note.map(write::content),
+    })
 }
 
 fn welcome_note(properties: Option<&GroupProperties>) -> Result<Option<crate::model::Content>, Refusal> {
     let note = properties.and_then(|all| all.welcome_note.as_ref());
-    note.map(|note| super::read::content(Some(note), None, None)).transpose()
+    note.map(|note| super::read::content(Some(note), None, None))
+        .transpose()
 }

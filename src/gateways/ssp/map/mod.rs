@@ -13,7 +13,4 @@ mod write;
 pub(super) use answer::{read_answer, write_answer, write_refusal};
 pub(super) use read::{Incoming, read_request};
 pub(super) use view::View;
-pub(super) use write::{Outgoing, write_request};
-
-#[cfg(test)]
-mod tests;
+pub(super) use write::write_request;

@@ -6,29 +6,41 @@ use crate::{
         PresenceAttribute as Wire, PresenceAttributeName, PresenceValue,
         presence::{
             Address, Availability, Capability, ClientInfo, ClientType, CommC, CommStatus, ContactPreference,
-            GeoLocation, InfoLink, Mood, PresenceClient, PresenceContent, Qualified, StatusContent, VCard, Zone,
+            GeoLocation, InfoLink, Mood, PresenceClient, PresenceContent, Qualified, StatusContent, VCard,
+            Zone,
         },
     },
 };
 
 /// The attributes of a list that mean something here; names of others are passed over.
 pub(super) fn read_names(names: &[PresenceAttributeName]) -> Vec<AttributeName> {
-    names.iter().filter_map(|name| AttributeName::named(name.as_word())).collect()
+    names
+        .iter()
+        .filter_map(|name| AttributeName::named(name.as_word()))
+        .collect()
 }
 
 /// The names of attributes, as they are asked for.
 pub(super) fn write_names(names: &[AttributeName]) -> Vec<PresenceAttributeName> {
-    names.iter().map(|name| PresenceAttributeName::from_word(name.as_str())).collect()
+    names
+        .iter()
+        .map(|name| PresenceAttributeName::from_word(name.as_str()))
+        .collect()
 }
 
 /// A person's presence, as a peer tells it.
 pub(super) fn read(value: &PresenceValue) -> Presence {
-    Presence { attributes: value.attributes.iter().filter_map(read_attribute).collect() }
+    Presence {
+        attributes: value.attributes.iter().filter_map(read_attribute).collect(),
+    }
 }
 
 /// A person's presence, for a peer.
 pub(super) fn write(user_id: String, presence: &Presence) -> PresenceValue {
-    PresenceValue { user_id, attributes: presence.attributes.iter().map(write_attribute).collect() }
+    PresenceValue {
+        user_id,
+        attributes: presence.attributes.iter().map(write_attribute).collect(),
+    }
 }
 
 fn read_attribute(wire: &Wire) -> Option<PresenceAttribute> {
@@ -44,7 +56,9 @@ fn read_attribute(wire: &Wire) -> Option<PresenceAttribute> {
         | Wire::Alias(value) => parts(value, |text| AttributeValue::Text(text.clone())),
         Wire::UserAvailability(value) => parts(value, |word| AttributeValue::Text(word.as_word().to_owned())),
         Wire::StatusMood(value) => parts(value, |word| AttributeValue::Text(word.as_word().to_owned())),
-        Wire::TimeZone(value) => parts(value, |zone| AttributeValue::Fields(texts([("Zone", Some(&zone.0))]))),
+        Wire::TimeZone(value) => parts(value, |zone| {
+            AttributeValue::Fields(texts([("Zone", Some(&zone.0))]))
+        }),
         Wire::ClientInfo(value) => parts(value, |info| AttributeValue::Fields(client_info(info))),
         Wire::GeoLocation(value) => parts(value, |at| AttributeValue::Fields(geo_location(at))),
         Wire::Address(value) => parts(value, |at| AttributeValue::Fields(address(at))),
@@ -52,7 +66,11 @@ fn read_attribute(wire: &Wire) -> Option<PresenceAttribute> {
             AttributeValue::Fields(ways.iter().map(|way| nested("CommC", comm_c(way))).collect())
         }),
         Wire::PreferredContacts(value) => parts(value, |all| {
-            AttributeValue::Fields(all.iter().map(|one| nested("AddrPref", preference(one))).collect())
+            AttributeValue::Fields(
+                all.iter()
+                    .map(|one| nested("AddrPref", preference(one)))
+                    .collect(),
+            )
         }),
         Wire::StatusContent(value) => parts(value, |content| {
             let mut fields = vec![carried(&content.content, "DirectContent", "ReferredContent")];
@@ -63,10 +81,20 @@ fn read_attribute(wire: &Wire) -> Option<PresenceAttribute> {
             AttributeValue::Fields(vec![carried(&card.0, "ContainedvCard", "ReferredvCard")])
         }),
         Wire::InfoLink(value) => parts(value, |links| {
-            AttributeValue::Fields(links.iter().map(|link| nested("Inf-link", info_link(link))).collect())
+            AttributeValue::Fields(
+                links
+                    .iter()
+                    .map(|link| nested("Inf-link", info_link(link)))
+                    .collect(),
+            )
         }),
     };
-    Some(PresenceAttribute { name, qualifier: Some(qualifier), value, client })
+    Some(PresenceAttribute {
+        name,
+        qualifier: Some(qualifier),
+        value,
+        client,
+    })
 }
 
 fn write_attribute(attribute: &PresenceAttribute) -> Wire {
@@ -92,14 +120,18 @@ fn write_attribute(attribute: &PresenceAttribute) -> Wire {
         AttributeName::PreferredLanguage => Wire::PreferredLanguage(qualified(attribute, text)),
         AttributeName::StatusText => Wire::StatusText(qualified(attribute, text)),
         AttributeName::Alias => Wire::Alias(qualified(attribute, text)),
-        AttributeName::UserAvailability => {
-            Wire::UserAvailability(qualified(attribute, text.map(|word| Availability::from_word(&word))))
+        AttributeName::UserAvailability => Wire::UserAvailability(qualified(
+            attribute,
+            text.map(|word| Availability::from_word(&word)),
+        )),
+        AttributeName::StatusMood => {
+            Wire::StatusMood(qualified(attribute, text.map(|word| Mood::from_word(&word))))
         }
-        AttributeName::StatusMood => Wire::StatusMood(qualified(attribute, text.map(|word| Mood::from_word(&word)))),
         AttributeName::TimeZone => Wire::TimeZone(qualified(attribute, get("Zone").map(Zone))),
-        AttributeName::ClientInfo => {
-            Wire::ClientInfo(qualified(attribute, has_fields.then(|| Box::new(read_client_info(fields)))))
-        }
+        AttributeName::ClientInfo => Wire::ClientInfo(qualified(
+            attribute,
+            has_fields.then(|| Box::new(read_client_info(fields))),
+        )),
         AttributeName::GeoLocation => Wire::GeoLocation(qualified(
             attribute,
             has_fields.then(|| {
@@ -135,12 +167,16 @@ fn write_attribute(attribute: &PresenceAttribute) -> Wire {
         )),
         AttributeName::StatusContent => {
             let content = carrier(fields, "DirectContent", "ReferredContent");
-            let content = content.map(|content| StatusContent { content, content_type: get("ContentType") });
+            let content = content.map(|content| StatusContent {
+                content,
+                content_type: get("ContentType"),
+            });
             Wire::StatusContent(qualified(attribute, content))
         }
-        AttributeName::ContactInfo => {
-            Wire::ContactInfo(qualified(attribute, carrier(fields, "ContainedvCard", "ReferredvCard").map(VCard)))
-        }
+        AttributeName::ContactInfo => Wire::ContactInfo(qualified(
+            attribute,
+            carrier(fields, "ContainedvCard", "ReferredvCard").map(VCard),
+        )),
         AttributeName::InfoLink => Wire::InfoLink(qualified(
             attribute,
             has_fields.then(|| {
@@ -155,21 +191,41 @@ fn write_attribute(attribute: &PresenceAttribute) -> Wire {
     }
 }
 
-fn parts<T>(value: &Qualified<T>, read: impl Fn(&T) -> AttributeValue) -> (bool, Option<String>, AttributeValue) {
-    let client = value.client.as_ref().and_then(|client| client.url.clone().or_else(|| client.msisdn.clone()));
-    (value.qualifier, client, value.value.as_ref().map_or(AttributeValue::Empty, read))
+fn parts<T>(
+    value: &Qualified<T>,
+    read: impl Fn(&T) -> AttributeValue,
+) -> (bool, Option<String>, AttributeValue) {
+    let client = value
+        .client
+        .as_ref()
+        .and_then(|client| client.url.clone().or_else(|| client.msisdn.clone()));
+    (
+        value.qualifier,
+        client,
+        value.value.as_ref().map_or(AttributeValue::Empty, read),
+    )
 }
 
 fn qualified<T>(attribute: &PresenceAttribute, value: Option<T>) -> Qualified<T> {
     let client = attribute.client.as_ref().map(|client| {
         let is_number = client.starts_with('+') && client.bytes().skip(1).all(|byte| byte.is_ascii_digit());
         if is_number {
-            PresenceClient { url: None, msisdn: Some(client.clone()) }
+            PresenceClient {
+                url: None,
+                msisdn: Some(client.clone()),
+            }
         } else {
-            PresenceClient { url: Some(client.clone()), msisdn: None }
+            PresenceClient {
+                url: Some(client.clone()),
+                msisdn: None,
+            }
         }
     });
-    Qualified { qualifier: attribute.qualifier.unwrap_or(true), value, client }
+    Qualified {
+        qualifier: attribute.qualifier.unwrap_or(true),
+        value,
+        client,
+    }
 }
 
 fn client_info(info: &ClientInfo) -> Vec<Field> {
@@ -266,7 +322,11 @@ fn read_preference(fields: &[Field]) -> ContactPreference {
 }
 
 fn info_link(link: &InfoLink) -> Vec<Field> {
-    texts([("Link", link.link.as_ref()), ("Text", link.text.as_ref()), ("ContentType", link.content_type.as_ref())])
+    texts([
+        ("Link", link.link.as_ref()),
+        ("Text", link.text.as_ref()),
+        ("ContentType", link.content_type.as_ref()),
+    ])
 }
 
 fn carried(content: &PresenceContent, direct: &str, referred: &str) -> Field {
@@ -274,7 +334,10 @@ fn carried(content: &PresenceContent, direct: &str, referred: &str) -> Field {
         PresenceContent::Direct(text) => (direct, text),
         PresenceContent::Referred(url) => (referred, url),
     };
-    Field { name: name.to_owned(), value: FieldValue::Text(text.clone()) }
+    Field {
+        name: name.to_owned(),
+        value: FieldValue::Text(text.clone()),
+    }
 }
 
 fn carrier(fields: &[Field], direct: &str, referred: &str) -> Option<PresenceContent> {
@@ -284,25 +347,37 @@ fn carrier(fields: &[Field], direct: &str, referred: &str) -> Option<PresenceCon
 
 fn texts<'t>(pairs: impl IntoIterator<Item = (&'t str, Option<&'t String>)>) -> Vec<Field> {
     let field = |(name, text): (&str, Option<&String>)| {
-        Some(Field { name: name.to_owned(), value: FieldValue::Text(text?.clone()) })
+        Some(Field {
+            name: name.to_owned(),
+            value: FieldValue::Text(text?.clone()),
+        })
     };
     pairs.into_iter().filter_map(field).collect()
 }
 
 fn nested(name: &str, fields: Vec<Field>) -> Field {
-    Field { name: name.to_owned(), value: FieldValue::Fields(fields) }
+    Field {
+        name: name.to_owned(),
+        value: FieldValue::Fields(fields),
+    }
 }
 
 fn text_of(fields: &[Field], name: &str) -> Option<String> {
-    fields.iter().find(|field| field.name == name).and_then(|field| match &field.value {
-        FieldValue::Text(text) => Some(text.clone()),
-        FieldValue::Fields(_) => None,
-    })
+    fields
+        .iter()
+        .find(|field| field.name == name)
+        .and_then(|field| match &field.value {
+            FieldValue::Text(text) => Some(text.clone()),
+            FieldValue::Fields(_) => None,
+        })
 }
 
 fn lists<'f>(fields: &'f [Field], name: &'static str) -> impl Iterator<Item = &'f [Field]> {
-    fields.iter().filter(move |field| field.name == name).filter_map(|field| match &field.value {
-        FieldValue::Fields(inner) => Some(inner.as_slice()),
-        FieldValue::Text(_) => None,
-    })
+    fields
+        .iter()
+        .filter(move |field| field.name == name)
+        .filter_map(|field| match &field.value {
+            FieldValue::Fields(inner) => Some(inner.as_slice()),
+            FieldValue::Text(_) => None,
+        })
 }

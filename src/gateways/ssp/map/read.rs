@@ -3,9 +3,10 @@
 use super::{View, group, presence};
 use crate::{
     model::{
-        CancelInvite, ContactAdded, Content, DeliveryReport, Disposition, Domain, GetPresence, Invite, InviteAnswer,
-        InviteId, InviteType, MediaType, MessageId, PresenceNotification, Refusal, Request, Search, SearchCursor,
-        SearchElement, SearchPair, SendMessage, Subscribe, Timestamp, Unsubscribe, WvAddress,
+        CancelInvite, ContactAdded, Content, DeliveryReport, Disposition, Domain, GetPresence, Invite,
+        InviteAnswer, InviteId, InviteType, MediaType, MessageId, PresenceNotification, Refusal, Request,
+        Search, SearchCursor, SearchElement, SearchPair, SendMessage, Subscribe, Timestamp, Unsubscribe,
+        WvAddress,
     },
     relay::RequestKey,
     wire::ssp::{self, ContentData, Entity, MetaInfo, Mode, Primitive, Transaction},
@@ -43,8 +44,10 @@ pub(in crate::gateways::ssp) fn read_request(
     now: Timestamp,
 ) -> Result<Incoming, Refusal> {
     let primitive = &transaction.primitive;
-    let always = matches!(primitive, Primitive::DeliveryStatusReport(_) | Primitive::InviteResponse(_))
-        || matches!(primitive, Primitive::LeaveGroupIndication(_) if transaction.mode == Mode::Request);
+    let always = matches!(
+        primitive,
+        Primitive::DeliveryStatusReport(_) | Primitive::InviteResponse(_)
+    ) || matches!(primitive, Primitive::LeaveGroupIndication(_) if transaction.mode == Mode::Request);
     if transaction.mode == Mode::Response && !always {
         return Ok(Incoming::Answer);
     }
@@ -60,7 +63,11 @@ pub(in crate::gateways::ssp) fn read_request(
         Primitive::InviteRequest(wire) => {
             let invite = invite(view, wire)?;
             let hash = RequestKey::hash([invite.inviting.key().as_bytes(), invite.invited.key().as_bytes()]);
-            key = Some(RequestKey { id: invite.id.to_string(), is_transaction: false, hash });
+            key = Some(RequestKey {
+                id: invite.id.to_string(),
+                is_transaction: false,
+                hash,
+            });
             Request::Invite(invite)
         }
         Primitive::InviteResponse(wire) => Request::InviteAnswer(invite_answer(view, wire)?),
@@ -83,19 +90,30 @@ pub(in crate::gateways::ssp) fn read_request(
         Primitive::SearchRequest(wire) => Request::Search(search(view, wire)?),
         Primitive::StopSearchRequest(wire) => Request::StopSearch {
             by: requestor(view, wire.meta.as_ref())?,
-            cursor: SearchCursor { id: wire.search_id.clone(), index: 1 },
+            cursor: SearchCursor {
+                id: wire.search_id.clone(),
+                index: 1,
+            },
         },
         Primitive::NotificationRequest(wire) => Request::ContactAdded(ContactAdded {
             by: requestor(view, wire.meta.as_ref())?,
-            friendly_name: wire.meta.as_ref().and_then(|meta| meta.user.as_ref()?.friendly_name.clone()),
+            friendly_name: wire
+                .meta
+                .as_ref()
+                .and_then(|meta| meta.user.as_ref()?.friendly_name.clone()),
             added: view.all_ours(wire.user_ids.iter().map(String::as_str))?,
-            text: wire.text.as_ref().map(|text| (text.text.clone(), text.language.clone())),
+            text: wire
+                .text
+                .as_ref()
+                .map(|text| (text.text.clone(), text.language.clone())),
         }),
         Primitive::KeepAliveRequest(wire) => return Ok(Incoming::KeepAlive((**wire).clone())),
         Primitive::LogoutRequest(_) => return Ok(Incoming::Logout),
         Primitive::Unknown { name } => return Ok(Incoming::Unknown(name.clone())),
         Primitive::Malformed { name, reason } => {
-            return Err(Refusal::BadRequest { reason: format!("{name}: {reason}") });
+            return Err(Refusal::BadRequest {
+                reason: format!("{name}: {reason}"),
+            });
         }
         Primitive::Status(_)
         | Primitive::SendMessageResponse(_)
@@ -125,13 +143,19 @@ pub(in crate::gateways::ssp) fn read_request(
         | Primitive::RejectListRequest(_)
         | Primitive::DeleteGroupRequest(_) => group::read(view, primitive)?,
     };
-    Ok(Incoming::Request { request: Box::new(request), key, via })
+    Ok(Incoming::Request {
+        request: Box::new(request),
+        key,
+        via,
+    })
 }
 
 /// The user on whose behalf a request is made.
 pub(super) fn requestor(view: &View<'_>, meta: Option<&MetaInfo>) -> Result<WvAddress, Refusal> {
     let user = meta.and_then(|meta| meta.user.as_ref());
-    let user = user.ok_or_else(|| Refusal::BadRequest { reason: "MetaInfo names no requesting user".into() })?;
+    let user = user.ok_or_else(|| Refusal::BadRequest {
+        reason: "MetaInfo names no requesting user".into(),
+    })?;
     view.theirs(&user.user_id)
 }
 
@@ -142,7 +166,10 @@ fn sender(view: &View<'_>, meta: Option<&MetaInfo>, body: &Entity) -> Result<WvA
         let requestor = view.theirs(&user.user_id)?;
         let foreign = |one: &WvAddress| one.domain().is_some_and(|domain| domain != view.peer);
         if foreign(&requestor) && !view.agreement.may_speak_for(&requestor, view.peer) {
-            return Err(Refusal::ForeignSender { sender: requestor, domain: view.peer.clone() });
+            return Err(Refusal::ForeignSender {
+                sender: requestor,
+                domain: view.peer.clone(),
+            });
         }
     }
     Ok(sender)
@@ -151,7 +178,9 @@ fn sender(view: &View<'_>, meta: Option<&MetaInfo>, body: &Entity) -> Result<WvA
 fn send(view: &View<'_>, wire: &ssp::SendMessageRequest, now: Timestamp) -> Result<SendMessage, Refusal> {
     let info = &wire.info;
     if info.uri.is_some() && wire.content.is_none() {
-        return Err(Refusal::Unsupported { what: "content by messageURI".into() });
+        return Err(Refusal::Unsupported {
+            what: "content by messageURI".into(),
+        });
     }
     Ok(SendMessage {
         sender: sender(view, wire.meta.as_ref(), &info.sender)?,
@@ -160,21 +189,38 @@ fn send(view: &View<'_>, wire: &ssp::SendMessageRequest, now: Timestamp) -> Resu
         report_wanted: wire.delivery_report,
         validity: info.validity,
         sent_at: Some(believable(info.date, now)),
-        content: content(wire.content.as_ref(), info.content_type.as_deref(), info.content_name.as_deref())?,
+        content: content(
+            wire.content.as_ref(),
+            info.content_type.as_deref(),
+            info.content_name.as_deref(),
+        )?,
         conversation: None,
     })
 }
 
-fn report(view: &View<'_>, wire: &ssp::DeliveryStatusReport, now: Timestamp) -> Result<DeliveryReport, Refusal> {
+fn report(
+    view: &View<'_>,
+    wire: &ssp::DeliveryStatusReport,
+    now: Timestamp,
+) -> Result<DeliveryReport, Refusal> {
     let info = &wire.info;
     let message = info.message_id.as_deref();
-    let message = message.ok_or_else(|| Refusal::BadRequest { reason: "the report names no messageID".into() })?;
+    let message = message.ok_or_else(|| Refusal::BadRequest {
+        reason: "the report names no messageID".into(),
+    })?;
     let sender = info.recipients.first().map(Entity::address);
-    let sender = sender.ok_or_else(|| Refusal::BadRequest { reason: "the report names no recipient".into() })?;
+    let sender = sender.ok_or_else(|| Refusal::BadRequest {
+        reason: "the report names no recipient".into(),
+    })?;
     let recipient = view.theirs(info.sender.address())?;
     let disposition = if wire.result.code.is_failure() {
         let text = wire.result.description.clone().unwrap_or_default();
-        Disposition::Failed(super::super::status::refusal_of(wire.result.code, &text, view.peer, Some(&recipient)))
+        Disposition::Failed(super::super::status::refusal_of(
+            wire.result.code,
+            &text,
+            view.peer,
+            Some(&recipient),
+        ))
     } else {
         Disposition::Delivered
     };
@@ -196,9 +242,19 @@ fn invite(view: &View<'_>, wire: &ssp::InviteRequest) -> Result<Invite, Refusal>
         validity: wire.validity,
         inviting: sender(view, wire.meta.as_ref(), &wire.inviting)?,
         invited: view.ours(wire.invited.address())?,
-        group: wire.subject.group_id.as_deref().map(|group| view.theirs(group)).transpose()?,
+        group: wire
+            .subject
+            .group_id
+            .as_deref()
+            .map(|group| view.theirs(group))
+            .transpose()?,
         application: wire.subject.application_id.clone(),
-        attributes: wire.subject.attributes.as_deref().map(presence::read_names).unwrap_or_default(),
+        attributes: wire
+            .subject
+            .attributes
+            .as_deref()
+            .map(presence::read_names)
+            .unwrap_or_default(),
         content_urls: wire.subject.content_urls.clone(),
         note: wire.note.clone(),
         screen_name: wire.screen_name.as_ref().map(|name| name.name.clone()),
@@ -208,15 +264,21 @@ fn invite(view: &View<'_>, wire: &ssp::InviteRequest) -> Result<Invite, Refusal>
 /// The roles may be exchanged (SSP reference §12.5): the user of the sending peer is the one who answers.
 fn invite_answer(view: &View<'_>, wire: &ssp::InviteResponse) -> Result<InviteAnswer, Refusal> {
     let of_peer = |entity: &Entity| {
-        entity.address().parse::<WvAddress>().is_ok_and(|address| address.domain() == Some(view.peer))
+        entity
+            .address()
+            .parse::<WvAddress>()
+            .is_ok_and(|address| address.domain() == Some(view.peer))
     };
     let is_exchanged = if of_peer(&wire.inviting) == of_peer(&wire.responding) {
         view.profile.invite_roles_exchanged
     } else {
         of_peer(&wire.inviting)
     };
-    let (inviting, responding) =
-        if is_exchanged { (&wire.responding, &wire.inviting) } else { (&wire.inviting, &wire.responding) };
+    let (inviting, responding) = if is_exchanged {
+        (&wire.responding, &wire.inviting)
+    } else {
+        (&wire.inviting, &wire.responding)
+    };
     Ok(InviteAnswer {
         id: id(&wire.invite_id)?,
         accepted: wire.acceptance,
@@ -232,7 +294,12 @@ fn cancel(view: &View<'_>, wire: &ssp::CancelInviteRequest) -> Result<CancelInvi
         id: id(&wire.invite_id)?,
         canceling: sender(view, wire.meta.as_ref(), &wire.canceling)?,
         canceled: view.ours(wire.canceled.address())?,
-        group: wire.subject.group_id.as_deref().map(|group| view.theirs(group)).transpose()?,
+        group: wire
+            .subject
+            .group_id
+            .as_deref()
+            .map(|group| view.theirs(group))
+            .transpose()?,
         note: wire.note.clone(),
         screen_name: wire.screen_name.as_ref().map(|name| name.name.clone()),
     })
@@ -243,7 +310,10 @@ fn notification(view: &View<'_>, wire: &ssp::PresenceNotification) -> Result<Pre
     if let Some(user) = wire.meta.as_ref().and_then(|meta| meta.user.as_ref()) {
         let speaker = view.theirs(&user.user_id)?;
         if !view.agreement.may_speak_for(&speaker, view.peer) {
-            return Err(Refusal::ForeignSender { sender: speaker, domain: view.peer.clone() });
+            return Err(Refusal::ForeignSender {
+                sender: speaker,
+                domain: view.peer.clone(),
+            });
         }
     }
     Ok(PresenceNotification {
@@ -253,12 +323,24 @@ fn notification(view: &View<'_>, wire: &ssp::PresenceNotification) -> Result<Pre
 }
 
 fn search(view: &View<'_>, wire: &ssp::SearchRequest) -> Result<Search, Refusal> {
-    let pair = |pair: &ssp::SearchPair| Ok(SearchPair { element: element(&pair.element)?, text: pair.string.clone() });
-    let resume = wire.search_id.as_ref().map(|id| SearchCursor { id: id.clone(), index: wire.search_index.unwrap_or(1) });
+    let pair = |pair: &ssp::SearchPair| {
+        Ok(SearchPair {
+            element: element(&pair.element)?,
+            text: pair.string.clone(),
+        })
+    };
+    let resume = wire.search_id.as_ref().map(|id| SearchCursor {
+        id: id.clone(),
+        index: wire.search_index.unwrap_or(1),
+    });
     Ok(Search {
         by: requestor(view, wire.meta.as_ref())?,
         pairs: wire.pairs.iter().map(pair).collect::<Result<_, Refusal>>()?,
-        limit: wire.search_limit.and_then(|limit| u16::try_from(limit).ok()).unwrap_or(10).clamp(1, 100),
+        limit: wire
+            .search_limit
+            .and_then(|limit| u16::try_from(limit).ok())
+            .unwrap_or(10)
+            .clamp(1, 100),
         resume,
     })
 }
@@ -274,7 +356,9 @@ fn invite_type(wire: &ssp::InviteType) -> Result<InviteType, Refusal> {
         ssp::InviteType::ExtendedConversation => InviteType::ExtendedConversation,
         ssp::InviteType::ExtendGroup => InviteType::ExtendGroup,
         ssp::InviteType::Other(word) => {
-            return Err(Refusal::BadRequest { reason: format!("inviteType {word} is not known") });
+            return Err(Refusal::BadRequest {
+                reason: format!("inviteType {word} is not known"),
+            });
         }
     })
 }
@@ -294,7 +378,9 @@ fn element(wire: &ssp::SearchElement) -> Result<SearchElement, Refusal> {
         ssp::SearchElement::GroupUserIdJoined => SearchElement::GroupUserIdJoined,
         ssp::SearchElement::GroupUserIdOwner => SearchElement::GroupUserIdOwner,
         ssp::SearchElement::Other(word) => {
-            return Err(Refusal::BadRequest { reason: format!("searchElement {word} is not known") });
+            return Err(Refusal::BadRequest {
+                reason: format!("searchElement {word} is not known"),
+            });
         }
     })
 }
@@ -305,38 +391,63 @@ pub(super) fn content(
     info_type: Option<&str>,
     name: Option<&str>,
 ) -> Result<Content, Refusal> {
-    let text = wire.and_then(|content| content.content_type.as_deref()).or(info_type).unwrap_or("text/plain");
-    let media_type: MediaType =
-        text.parse().map_err(|()| Refusal::MediaType { media_type: text.chars().take(64).collect() })?;
+    let text = wire
+        .and_then(|content| content.content_type.as_deref())
+        .or(info_type)
+        .unwrap_or("text/plain");
+    let media_type: MediaType = text.parse().map_err(|()| Refusal::MediaType {
+        media_type: text.chars().take(64).collect(),
+    })?;
     let bytes = wire.map(|content| content.bytes.clone()).unwrap_or_default();
-    Ok(Content { media_type, name: name.map(str::to_owned), bytes: bytes.into() })
+    Ok(Content {
+        media_type,
+        name: name.map(str::to_owned),
+        bytes: bytes.into(),
+    })
 }
 
 fn message_key(message: &SendMessage, transaction: &Transaction) -> RequestKey {
     let (sender, media_type) = (message.sender.key(), message.content.media_type.as_str());
     let hash = RequestKey::hash([sender.as_bytes(), media_type.as_bytes(), &message.content.bytes]);
     match &message.id {
-        Some(id) => RequestKey { id: id.to_string(), is_transaction: false, hash },
-        None => RequestKey { id: transaction.id.to_string(), is_transaction: true, hash },
+        Some(id) => RequestKey {
+            id: id.to_string(),
+            is_transaction: false,
+            hash,
+        },
+        None => RequestKey {
+            id: transaction.id.to_string(),
+            is_transaction: true,
+            hash,
+        },
     }
 }
 
 /// A peer's date is a hint: one that is off by more than a day is replaced by the time of arrival (SSP reference §9.3).
 fn believable(date: Option<ssp::DateTime>, now: Timestamp) -> Timestamp {
-    let stated = date.and_then(|date| u64::try_from(date.unix_seconds).ok()).map(Timestamp::from_seconds);
-    stated.filter(|stated| stated.0.abs_diff(now.0) <= 86_400_000).unwrap_or(now)
+    let stated = date
+        .and_then(|date| u64::try_from(date.unix_seconds).ok())
+        .map(Timestamp::from_seconds);
+    stated
+        .filter(|stated| stated.0.abs_diff(now.0) <= 86_400_000)
+        .unwrap_or(now)
 }
 
 fn via(meta: Option<&MetaInfo>) -> Result<Vec<Domain>, Refusal> {
     let Some(meta) = meta else { return Ok(Vec::new()) };
     let domain = |text: &String| {
-        text.parse().map_err(|error| Refusal::BadRequest { reason: format!("Via {text}: {error}") })
+        text.parse().map_err(|error| Refusal::BadRequest {
+            reason: format!("Via {text}: {error}"),
+        })
     };
     meta.via.iter().map(domain).collect()
 }
 
 fn id<T: std::str::FromStr<Err = crate::model::InvalidId>>(text: &str) -> Result<T, Refusal> {
-    text.parse().map_err(|error: crate::model::InvalidId| Refusal::BadRequest { reason: error.to_string() })
+    text.parse()
+        .map_err(|error: crate::model::InvalidId| Refusal::BadRequest {
+            reason: error.to_string(),
+        })
 }
 
 fn meta_of(primitive: &Primitive) -> Option<&MetaInfo> {

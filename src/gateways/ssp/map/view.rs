@@ -31,12 +31,18 @@ impl View<'_> {
     }
 
     /// Several of our side.
-    pub(super) fn all_ours<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<WvAddress>, Refusal> {
+    pub(super) fn all_ours<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Vec<WvAddress>, Refusal> {
         texts.into_iter().map(|text| self.ours(text)).collect()
     }
 
     /// Several of the peer's side.
-    pub(super) fn all_theirs<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<WvAddress>, Refusal> {
+    pub(super) fn all_theirs<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Vec<WvAddress>, Refusal> {
         texts.into_iter().map(|text| self.theirs(text)).collect()
     }
 
@@ -110,7 +116,11 @@ fn read(text: &str, side: &Domain) -> Result<WvAddress, Refusal> {
 }
 
 fn entity(address: &WvAddress, text: String) -> Entity {
-    if address.is_group() { Entity::GroupId(text) } else { Entity::user(text) }
+    if address.is_group() {
+        Entity::GroupId(text)
+    } else {
+        Entity::user(text)
+    }
 }
 
 fn invalid(text: &str, error: &crate::model::InvalidAddress) -> Refusal {
@@ -118,5 +128,8 @@ fn invalid(text: &str, error: &crate::model::InvalidAddress) -> Refusal {
     if matches!(error, InvalidAddress::Number(InvalidE164::Wildcard)) {
         return Refusal::Wildcard;
     }
-    Refusal::InvalidAddress { address: text.chars().take(128).collect(), reason: error.to_string() }
+    Refusal::InvalidAddress {
+        address: text.chars().take(128).collect(),
+        reason: error.to_string(),
+    }
 }

@@ -4,14 +4,15 @@ use super::{View, group, presence};
 use crate::{
     gateways::ssp::status::code_of,
     model::{
-        CancelInvite, ContactAdded, DeliveryReport, Disposition, Domain, Invite, InviteAnswer, InviteType, Request,
-        Search, SearchElement, SendMessage,
+        CancelInvite, ContactAdded, DeliveryReport, Disposition, Domain, Invite, InviteAnswer, InviteType,
+        Request, Search, SearchElement, SendMessage,
     },
+    wire::ssp::invite::InviteSubject,
     wire::ssp::{
-        CancelInviteRequest, ContentData, DateTime, DeliveryStatusReport, GetPresenceRequest, InviteRequest,
-        InviteResponse, InviteSubject, MessageInfo, NotificationRequest, NotificationText, NotificationType,
-        PresenceNotification, Primitive, ScreenName, SearchPair, SearchRequest, SendMessageRequest, Status, StatusCode,
-        StopSearchRequest, SubscribeRequest, UnsubscribeRequest, User, self,
+        self, CancelInviteRequest, ContentData, DateTime, DeliveryStatusReport, GetPresenceRequest,
+        InviteRequest, InviteResponse, MessageInfo, NotificationRequest, NotificationText, NotificationType,
+        PresenceNotification, Primitive, ScreenName, SearchPair, SearchRequest, SendMessageRequest, Status,
+        StatusCode, StopSearchRequest, SubscribeRequest, UnsubscribeRequest, User,
     },
 };
 
@@ -29,11 +30,27 @@ pub(in crate::gateways::ssp) struct Outgoing {
 }
 
 /// Writes a request for a peer.
-pub(in crate::gateways::ssp) fn write_request(view: &View<'_>, request: &Request, via: &[Domain]) -> Outgoing {
+pub(in crate::gateways::ssp) fn write_request(
+    view: &View<'_>,
+    request: &Request,
+    via: &[Domain],
+) -> Outgoing {
     let ordered = |primitive: Primitive, name: &'static str, expects_answer: bool| {
-        let sender = request.sender().map(crate::model::WvAddress::key).unwrap_or_default();
-        let recipient = request.recipients().first().map(|one| one.key()).unwrap_or_default();
-        Outgoing { primitive, name, conversation: Some(format!("{sender}>{recipient}")), expects_answer }
+        let sender = request
+            .sender()
+            .map(crate::model::WvAddress::key)
+            .unwrap_or_default();
+        let recipient = request
+            .recipients()
+            .first()
+            .map(|one| one.key())
+            .unwrap_or_default();
+        Outgoing {
+            primitive,
+            name,
+            conversation: Some(format!("{sender}>{recipient}")),
+            expects_answer,
+        }
     };
     let free = |primitive: Primitive, name: &'static str| Outgoing {
         primitive,
@@ -45,12 +62,18 @@ pub(in crate::gateways::ssp) fn write_request(view: &View<'_>, request: &Request
         Request::Send(message) => ordered(send(view, message, via).into(), "SendMessageRequest", true),
         Request::Report(wire) => ordered(report(view, wire, via).into(), "DeliveryStatusReport", false),
         Request::Invite(wire) => free(invite(view, wire, via).into(), "InviteRequest"),
-        Request::InviteAnswer(wire) => ordered(invite_answer(view, wire, via).into(), "InviteResponse", false),
+        Request::InviteAnswer(wire) => {
+            ordered(invite_answer(view, wire, via).into(), "InviteResponse", false)
+        }
         Request::CancelInvite(wire) => free(cancel(view, wire, via).into(), "CancelInviteRequest"),
         Request::Subscribe(wire) => {
             let primitive = SubscribeRequest {
                 meta: Some(view.meta(&wire.watcher, None, via)),
-                user_ids: wire.presentities.iter().map(|one| view.write_theirs(one)).collect(),
+                user_ids: wire
+                    .presentities
+                    .iter()
+                    .map(|one| view.write_theirs(one))
+                    .collect(),
                 attributes: presence::write_names(&wire.attributes),
             };
             ordered(primitive.into(), "SubscribeRequest", true)
@@ -58,14 +81,22 @@ pub(in crate::gateways::ssp) fn write_request(view: &View<'_>, request: &Request
         Request::Unsubscribe(wire) => {
             let primitive = UnsubscribeRequest {
                 meta: Some(view.meta(&wire.watcher, None, via)),
-                user_ids: wire.presentities.iter().map(|one| view.write_theirs(one)).collect(),
+                user_ids: wire
+                    .presentities
+                    .iter()
+                    .map(|one| view.write_theirs(one))
+                    .collect(),
             };
             ordered(primitive.into(), "UnsubscribeRequest", true)
         }
         Request::GetPresence(wire) => {
             let primitive = GetPresenceRequest {
                 meta: Some(view.meta(&wire.watcher, None, via)),
-                user_ids: wire.presentities.iter().map(|one| view.write_theirs(one)).collect(),
+                user_ids: wire
+                    .presentities
+                    .iter()
+                    .map(|one| view.write_theirs(one))
+                    .collect(),
                 attributes: presence::write_names(&wire.attributes),
             };
             free(primitive.into(), "GetPresenceRequest")
@@ -77,17 +108,26 @@ pub(in crate::gateways::ssp) fn write_request(view: &View<'_>, request: &Request
             };
             let primitive = PresenceNotification {
                 meta: Some(view.server_meta(via)),
-                users: wire.watchers.iter().map(|watcher| User::new(view.write_theirs(watcher))).collect(),
+                users: wire
+                    .watchers
+                    .iter()
+                    .map(|watcher| User::new(view.write_theirs(watcher)))
+                    .collect(),
                 values: wire.values.iter().map(value).collect(),
             };
             ordered(primitive.into(), "PresenceNotification", false)
         }
         Request::Search(wire) => free(search(view, wire, via).into(), "SearchRequest"),
         Request::StopSearch { by, cursor } => {
-            let primitive = StopSearchRequest { search_id: cursor.id.clone(), meta: Some(view.meta(by, None, via)) };
+            let primitive = StopSearchRequest {
+                search_id: cursor.id.clone(),
+                meta: Some(view.meta(by, None, via)),
+            };
             free(primitive.into(), "StopSearchRequest")
         }
-        Request::ContactAdded(wire) => ordered(contact_added(view, wire, via).into(), "NotificationRequest", true),
+        Request::ContactAdded(wire) => {
+            ordered(contact_added(view, wire, via).into(), "NotificationRequest", true)
+        }
         Request::Group(wire) => {
             let (primitive, name) = group::write(view, wire, via);
             free(primitive, name)
@@ -101,11 +141,18 @@ pub(in crate::gateways::ssp) fn write_request(view: &View<'_>, request: &Request
 
 /// The content as it is carried.
 pub(super) fn content(content: &crate::model::Content) -> ContentData {
-    ContentData { content_type: Some(content.media_type.to_string()), bytes: content.bytes.to_vec() }
+    ContentData {
+        content_type: Some(content.media_type.to_string()),
+        bytes: content.bytes.to_vec(),
+    }
 }
 
 fn send(view: &View<'_>, message: &SendMessage, via: &[Domain]) -> SendMessageRequest {
-    let recipients = message.recipients.iter().map(|one| view.entity_theirs(one)).collect();
+    let recipients = message
+        .recipients
+        .iter()
+        .map(|one| view.entity_theirs(one))
+        .collect();
     let mut info = MessageInfo::new(view.entity_ours(&message.sender), recipients);
     info.message_id = message.id.as_ref().map(ToString::to_string);
     info.content_type = Some(message.content.media_type.to_string());
@@ -170,7 +217,11 @@ fn invite(view: &View<'_>, invite: &Invite, via: &[Domain]) -> InviteRequest {
 }
 
 fn invite_answer(view: &View<'_>, answer: &InviteAnswer, via: &[Domain]) -> InviteResponse {
-    let code = if answer.accepted { StatusCode::SUCCESS } else { StatusCode::NOT_FOUND };
+    let code = if answer.accepted {
+        StatusCode::SUCCESS
+    } else {
+        StatusCode::NOT_FOUND
+    };
     InviteResponse {
         invite_id: answer.id.to_string(),
         acceptance: answer.accepted,
@@ -190,14 +241,20 @@ fn cancel(view: &View<'_>, cancel: &CancelInvite, via: &[Domain]) -> CancelInvit
         meta: Some(view.meta(&cancel.canceling, None, via)),
         canceling: view.entity_ours(&cancel.canceling),
         canceled: view.entity_theirs(&cancel.canceled),
-        subject: InviteSubject { group_id: group_id.clone(), ..InviteSubject::default() },
+        subject: InviteSubject {
+            group_id: group_id.clone(),
+            ..InviteSubject::default()
+        },
         note: cancel.note.clone(),
         screen_name: screen_name(cancel.screen_name.as_ref(), group_id),
     }
 }
 
 fn search(view: &View<'_>, search: &Search, via: &[Domain]) -> SearchRequest {
-    let pair = |pair: &crate::model::SearchPair| SearchPair { element: element(pair.element), string: pair.text.clone() };
+    let pair = |pair: &crate::model::SearchPair| SearchPair {
+        element: element(pair.element),
+        string: pair.text.clone(),
+    };
     SearchRequest {
         search_limit: Some(u32::from(search.limit)),
         search_id: search.resume.as_ref().map(|cursor| cursor.id.clone()),
@@ -225,18 +282,27 @@ fn element(element: SearchElement) -> ssp::SearchElement {
 }
 
 fn contact_added(view: &View<'_>, notice: &ContactAdded, via: &[Domain]) -> NotificationRequest {
-    let name = notice.friendly_name.as_deref().filter(|_| view.agreement.config.disclose.friendly_name);
+    let name = notice
+        .friendly_name
+        .as_deref()
+        .filter(|_| view.agreement.config.disclose.friendly_name);
     let text = notice.text.as_ref();
     NotificationRequest {
         notification_type: NotificationType::AddedToContactList,
         meta: Some(view.meta(&notice.by, name, via)),
         user_ids: notice.added.iter().map(|one| view.write_theirs(one)).collect(),
-        text: text.map(|(text, language)| NotificationText { text: text.clone(), language: language.clone() }),
+        text: text.map(|(text, language)| NotificationText {
+            text: text.clone(),
+            language: language.clone(),
+        }),
     }
 }
 
 fn screen_name(name: Option<&String>, group_id: Option<String>) -> Option<ScreenName> {
-    name.map(|name| ScreenName { group_id: group_id.unwrap_or_default(), name: name.clone() })
+    name.map(|name| ScreenName {
+        group_id: group_id.unwrap_or_default(),
+        name: name.clone(),
+    })
 }
 
 fn date(at: crate::model::Timestamp) -> DateTime {

@@ -1,0 +1,2 @@
+//! Route look-ups.
+fn main() {}
