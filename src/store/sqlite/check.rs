@@ -92,7 +92,12 @@ fn copy(connection: &Connection, to: &Path) -> Result<(), StoreError> {
     let name = to.to_str().ok_or_else(|| StoreError::Disk {
         reason: format!("{} is not UTF-8", to.display()),
     })?;
-    connection.execute("VACUUM INTO ?1", [name])?;
+    // A connection that only queries may not even write elsewhere.
+    let only: bool = connection.pragma_query_value(None, "query_only", |columns| columns.get(0))?;
+    connection.pragma_update(None, "query_only", false)?;
+    let copied = connection.execute("VACUUM INTO ?1", [name]);
+    connection.pragma_update(None, "query_only", only)?;
+    copied?;
     file.sync_all().map_err(|error| open::disk(to, &error))
 }
 

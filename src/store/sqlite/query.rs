@@ -219,8 +219,7 @@ pub(super) const QUEUE: &str = "SELECT queue FROM item WHERE queue >= ?1 ORDER B
 pub(super) const COUNTS: &str = "
 SELECT heap.queue, heap.place, heap.count, heap.oldest, item.created
 FROM (SELECT queue, place, count(*) AS count, min(id) AS oldest FROM item GROUP BY queue, place) AS heap
-CROSS JOIN item ON item.id = heap.oldest
-ORDER BY heap.queue, heap.place";
+CROSS JOIN item ON item.id = heap.oldest";
 
 /// Whether a lane has a living item.
 pub(super) const WAITING: &str =
