@@ -44,7 +44,8 @@ pub struct NewItem {
     pub due: Timestamp,
     /// When it is too late.
     pub expires: Timestamp,
-    /// Replaces a waiting item of the same lane and key (newest wins); `None` never replaces.
+    /// Replaces scheduled items of the same lane and key (newest wins), and is not tried again itself once a newer one
+    /// waits; `None` never replaces.
     pub replaces: Option<String>,
     /// Words that people look it up by: message ID, addresses (canonical keys).
     pub labels: Vec<String>,
@@ -67,8 +68,11 @@ pub struct OutboxItem {
     pub created: Timestamp,
     /// When it is too late.
     pub expires: Timestamp,
-    /// How many attempts were made.
+    /// How many attempts were begun: a claim counts one, so that an item which ends its worker is noticed as well.
     pub attempts: u32,
+    /// The attempt before was acknowledged and stayed without an answer until its time was up: the outcome is unknown,
+    /// and sending again may deliver twice.
+    pub unanswered: bool,
     /// What the last attempt said.
     pub last_failure: Option<String>,
     /// Words that people look it up by.
@@ -146,7 +150,7 @@ pub enum Settle {
         /// Until when.
         until: Timestamp,
     },
-    /// The late answer to an awaiting item came: it goes, wherever it stands.
+    /// The late answer to an awaiting item came: it goes, wherever it stands; no harm when it is gone already.
     Answered,
     /// Given up. The worker must still hold the lease.
     Bury {
@@ -160,14 +164,14 @@ pub enum Settle {
         /// Who, and why.
         by: String,
     },
-    /// An operator lets it go on, from held or dead, at this time; attempts start anew.
+    /// An operator lets it go on, from held or dead, at this time and in its old place in the lane; attempts start anew.
     Release {
         /// When it is due.
         due: Timestamp,
     },
     /// An operator discards it, unless it is leased.
     Discard,
-    /// An operator sends it to another queue, from held or dead.
+    /// An operator sends it to another queue, from held or dead; attempts start anew.
     Redirect {
         /// The new lane.
         lane: Lane,

@@ -7,6 +7,7 @@
 mod error;
 mod item;
 mod row;
+pub mod sqlite;
 
 pub use error::StoreError;
 pub use item::{
@@ -51,8 +52,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         now: Timestamp,
     ) -> Result<Vec<Row>, StoreError>;
 
-    /// Leases due items to a worker: the oldest of each free lane first, interactive before notices, at most one
-    /// unsettled item a lane, so that order within a lane holds.
+    /// Leases due items to a worker: interactive before notices, then what was due first, at most one unsettled item a
+    /// lane, so that order within a lane holds. Due are scheduled items, items whose lease has ended, and awaiting ones
+    /// that nobody answered in time (those say so: [`OutboxItem::unanswered`]).
+    ///
+    /// An item waits behind an older one of its lane wherever that stands, unless it is dead. A lease that has ended is
+    /// good until another worker takes the item over.
     ///
     /// # Errors
     /// When the engine fails.
@@ -87,11 +92,22 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the engine fails.
     async fn is_waiting(&self, lane: &Lane) -> Result<bool, StoreError>;
 
-    /// When the next scheduled item is due, so that a worker can sleep until then.
+    /// When a claim can next find something, so that a worker can sleep until then: the first due time, end of a lease
+    /// or end of awaiting at the front of any lane.
     ///
     /// # Errors
     /// When the engine fails.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// As [`Store::next_due`], leaving out queues that take nothing now, so that what is due in them doesn't wake a
+    /// worker again and again.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn next_due_except(&self, except_queues: &[String]) -> Result<Option<Timestamp>, StoreError> {
+        let _ = except_queues;
+        self.next_due().await
+    }
 
     /// Removes rows that have expired, at most `limit`; returns how many went.
     ///

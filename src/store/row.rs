@@ -190,6 +190,7 @@ pub enum Committed {
         /// As it is.
         found: Option<Row>,
     },
-    /// Nothing was changed, because an item is no longer leased to the worker that settles it.
+    /// Nothing was changed, because an item is gone, is no longer leased to the worker that settles it, or is not where
+    /// the settlement needs it.
     LeaseLost(ItemId),
 }

@@ -1,0 +1,287 @@
+//! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
+//!
+//! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
+//! that is not dead. Every change of a lane goes through [`promote`] or [`enter`], which keep that so.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{codec, tally::Change};
+use crate::{
+    model::Timestamp,
+    store::{ItemId, Lane, NewItem, PlaceName, Settle, StoreError, WorkerId},
+};
+
+/// Queues an item at the end of its lane; takes out the waiting ones that it replaces.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn enqueue(
+    connection: &Connection,
+    item: &NewItem,
+    now: Timestamp,
+    change: &mut Change,
+) -> Result<(), StoreError> {
+    let Lane { queue, conversation } = &item.lane;
+    if let Some(key) = &item.replaces {
+        for id in waiting_under(connection, &item.lane, key)? {
+            remove(connection, id, change)?;
+        }
+    }
+    connection.prepare_cached(INSERT)?.execute(params![
+        queue,
+        conversation,
+        item.priority as i64,
+        codec::ticks(item.due),
+        codec::ticks(now),
+        codec::ticks(item.expires),
+        item.replaces,
+    ])?;
+    let id = connection.last_insert_rowid();
+    let labels = serde_json::to_string(&item.labels).map_err(|error| StoreError::Engine {
+        reason: error.to_string(),
+    })?;
+    connection
+        .prepare_cached("INSERT INTO content (id, labels, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![id, labels, &item.body[..]])?;
+    for label in &item.labels {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO label (label, item) VALUES (?1, ?2)")?
+            .execute(params![label, id])?;
+    }
+    change.came(queue);
+    Ok(())
+}
+
+/// Settles an item; `false` when it is not where this settlement needs it.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn settle(
+    connection: &Connection,
+    id: ItemId,
+    settle: &Settle,
+    change: &mut Change,
+) -> Result<bool, StoreError> {
+    let Some(item) = Standing::of(connection, id)? else {
+        // The late answer to an item that went another way changes nothing.
+        return Ok(matches!(settle, Settle::Answered));
+    };
+    if !item.allows(settle) {
+        return Ok(false);
+    }
+    match settle {
+        Settle::Done { .. } | Settle::Answered | Settle::Discard => remove(connection, id, change)?,
+        Settle::Reschedule { due, failure, .. } => reschedule(connection, id, &item, *due, failure, change)?,
+        Settle::Await { until, .. } => {
+            connection
+                .prepare_cached(
+                    "UPDATE item SET place = 2, at = ?2, who = NULL, unanswered = 0 WHERE id = ?1",
+                )?
+                .execute(params![codec::key(id), codec::ticks(*until)])?;
+        }
+        Settle::Bury { reason, .. } => {
+            connection
+                .prepare_cached("UPDATE item SET place = 4, at = NULL, who = ?2, front = 0 WHERE id = ?1")?
+                .execute(params![codec::key(id), reason])?;
+            promote(connection, &item.lane)?;
+        }
+        Settle::Hold { by } => {
+            connection
+                .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
+                .execute(params![codec::key(id), by])?;
+            enter(connection, id, &item.lane)?;
+        }
+        Settle::Release { due } => release(connection, id, &item.lane, *due)?,
+        Settle::Redirect { lane, due } => {
+            leave(connection, id, &item.lane)?;
+            release(connection, id, lane, *due)?;
+            change.left(&item.lane.queue);
+            change.came(&lane.queue);
+        }
+    }
+    Ok(true)
+}
+
+/// What a settlement must know of an item.
+struct Standing {
+    lane: Lane,
+    place: PlaceName,
+    who: Option<String>,
+    replaces: Option<String>,
+}
+
+impl Standing {
+    fn of(connection: &Connection, id: ItemId) -> Result<Option<Self>, StoreError> {
+        let mut statement = connection.prepare_cached(STANDING)?;
+        let mut rows = statement.query(params![codec::key(id)])?;
+        let Some(columns) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            lane: Lane {
+                queue: columns.get(0)?,
+                conversation: columns.get(1)?,
+            },
+            place: codec::place_name(id, columns.get(2)?)?,
+            who: columns.get(3)?,
+            replaces: columns.get(4)?,
+        }))
+    }
+
+    fn allows(&self, settle: &Settle) -> bool {
+        match settle {
+            Settle::Done { by }
+            | Settle::Reschedule { by, .. }
+            | Settle::Await { by, .. }
+            | Settle::Bury { by, .. } => self.is_leased_to(by),
+            Settle::Answered => true,
+            Settle::Hold { .. } | Settle::Discard => self.place != PlaceName::Leased,
+            Settle::Release { .. } | Settle::Redirect { .. } => {
+                matches!(self.place, PlaceName::Held | PlaceName::Dead)
+            }
+        }
+    }
+
+    /// A lease that has ended still counts until another worker took it: the work was done, and was done once.
+    fn is_leased_to(&self, by: &WorkerId) -> bool {
+        self.place == PlaceName::Leased && self.who.as_deref() == Some(by.0.as_str())
+    }
+}
+
+/// An item that was overtaken by a newer one of its key is not worth another attempt.
+fn reschedule(
+    connection: &Connection,
+    id: ItemId,
+    item: &Standing,
+    due: Timestamp,
+    failure: &str,
+    change: &mut Change,
+) -> Result<(), StoreError> {
+    if let Some(key) = &item.replaces {
+        let newer = waiting_under(connection, &item.lane, key)?;
+        if newer.iter().any(|other| *other > id) {
+            return remove(connection, id, change);
+        }
+    }
+    connection
+        .prepare_cached(RESCHEDULE)?
+        .execute(params![codec::key(id), codec::ticks(due), failure])?;
+    Ok(())
+}
+
+fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
+    connection.prepare_cached(RELEASE)?.execute(params![
+        codec::key(id),
+        lane.queue,
+        lane.conversation,
+        codec::ticks(due)
+    ])?;
+    enter(connection, id, lane)
+}
+
+fn remove(connection: &Connection, id: ItemId, change: &mut Change) -> Result<(), StoreError> {
+    let key = params![codec::key(id)];
+    let gone = connection
+        .prepare_cached("DELETE FROM item WHERE id = ?1 RETURNING queue, conversation, front")?
+        .query_row(key, |columns| {
+            let (queue, conversation) = (columns.get(0)?, columns.get(1)?);
+            Ok((Lane { queue, conversation }, columns.get::<_, bool>(2)?))
+        })
+        .optional()?;
+    let Some((lane, was_front)) = gone else {
+        return Ok(());
+    };
+    let labels: Option<String> = connection
+        .prepare_cached("DELETE FROM content WHERE id = ?1 RETURNING labels")?
+        .query_row(key, |columns| columns.get(0))
+        .optional()?;
+    for label in codec::labels(id, labels.as_deref().unwrap_or("[]"))? {
+        connection
+            .prepare_cached("DELETE FROM label WHERE label = ?1 AND item = ?2")?
+            .execute(params![label, codec::key(id)])?;
+    }
+    change.left(&lane.queue);
+    if was_front {
+        promote(connection, &lane)?;
+    }
+    Ok(())
+}
+
+/// Takes an item out of the running of its lane, on its way to another.
+fn leave(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE item SET place = 4, at = NULL, front = 0 WHERE id = ?1")?
+        .execute(params![codec::key(id)])?;
+    promote(connection, lane)
+}
+
+/// Puts the oldest living item at the front of a lane that has none there.
+fn promote(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(PROMOTE)?
+        .execute(params![lane.queue, lane.conversation])?;
+    Ok(())
+}
+
+/// Finds the place in the lane of an item that lives (again): at the front, unless an older one, or one that is
+/// under way, has it.
+fn enter(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreError> {
+    let front = connection
+        .prepare_cached(FRONT)?
+        .query_row(params![lane.queue, lane.conversation], |columns| {
+            Ok((codec::id(columns.get(0)?), columns.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    match front {
+        None => promote(connection, lane),
+        Some((other, place)) => {
+            let other_place = codec::place_name(other, place)?;
+            let is_under_way = matches!(other_place, PlaceName::Leased | PlaceName::Awaiting);
+            if other <= id || is_under_way {
+                return Ok(());
+            }
+            connection
+                .prepare_cached("UPDATE item SET front = (id = ?1) WHERE id IN (?1, ?2)")?
+                .execute(params![codec::key(id), codec::key(other)])?;
+            Ok(())
+        }
+    }
+}
+
+fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<ItemId>, StoreError> {
+    let mut statement = connection.prepare_cached(WAITING_UNDER)?;
+    let found = statement.query_map(params![lane.queue, lane.conversation, key], |columns| {
+        Ok(codec::id(columns.get(0)?))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+const INSERT: &str = "
+INSERT INTO item (queue, conversation, priority, place, front, at, created, expires, replaces)
+VALUES (?1, ?2, ?3, 0,
+    NOT EXISTS (SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4),
+    ?4, ?5, ?6, ?7)";
+
+const STANDING: &str = "SELECT queue, conversation, place, who, replaces FROM item WHERE id = ?1";
+
+const RESCHEDULE: &str = "
+UPDATE item SET place = 0, at = ?2, who = NULL, unanswered = 0, last_failure = ?3 WHERE id = ?1";
+
+const RELEASE: &str = "
+UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, attempts = 0, unanswered = 0
+WHERE id = ?1";
+
+/// The least living item of a lane.
+pub(super) const PROMOTE: &str = "
+UPDATE item SET front = 1 WHERE id = (
+    SELECT id FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4 ORDER BY id LIMIT 1
+)";
+
+/// The front of a lane; mostly the first that the index of the lane yields.
+pub(super) const FRONT: &str = "
+SELECT id, place FROM item
+WHERE queue = ?1 AND conversation = ?2 AND place <> 4 AND front = 1 ORDER BY id LIMIT 1";
+
+/// The scheduled items of a lane and key.
+pub(super) const WAITING_UNDER: &str = "
+SELECT id FROM item WHERE queue = ?1 AND conversation = ?2 AND replaces = ?3 AND place = 0";

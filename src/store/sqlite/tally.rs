@@ -1,0 +1,102 @@
+//! How many items each queue has, kept by the writer, so that a bound costs no counting.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::SqliteConfig;
+use crate::store::StoreError;
+
+/// What one batch adds to each queue, and takes.
+#[derive(Debug, Default)]
+pub(super) struct Change(HashMap<String, i64>);
+
+impl Change {
+    /// An item came to this queue.
+    pub(super) fn came(&mut self, queue: &str) {
+        self.add(queue, 1);
+    }
+
+    /// An item left this queue.
+    pub(super) fn left(&mut self, queue: &str) {
+        self.add(queue, -1);
+    }
+
+    fn add(&mut self, queue: &str, by: i64) {
+        match self.0.get_mut(queue) {
+            Some(count) => *count = count.saturating_add(by),
+            None => drop(self.0.insert(queue.to_owned(), by)),
+        }
+    }
+}
+
+/// The counts and their bounds.
+#[derive(Debug)]
+pub(super) struct Tally {
+    queues: HashMap<String, i64>,
+    total: i64,
+    max_total: Option<i64>,
+    max_queue: Option<i64>,
+}
+
+impl Tally {
+    /// Counts what is there.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn count(connection: &Connection, config: &SqliteConfig) -> Result<Self, StoreError> {
+        let bound = |bound: Option<u64>| bound.map(|bound| i64::try_from(bound).unwrap_or(i64::MAX));
+        let mut tally = Self {
+            queues: HashMap::new(),
+            total: 0,
+            max_total: bound(config.max_items),
+            max_queue: bound(config.max_items_per_queue),
+        };
+        tally.recount(connection)?;
+        Ok(tally)
+    }
+
+    /// Counts again, after a transaction was undone.
+    ///
+    /// # Errors
+    /// When the engine fails; the counts are then as they were.
+    pub(super) fn recount(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let mut statement = connection.prepare_cached("SELECT queue, count(*) FROM item GROUP BY queue")?;
+        let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.queues = counted.collect::<Result<_, _>>()?;
+        self.total = self.queues.values().sum();
+        Ok(())
+    }
+
+    /// Takes over what a batch changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], and nothing is taken over, when a queue that grows would exceed a bound.
+    pub(super) fn take(&mut self, change: Change) -> Result<(), StoreError> {
+        let total = self.total.saturating_add(change.0.values().sum());
+        if let Some(max) = self.max_total.filter(|max| total > self.total && total > *max) {
+            return Err(full(format!("max_items = {max}")));
+        }
+        for (queue, by) in change.0.iter().filter(|(_, by)| **by > 0) {
+            let count = self.queues.get(queue).copied().unwrap_or(0).saturating_add(*by);
+            if let Some(max) = self.max_queue.filter(|max| count > *max) {
+                return Err(full(format!("max_items_per_queue = {max} of {queue}")));
+            }
+        }
+        self.total = total;
+        for (queue, by) in change.0 {
+            let count = self.queues.get(&queue).copied().unwrap_or(0).saturating_add(by);
+            // Queues come and go with their peers, so an empty one leaves no entry.
+            match count {
+                0 => self.queues.remove(&queue),
+                count => self.queues.insert(queue, count),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a bound.
+pub(super) fn full(bound: String) -> StoreError {
+    StoreError::Full { bound }
+}

@@ -1,0 +1,307 @@
+//! The one thread that writes, and how it groups commits.
+//!
+//! It takes everything that waits in its queue into one transaction, each batch in a savepoint of its own, commits
+//! once, and then answers all. While the disk works the next group gathers by itself, so there is no timer: an idle
+//! store commits a lone batch at once, a busy one shares each flush among all its callers.
+
+use std::{
+    fs::File,
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{SqliteConfig, apply, claim, tally, tally::Change, tally::Tally};
+use crate::{
+    model::Timestamp,
+    store::{Batch, Claim, Committed, OutboxItem, StoreError},
+};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer can be asked for.
+pub(super) enum Job {
+    /// A batch.
+    Commit(Batch, Reply<Committed>),
+    /// A claim.
+    Claim(Claim, Reply<Vec<OutboxItem>>),
+    /// Removal of rows that have expired by then, at most so many.
+    Expire(Timestamp, usize, Reply<u64>),
+    /// Work with the connection outside of any transaction; it answers by itself.
+    Aside(Box<dyn FnOnce(&mut Connection) + Send>),
+    /// The end, after everything before it.
+    Close(Reply<()>),
+}
+
+/// The handle of the thread; dropping it waits until what was accepted is written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread; it owns the connection and the lock of the store until it ends.
+    ///
+    /// # Errors
+    /// When the items can't be counted, or the system has no thread to give.
+    pub(super) fn start(
+        connection: Connection,
+        lock: Option<File>,
+        config: &SqliteConfig,
+    ) -> Result<Self, StoreError> {
+        let tally = Tally::count(&connection, config)?;
+        let (jobs, queue) = mpsc::channel(config.queued_batches.max(1));
+        let thread = Thread {
+            connection,
+            tally,
+            max_bytes: config.max_bytes,
+            queue,
+            failure: None,
+            lock,
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::Engine {
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands a job in and waits for its answer; waits for room first when the queue is full.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] after the end; else what the job says.
+    ///
+    /// # Cancel safety
+    /// A job that was handed in is carried out even when nobody waits for the answer.
+    pub(super) async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        jobs.send(job(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs a function with the writer's connection, between transactions.
+    ///
+    /// # Errors
+    /// As [`Writer::ask`].
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| {
+            Job::Aside(Box::new(move |connection| {
+                let _ = reply.send(work(connection));
+            }))
+        })
+        .await
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread owns.
+struct Thread {
+    connection: Connection,
+    tally: Tally,
+    max_bytes: Option<u64>,
+    queue: mpsc::Receiver<Job>,
+    /// What undid the transaction of the group under way.
+    failure: Option<StoreError>,
+    lock: Option<File>,
+}
+
+/// Tells the caller of one job its answer, once it is known whether the group was committed.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
+
+impl Thread {
+    fn run(mut self) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| self.queue.blocking_recv()) {
+            match job {
+                Job::Aside(work) => work(&mut self.connection),
+                Job::Close(reply) => return self.end(reply),
+                first @ (Job::Commit(..) | Job::Claim(..) | Job::Expire(..)) => next = self.group(first),
+            }
+        }
+    }
+
+    /// Carries out a group that begins with this job; returns the job that ended it by not fitting in.
+    fn group(&mut self, first: Job) -> Option<Job> {
+        let mut answers = Vec::new();
+        let begun = self.execute("BEGIN IMMEDIATE");
+        let mut bytes = 0;
+        let mut job = Some(first);
+        while let Some(Job::Commit(..) | Job::Claim(..) | Job::Expire(..)) = job {
+            bytes += job.as_ref().map_or(0, weight);
+            // After a failure the rest of the group is answered with it, and nothing more is written.
+            answers.extend(job.map(|job| self.carry_out(job)));
+            let is_large = answers.len() >= MAX_JOBS || bytes >= MAX_BYTES;
+            job = if is_large {
+                None
+            } else {
+                self.queue.try_recv().ok()
+            };
+        }
+        let ended = begun.and_then(|()| self.commit());
+        if ended.is_err() {
+            self.undo();
+        }
+        for answer in answers {
+            answer(ended.clone());
+        }
+        job
+    }
+
+    fn carry_out(&mut self, job: Job) -> Answer {
+        match job {
+            Job::Commit(batch, reply) => later(reply, self.in_savepoint(|this| this.apply(&batch))),
+            Job::Claim(claim, reply) => later(
+                reply,
+                self.in_savepoint(|this| Ok((claim::claim(&this.connection, &claim)?, true))),
+            ),
+            Job::Expire(now, limit, reply) => later(
+                reply,
+                self.in_savepoint(|this| Ok((apply::expire(&this.connection, now, limit)?, true))),
+            ),
+            Job::Aside(_) | Job::Close(_) => Box::new(|_| ()),
+        }
+    }
+
+    /// Runs the work of one job; undoes it, and nothing else, when it fails or says `false`.
+    fn in_savepoint<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
+        // Without a transaction a savepoint would begin, and commit, one of its own.
+        if self.connection.is_autocommit() {
+            return Err(lost());
+        }
+        self.execute("SAVEPOINT batch")?;
+        let worked = work(self);
+        // Some failures undo the whole transaction, and the savepoint with it.
+        if self.connection.is_autocommit() {
+            let failure = worked.err().unwrap_or_else(lost);
+            self.failure = Some(failure.clone());
+            return Err(failure);
+        }
+        if !matches!(worked, Ok((_, true))) {
+            self.execute("ROLLBACK TO batch")?;
+        }
+        self.execute("RELEASE batch")?;
+        worked.map(|(value, _)| value)
+    }
+
+    fn apply(&mut self, batch: &Batch) -> Result<(Committed, bool), StoreError> {
+        let before = self.used_bytes()?;
+        let mut change = Change::default();
+        let committed = apply::apply(&self.connection, batch, &mut change)?;
+        if committed != Committed::Done {
+            return Ok((committed, false));
+        }
+        if let Some((max, before)) = self.max_bytes.zip(before).filter(|_| grows(batch)) {
+            let after = self.used_bytes()?.unwrap_or(before);
+            if after > before && after > max {
+                return Err(tally::full(format!("max_bytes = {max}")));
+            }
+        }
+        self.tally.take(change)?;
+        Ok((committed, true))
+    }
+
+    /// Bytes of the pages in use, as this transaction has them; `None` when nobody bounds them.
+    fn used_bytes(&self) -> Result<Option<u64>, StoreError> {
+        if self.max_bytes.is_none() {
+            return Ok(None);
+        }
+        let pragma = |sql| -> Result<u64, StoreError> {
+            Ok(self
+                .connection
+                .prepare_cached(sql)?
+                .query_row([], |columns| columns.get(0))?)
+        };
+        let used = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
+        Ok(Some(used.saturating_mul(pragma("PRAGMA page_size")?)))
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Err(self.failure.take().unwrap_or_else(lost));
+        }
+        self.execute("COMMIT")
+    }
+
+    /// Leaves no transaction behind, and counts what is there now.
+    fn undo(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+        if let Err(error) = self.tally.recount(&self.connection) {
+            tracing::error!(%error, "the store can't count its items; the bounds hold for the old counts");
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    fn end(mut self, reply: Reply<()>) {
+        self.queue.close();
+        // The last connection to a database moves the log into it.
+        let closed = self.connection.close().map_err(|(_, error)| error.into());
+        drop(self.lock);
+        let _ = reply.send(closed);
+    }
+}
+
+fn later<T: 'static>(reply: Reply<T>, result: Result<T, StoreError>) -> Answer {
+    Box::new(move |group| {
+        let _ = reply.send(group.and(result));
+    })
+}
+
+/// Whether a batch counts towards the bound of bytes: it queues items, or it writes rows and settles nothing.
+fn grows(batch: &Batch) -> bool {
+    let writes = batch.writes.iter().any(|write| write.value.is_some());
+    !batch.enqueue.is_empty() || (writes && batch.settle.is_empty())
+}
+
+fn weight(job: &Job) -> usize {
+    match job {
+        Job::Commit(batch, _) => {
+            let rows = batch
+                .writes
+                .iter()
+                .filter_map(|write| write.value.as_ref())
+                .map(bytes::Bytes::len);
+            rows.chain(batch.enqueue.iter().map(|item| item.body.len())).sum()
+        }
+        Job::Claim(..) | Job::Expire(..) | Job::Aside(_) | Job::Close(_) => 0,
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Engine {
+        reason: "the transaction was undone by a failure in the same group".to_owned(),
+    }
+}
+
+/// Jobs in one transaction; more would only lengthen the wait of the first.
+const MAX_JOBS: usize = 512;
+/// Bytes in one transaction, about.
+const MAX_BYTES: usize = 8 * 1024 * 1024;

@@ -1,0 +1,263 @@
+//! The contract of `Store`, one list of claims for every engine.
+//!
+//! Each claim is an async function over a [`Harness`]; `claims!` makes a test of it for each engine. Time is a number
+//! that the claims choose.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod bounds;
+mod durable;
+mod lanes;
+mod leases;
+mod model;
+mod operators;
+mod rows;
+
+use std::{sync::Arc, time::Duration};
+
+use impsgw::{
+    model::Timestamp,
+    store::{
+        Batch, Claim, Committed, ItemId, Lane, NewItem, OutboxItem, Priority, Settle, Store, WorkerId,
+        sqlite::{SqliteConfig, SqliteStore, Synchronous},
+    },
+};
+
+/// Opens stores of one engine.
+trait Harness {
+    /// A store with bounds of items: in all, and of one queue.
+    fn bounded(&self, max_items: Option<u64>, max_items_per_queue: Option<u64>) -> Arc<dyn Store>;
+
+    /// A store; the same one each time, when it survives being closed.
+    fn open(&self) -> Arc<dyn Store> {
+        self.bounded(None, None)
+    }
+}
+
+/// SQLite in a file, without flushes, since no power is lost here.
+struct SqliteFile(tempfile::TempDir);
+
+impl SqliteFile {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Harness for SqliteFile {
+    fn bounded(&self, max_items: Option<u64>, max_items_per_queue: Option<u64>) -> Arc<dyn Store> {
+        let config = SqliteConfig {
+            max_items,
+            max_items_per_queue,
+            synchronous: Synchronous::Off,
+            ..SqliteConfig::new(self.0.path().join("deep/impsgw.db"))
+        };
+        Arc::new(SqliteStore::open(&config).unwrap())
+    }
+}
+
+/// SQLite in memory.
+struct SqliteMemory;
+
+impl SqliteMemory {
+    fn new() -> Self {
+        Self
+    }
+}
+
+impl Harness for SqliteMemory {
+    fn bounded(&self, max_items: Option<u64>, max_items_per_queue: Option<u64>) -> Arc<dyn Store> {
+        let config = SqliteConfig {
+            max_items,
+            max_items_per_queue,
+            ..SqliteConfig::new("")
+        };
+        Arc::new(SqliteStore::in_memory_with(&config).unwrap())
+    }
+}
+
+macro_rules! claims {
+    ($engine:ident, $harness:ident: $($file:ident { $($claim:ident),+ $(,)? })+) => {
+        mod $engine {
+            $(mod $file {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $claim() {
+                    let harness = super::super::$harness::new();
+                    super::super::$file::$claim(&harness).await;
+                })+
+            })+
+        }
+    };
+}
+
+macro_rules! engines {
+    ($($claims:tt)+) => {
+        claims! { sqlite_file, SqliteFile: $($claims)+ durable {
+            what_was_answered_is_there_after_a_close,
+            what_was_answered_is_there_after_a_drop,
+            identities_are_not_used_again_after_a_reopening,
+            lease_survives_a_reopening,
+        } }
+        claims! { sqlite_memory, SqliteMemory: $($claims)+ }
+    };
+}
+
+engines! {
+    rows {
+        row_is_read_back,
+        version_goes_up_by_one,
+        expired_row_is_absent,
+        expired_row_gives_way_to_version_one,
+        expiry_removes_only_what_has_expired,
+        expected_absent_conflicts_with_a_living_row,
+        expected_version_conflicts_with_another,
+        removal_honours_what_is_expected,
+        conflict_undoes_the_whole_batch,
+        later_write_of_a_batch_sees_the_earlier,
+        spaces_are_apart,
+        prefix_scan_finds_exactly_the_prefix,
+        prefix_scan_goes_on_after_a_key,
+        big_and_empty_values_come_back,
+        latest_time_stays_never,
+        one_of_many_wins_an_absent_row,
+        counter_with_versions_loses_nothing,
+    }
+    lanes {
+        oldest_of_a_lane_goes_first,
+        lane_waits_for_its_leased_item,
+        lane_waits_for_a_deferred_front,
+        lane_waits_for_an_awaiting_item,
+        lane_waits_for_a_held_item,
+        dead_item_does_not_block,
+        interactive_goes_before_background,
+        due_first_goes_first,
+        what_is_not_due_stays,
+        excepted_queues_stay,
+        limit_is_kept_and_the_best_are_taken,
+        newest_replaces_the_waiting,
+        replacing_leaves_other_keys_and_lanes,
+        leased_item_is_not_replaced_and_not_retried,
+        is_waiting_tells_of_living_items,
+        next_due_is_the_first_front,
+        many_producers_lose_nothing_and_keep_order,
+        many_workers_share_without_overlap,
+    }
+    leases {
+        claim_tells_all_of_the_item,
+        lease_ends_by_the_clock,
+        lost_lease_settles_nothing,
+        ended_lease_counts_until_it_is_taken,
+        lease_lost_undoes_the_whole_batch,
+        rescheduled_item_remembers_the_failure,
+        awaiting_item_comes_back_unanswered,
+        late_answer_removes_wherever_it_stands,
+        settled_item_is_gone,
+    }
+    operators {
+        held_item_is_not_leased,
+        leased_item_is_neither_held_nor_discarded,
+        released_item_takes_its_old_place,
+        released_item_waits_for_what_is_under_way,
+        only_held_and_dead_are_released_or_redirected,
+        redirected_item_joins_the_other_lane,
+        discarded_item_frees_its_lane,
+        items_are_listed_by_queue_place_and_label,
+        items_are_listed_in_pages,
+        counts_are_by_queue_and_place,
+    }
+    bounds {
+        full_store_refuses_and_recovers,
+        full_queue_leaves_the_others,
+        replacing_needs_no_room,
+        refused_batch_leaves_nothing,
+        closed_store_says_so,
+        empty_batch_is_done,
+    }
+}
+
+/// The time at which claims begin.
+const START: Timestamp = Timestamp(1_000_000);
+
+/// So many milliseconds after the start.
+fn at(millis: u64) -> Timestamp {
+    START.plus(Duration::from_millis(millis))
+}
+
+fn lane(queue: &str, conversation: &str) -> Lane {
+    Lane {
+        queue: queue.to_owned(),
+        conversation: conversation.to_owned(),
+    }
+}
+
+/// An interactive item of `beta`, due at the start.
+fn an_item(conversation: &str, body: &str) -> NewItem {
+    NewItem {
+        lane: lane("beta", conversation),
+        priority: Priority::Interactive,
+        due: START,
+        expires: at(1_000_000),
+        replaces: None,
+        labels: Vec::new(),
+        body: body.to_owned().into(),
+    }
+}
+
+fn worker(name: &str) -> WorkerId {
+    WorkerId(name.to_owned())
+}
+
+/// A claim of up to 100 items for ten seconds.
+fn a_claim(by: &str, now: Timestamp) -> Claim {
+    Claim {
+        by: worker(by),
+        now,
+        lease: Duration::from_secs(10),
+        limit: 100,
+        except_queues: Vec::new(),
+    }
+}
+
+async fn commit(store: &dyn Store, batch: Batch) {
+    assert_eq!(store.commit(batch).await.unwrap(), Committed::Done);
+}
+
+async fn enqueue(store: &dyn Store, items: impl IntoIterator<Item = NewItem>) {
+    for item in items {
+        commit(store, Batch::new(START).enqueue(item)).await;
+    }
+}
+
+async fn settle(store: &dyn Store, id: ItemId, settle: Settle) -> Committed {
+    store.commit(Batch::new(START).settle(id, settle)).await.unwrap()
+}
+
+/// Settles the way it must succeed.
+async fn settled(store: &dyn Store, id: ItemId, what: Settle) {
+    assert_eq!(settle(store, id, what).await, Committed::Done);
+}
+
+fn done(by: &str) -> Settle {
+    Settle::Done { by: worker(by) }
+}
+
+fn bodies(items: &[OutboxItem]) -> Vec<&str> {
+    items
+        .iter()
+        .map(|item| std::str::from_utf8(&item.body).unwrap())
+        .collect()
+}
+
+/// The bodies of what a claim of worker `w` yields.
+async fn claimed(store: &dyn Store, now: Timestamp) -> Vec<OutboxItem> {
+    store.claim(a_claim("w", now)).await.unwrap()
+}
+
+/// The one item that is claimed now.
+async fn claimed_one(store: &dyn Store, now: Timestamp) -> OutboxItem {
+    let mut items = claimed(store, now).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    items.remove(0)
+}
