@@ -1,0 +1,1 @@
+//! The mistakes that ENUM operators make, found before a partner finds them.
