@@ -29,8 +29,8 @@ pub enum Answer {
     Records(Vec<Record>),
     /// The name is an alias: the CNAME record and where it points.
     Alias(Box<Record>, Name),
-    /// The name lies in a part that others serve: its NS records.
-    Referral(Vec<Record>),
+    /// The name lies in a part that others serve: its NS records, and the servers that they name.
+    Referral(Vec<Record>, Vec<Name>),
     /// The name exists, without such records.
     NoData,
     /// The name does not exist.
@@ -46,22 +46,21 @@ impl Zone {
     /// # Errors
     /// The line, when there is one, and what is wrong: no SOA, a second one, no NS, a record outside the zone.
     pub(super) fn build(entries: &[Entry]) -> Result<Self, (Option<usize>, String)> {
-        let mut authorities = entries
-            .iter()
-            .filter(|entry| matches!(entry.data, Data::Soa { .. }));
-        let soa = authorities
+        let mut authorities = entries.iter().filter_map(|entry| match entry.data {
+            Data::Soa { minimum, .. } => Some((entry, minimum)),
+            Data::Ns(_) | Data::Cname(_) | Data::A(_) | Data::Aaaa(_) => None,
+            Data::Srv { .. } | Data::Naptr(_) | Data::Other(_) => None,
+        });
+        let (soa, minimum) = authorities
             .next()
             .ok_or((None, "the zone has no SOA record".to_owned()))?;
-        if let Some(second) = authorities.next() {
+        if let Some((second, _)) = authorities.next() {
             return Err((Some(second.line), "the zone has a second SOA record".to_owned()));
         }
         let mut zone = Self {
             origin: soa.owner.clone(),
             soa: record(soa)?,
-            negative_ttl: match soa.data {
-                Data::Soa { minimum, .. } => minimum.min(soa.ttl),
-                _ => soa.ttl,
-            },
+            negative_ttl: soa.ttl.min(minimum),
             nodes: BTreeMap::new(),
         };
         for entry in entries {
@@ -153,9 +152,12 @@ impl Zone {
         if rtype == RecordType::DS && step == name {
             return None;
         }
-        Some(Answer::Referral(
-            servers.iter().map(|(record, _)| record.clone()).collect(),
-        ))
+        let records = servers.iter().map(|(record, _)| record.clone()).collect();
+        let targets = servers
+            .iter()
+            .filter_map(|(_, data)| data.addressed().cloned())
+            .collect();
+        Some(Answer::Referral(records, targets))
     }
 
     fn insert(&mut self, entry: &Entry) -> Result<(), (Option<usize>, String)> {

@@ -135,10 +135,15 @@ impl Data {
     }
 }
 
-/// Gives fields their type; `absolute` completes relative names.
+/// Gives fields their type; `absolute` completes relative names. Where hickory reads the fields, names must be absolute
+/// and `\DDD` must not occur.
 ///
 /// # Errors
 /// [`FaultKind::UnknownType`] and [`FaultKind::Data`].
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the record types are open-ended, and hickory reads those that are not named here"
+)]
 pub(super) fn typed(
     rtype: &str,
     fields: &[String],
@@ -208,6 +213,11 @@ pub(super) fn typed(
             let rules = fields.get(..5).unwrap_or_default().join(" ");
             let naptr = format!("{rules} {}", name(5)?).parse::<Naptr>();
             naptr.map(Data::Naptr).map_err(|fault| bad(fault.to_string()))
+        }
+        RecordType::MX => {
+            fields_are(2)?;
+            let exchange = to_hickory(&name(1)?).ok_or_else(|| bad("the name is too long".to_owned()))?;
+            Ok(Data::Other(RData::MX(rdata::MX::new(number(0)?, exchange))))
         }
         RecordType::PTR => {
             fields_are(1)?;

@@ -23,7 +23,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::names::from_hickory;
-use super::set::{Reloaded, Reply, ZoneSet};
+use super::reply::Reply;
+use super::set::{Reloaded, ZoneSet};
 use crate::wire::naptr::Name;
 
 /// A running server. Dropping it ends it at once; [`ZoneServer::shutdown`] ends it in order.

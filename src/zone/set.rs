@@ -9,18 +9,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Record, RecordType};
 use thiserror::Error;
 
-use super::data::{Answer, Zone};
-use super::names::{from_hickory, parent};
-use super::records::{Data, Entry};
+use super::data::Zone;
+use super::records::Entry;
+use super::substitution::Substitution;
 use super::text::{Fault, parse};
 use crate::wire::naptr::Name;
 
@@ -31,36 +28,7 @@ pub struct ZoneSet {
     directories: Vec<PathBuf>,
     files: BTreeMap<PathBuf, File>,
     substitutions: Vec<Substitution>,
-    zones: BTreeMap<Name, Arc<Zone>>,
-}
-
-/// A value of the zone files that is replaced when they are loaded.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Substitution {
-    /// Every SRV record of this owner gets this port.
-    SrvPort {
-        /// For example `_imps-server._tcp.alpha.example`.
-        owner: Name,
-        /// Where the server really listens.
-        port: u16,
-    },
-    /// The owner's addresses become this one.
-    Address {
-        /// A host that has address records already.
-        owner: Name,
-        /// The only address it has afterwards.
-        address: IpAddr,
-    },
-    /// Every `_imps-server._tcp` SRV set is replaced by one record that names the gateway, so that a home server that
-    /// dials partners itself reaches them through it.
-    Gateway {
-        /// The gateway's host name; it needs an address in one of the zones.
-        host: Name,
-        /// The gateway's SSP port.
-        port: u16,
-        /// Domains that keep their own records: those of the home server.
-        except: Vec<Name>,
-    },
+    pub(super) zones: BTreeMap<Name, Arc<Zone>>,
 }
 
 /// Why one file cannot be served.
@@ -88,16 +56,6 @@ pub struct Reloaded {
     pub removed: Vec<Name>,
     /// Why files were not taken; the zones that they gave before are still served.
     pub kept: Vec<LoadError>,
-}
-
-/// The parts of a DNS answer.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) code: ResponseCode,
-    pub(super) authoritative: bool,
-    pub(super) answers: Vec<Record>,
-    pub(super) authorities: Vec<Record>,
-    pub(super) additionals: Vec<Record>,
 }
 
 /// What was read from one place last time, and the last zone that was good.
@@ -228,69 +186,6 @@ impl ZoneSet {
         self.zones.values().map(AsRef::as_ref)
     }
 
-    /// Answers a question of class IN from the zone that is nearest above the name.
-    pub(super) fn reply(&self, name: &Name, rtype: RecordType) -> Reply {
-        let mut reply = Reply::empty(ResponseCode::NoError);
-        let mut name = name.clone();
-        // An alias may lead through other zones of the set; eight steps end a loop.
-        for _ in 0..=MAX_ALIASES {
-            let Some(zone) = self.zone_for(&name) else {
-                if reply.answers.is_empty() {
-                    reply.code = ResponseCode::Refused;
-                }
-                return reply;
-            };
-            reply.authoritative = true;
-            match zone.find(&name, rtype) {
-                Answer::Records(records) => {
-                    reply.answers.extend(records);
-                    self.add_addresses(zone.targets(&name, rtype), &mut reply);
-                    return reply;
-                }
-                Answer::Alias(record, target) => {
-                    reply.answers.push(*record);
-                    name = target;
-                }
-                Answer::Referral(servers) => {
-                    reply.authoritative = !reply.answers.is_empty();
-                    let targets = servers.iter().filter_map(|server| match &server.data {
-                        hickory_proto::rr::RData::NS(target) => from_hickory(&target.0),
-                        _ => None,
-                    });
-                    self.add_addresses(targets.collect(), &mut reply);
-                    reply.authorities.extend(servers);
-                    return reply;
-                }
-                found @ (Answer::NoData | Answer::NoName) => {
-                    if matches!(found, Answer::NoName) {
-                        reply.code = ResponseCode::NXDomain;
-                    }
-                    reply.authorities.push(zone.negative_soa());
-                    return reply;
-                }
-            }
-        }
-        reply
-    }
-
-    fn add_addresses(&self, targets: Vec<Name>, reply: &mut Reply) {
-        for target in targets {
-            let Some(zone) = self.zone_for(&target) else {
-                continue;
-            };
-            for record in zone.addresses(&target) {
-                if !reply.additionals.contains(&record) {
-                    reply.additionals.push(record);
-                }
-            }
-        }
-    }
-
-    fn zone_for(&self, name: &Name) -> Option<&Zone> {
-        std::iter::successors(Some(name.clone()), parent)
-            .find_map(|step| self.zones.get(&step).map(AsRef::as_ref))
-    }
-
     /// The files to look at now.
     fn paths(&self) -> Result<Vec<PathBuf>, LoadErrors> {
         let mut paths: Vec<PathBuf> = self
@@ -385,24 +280,10 @@ impl ZoneSet {
     }
 }
 
-const MAX_ALIASES: usize = 8;
-
 impl Reloaded {
     /// Whether nothing happened.
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.removed.is_empty() && self.kept.is_empty()
-    }
-}
-
-impl Reply {
-    pub(super) fn empty(code: ResponseCode) -> Self {
-        Self {
-            code,
-            authoritative: false,
-            answers: Vec::new(),
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-        }
     }
 }
 
@@ -438,64 +319,6 @@ impl Good {
         let entries = parsed.entries.into();
         Ok(Self { entries, zone })
     }
-}
-
-impl Substitution {
-    fn apply(&self, entries: &mut Vec<Entry>) {
-        match self {
-            Self::SrvPort { owner, port: new } => {
-                for entry in entries.iter_mut().filter(|entry| entry.owner == *owner) {
-                    if let Data::Srv { port, .. } = &mut entry.data {
-                        *port = *new;
-                    }
-                }
-            }
-            Self::Address { owner, address } => {
-                let mut set = false;
-                entries.retain_mut(|entry| {
-                    let addressed = matches!(entry.data, Data::A(_) | Data::Aaaa(_)) && entry.owner == *owner;
-                    if !addressed {
-                        return true;
-                    }
-                    entry.data = match address {
-                        IpAddr::V4(address) => Data::A(*address),
-                        IpAddr::V6(address) => Data::Aaaa(*address),
-                    };
-                    !std::mem::replace(&mut set, true)
-                });
-            }
-            Self::Gateway { host, port, except } => {
-                let mut named: Vec<Name> = Vec::new();
-                entries.retain_mut(|entry| {
-                    let Some(domain) = ssp_domain(entry).filter(|domain| !except.contains(domain)) else {
-                        return true;
-                    };
-                    entry.data = Data::Srv {
-                        priority: 10,
-                        weight: 0,
-                        port: *port,
-                        target: host.clone(),
-                    };
-                    let first = !named.contains(&domain);
-                    named.push(domain);
-                    first
-                });
-            }
-        }
-    }
-}
-
-/// The domain whose IMPS server an SRV record names.
-fn ssp_domain(entry: &Entry) -> Option<Name> {
-    if !matches!(entry.data, Data::Srv { .. }) {
-        return None;
-    }
-    entry
-        .owner
-        .as_str()
-        .strip_prefix("_imps-server._tcp.")?
-        .parse()
-        .ok()
 }
 
 fn zone_of(entries: &[Entry], place: &Path, substitutions: &[Substitution]) -> Result<Arc<Zone>, LoadErrors> {

@@ -7,7 +7,7 @@ use hickory_proto::rr::RecordType as Type;
 use impsgw::wire::naptr::{Aus, Data, Evaluation, Name, Policy, RecordType, Step, Verdict, Wanted};
 use impsgw::zone::{ZoneServer, ZoneSet};
 
-use super::served::{ask, loopback};
+use super::client::{ask, loopback, naptrs};
 
 fn zones() -> ZoneSet {
     ZoneSet::load_dir(Path::new("zones")).unwrap()
@@ -41,7 +41,7 @@ async fn evaluate(server: &ZoneServer, digits: &str, wanted: &str, apex: &str) -
                 return (selected.verdict(), first);
             }
         };
-        evaluation.answer(super::served::naptrs(server, &asked).await);
+        evaluation.answer(naptrs(server, &asked).await);
     }
 }
 

@@ -1,76 +1,22 @@
-//! The server as clients see it: hickory's resolver over UDP and TCP, raw packets, reloads, and bad input.
+//! The server as clients see it: hickory's resolver over UDP and TCP, raw packets, and garbage.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RData, RecordType as Type};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver};
-use impsgw::wire::naptr::{self, Name, Rcode, RecordType, Response, encode_query};
+use impsgw::wire::naptr::{self, Rcode, RecordType, Response, encode_query};
 use impsgw::zone::{Observer, SeenQuery, Substitution, ZoneServer, ZoneSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
 
-pub(super) fn loopback() -> SocketAddr {
-    ([127, 0, 0, 1], 0).into()
-}
-
-const HEAD: &str = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 604800 30\n@ NS ns\nns A 127.0.0.1\n";
-
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
+use super::client::{HEAD, ask, loopback, name, tcp, udp};
 
 fn zone(records: &str) -> ZoneSet {
     ZoneSet::parse(&format!("{HEAD}{records}"), &name("op.example")).unwrap()
-}
-
-/// One question over UDP with EDNS, over TCP when the answer was cut short.
-pub(super) async fn ask(server: &ZoneServer, owner: &Name, rtype: Type) -> Response {
-    let query = encode_query(7, owner, RecordType(rtype.into()), Some(1232));
-    let response = Response::parse(&udp(server, &query).await.expect("an answer")).unwrap();
-    if !response.truncated {
-        return response;
-    }
-    Response::parse(&tcp(server, &query).await).unwrap()
-}
-
-/// The NAPTR records of a name, as an evaluation takes them.
-pub(super) async fn naptrs(server: &ZoneServer, owner: &Name) -> naptr::Answer {
-    let response = ask(server, owner, Type::NAPTR).await;
-    let records = response.find(owner, RecordType::NAPTR).unwrap().naptrs();
-    if records.is_empty() {
-        naptr::Answer::Absent
-    } else {
-        naptr::Answer::Records(records)
-    }
-}
-
-async fn udp(server: &ZoneServer, packet: &[u8]) -> Option<Vec<u8>> {
-    let socket = UdpSocket::bind(loopback()).await.unwrap();
-    socket.send_to(packet, server.local_addr()).await.unwrap();
-    let mut buffer = vec![0; 65_535];
-    let received = timeout(Duration::from_secs(5), socket.recv(&mut buffer))
-        .await
-        .ok()?
-        .unwrap();
-    buffer.truncate(received);
-    Some(buffer)
-}
-
-async fn tcp(server: &ZoneServer, packet: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    stream.write_u16(packet.len().try_into().unwrap()).await.unwrap();
-    stream.write_all(packet).await.unwrap();
-    let length = stream.read_u16().await.unwrap();
-    let mut buffer = vec![0; length.into()];
-    stream.read_exact(&mut buffer).await.unwrap();
-    buffer
 }
 
 fn resolver(server: &ZoneServer, connections: Vec<ConnectionConfig>) -> TokioResolver {
@@ -114,9 +60,11 @@ async fn resolver_finds_naptr_srv_and_address_over_udp_and_tcp() {
         let regexps: Vec<String> = lookup
             .answers()
             .iter()
-            .filter_map(|record| match &record.data {
-                RData::NAPTR(naptr) => Some(String::from_utf8_lossy(&naptr.regexp).into_owned()),
-                _ => None,
+            .filter_map(|record| {
+                let RData::NAPTR(naptr) = &record.data else {
+                    return None;
+                };
+                Some(String::from_utf8_lossy(&naptr.regexp).into_owned())
             })
             .collect();
         assert_eq!(
@@ -131,9 +79,11 @@ async fn resolver_finds_naptr_srv_and_address_over_udp_and_tcp() {
         let ports: Vec<u16> = srv
             .answers()
             .iter()
-            .filter_map(|record| match &record.data {
-                RData::SRV(srv) => Some(srv.port),
-                _ => None,
+            .filter_map(|record| {
+                let RData::SRV(srv) = &record.data else {
+                    return None;
+                };
+                Some(srv.port)
             })
             .collect();
         assert_eq!(ports, [17201]);
@@ -302,139 +252,6 @@ async fn an_edns_version_from_the_future_is_told_so() {
     server.shutdown().await;
 }
 
-/// A directory with one zone file, and the address that its host has.
-struct Files(tempfile::TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        std::fs::write(self.0.path().join(file), text).unwrap();
-    }
-
-    fn host(&self, last: u8) {
-        self.write("op.example.zone", &format!("{HEAD}host A 192.0.2.{last}\n"));
-    }
-
-    async fn serve(&self) -> ZoneServer {
-        ZoneServer::start(ZoneSet::load_dir(self.0.path()).unwrap(), loopback())
-            .await
-            .unwrap()
-    }
-}
-
-async fn host(server: &ZoneServer) -> Option<naptr::Data> {
-    let response = ask(server, &name("host.op.example"), Type::A).await;
-    response.answers.first().map(|record| record.data.clone())
-}
-
-#[tokio::test]
-async fn reload_takes_effect_and_a_bad_file_keeps_the_old_zone() {
-    let files = Files::new();
-    files.host(1);
-    let server = files.serve().await;
-    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
-    files.host(2);
-    let report = server.reload().await;
-    assert_eq!((report.changed.len(), report.kept.len()), (1, 0));
-    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 2])));
-    for bad in [
-        "",
-        "host A 192.0.2.3\n",
-        &format!("{HEAD}host A nonsense\n"),
-        "\u{1}\u{2}(",
-    ] {
-        files.write("op.example.zone", bad);
-        let report = server.reload().await;
-        assert_eq!(
-            (report.changed.len(), report.kept.is_empty()),
-            (0, false),
-            "{bad:?}"
-        );
-        assert_eq!(
-            host(&server).await,
-            Some(naptr::Data::A([192, 0, 2, 2])),
-            "{bad:?}"
-        );
-    }
-    assert!(
-        server.reload().await.kept[0].file.ends_with("op.example.zone"),
-        "told again to who asks again"
-    );
-    files.host(4);
-    server.reload().await;
-    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 4])));
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn new_files_are_served_and_removed_ones_are_not() {
-    let files = Files::new();
-    files.host(1);
-    let server = files.serve().await;
-    files.write("new.example.zone", &format!("{HEAD}host A 192.0.2.9\n"));
-    server.reload().await;
-    let new = ask(&server, &name("host.new.example"), Type::A).await;
-    assert_eq!(new.answers.len(), 1);
-    files.write("twice.zone", &format!("$ORIGIN op.example.\n{HEAD}"));
-    assert_eq!(server.reload().await.kept.len(), 1, "two files for one zone");
-    std::fs::remove_file(files.0.path().join("twice.zone")).unwrap();
-    std::fs::remove_file(files.0.path().join("new.example.zone")).unwrap();
-    assert_eq!(server.reload().await.removed, [name("new.example")]);
-    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn changed_files_are_noticed_without_being_told() {
-    let files = Files::new();
-    files.host(1);
-    let server = files.serve().await;
-    files.write(
-        "op.example.zone",
-        &format!("{HEAD}; longer by this\nhost A 192.0.2.77\n"),
-    );
-    let noticed = async {
-        while host(&server).await != Some(naptr::Data::A([192, 0, 2, 77])) {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(20), noticed)
-        .await
-        .expect("noticed within seconds");
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn substitutions_put_the_labs_values_in_and_survive_a_reload() {
-    let files = Files::new();
-    let text = format!("{HEAD}_imps-server._tcp SRV 10 0 17101 ssp\nssp A 127.0.0.1\n");
-    files.write("op.example.zone", &text);
-    let owner = name("_imps-server._tcp.op.example");
-    let zones = ZoneSet::load_dir(files.0.path()).unwrap();
-    let zones = zones.with_srv_port(&owner, 40_001).unwrap();
-    let address = Substitution::Address {
-        owner: name("ssp.op.example"),
-        address: [127, 0, 0, 9].into(),
-    };
-    let server = ZoneServer::start(zones.with(address).unwrap(), loopback())
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        let srv = ask(&server, &owner, Type::SRV).await;
-        let Some(naptr::Data::Srv(found)) = srv.answers.first().map(|record| &record.data) else {
-            panic!("{srv:?}");
-        };
-        assert_eq!((found.port, found.target.as_str()), (40_001, "ssp.op.example."));
-        assert_eq!(srv.additional[0].data, naptr::Data::A([127, 0, 0, 9]));
-        files.write("op.example.zone", &text.replace("10 0", "20 0"));
-        server.reload().await;
-    }
-    server.shutdown().await;
-}
-
 #[tokio::test]
 async fn home_servers_view_names_the_gateway_for_every_partner() {
     let zones = ZoneSet::load_dir(Path::new("zones")).unwrap();
@@ -459,9 +276,11 @@ async fn home_servers_view_names_the_gateway_for_every_partner() {
                 Type::SRV,
             )
             .await;
-            found.extend(answer.answers.iter().map(|record| match &record.data {
-                naptr::Data::Srv(srv) => (srv.port, srv.target.to_string()),
-                other => panic!("{other:?}"),
+            found.extend(answer.answers.iter().map(|record| {
+                let naptr::Data::Srv(srv) = &record.data else {
+                    panic!("{record:?}");
+                };
+                (srv.port, srv.target.to_string())
             }));
         }
         found
