@@ -10,7 +10,8 @@ use impsgw::wire::naptr::{
 };
 use serde::Deserialize;
 
-use super::enum_vectors::{Case, Level, NumberText, RrsetBehaviour, RrsetText, all, pure};
+use super::enum_vectors::{Case, Level, NumberText, all, pure};
+use super::enum_zone::{RrsetBehaviour, RrsetText};
 
 #[test]
 fn numbers_become_names_or_are_refused() {

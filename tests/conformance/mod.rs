@@ -4,3 +4,5 @@
 mod enum_routing;
 #[cfg(test)]
 mod enum_vectors;
+#[cfg(test)]
+mod enum_zone;

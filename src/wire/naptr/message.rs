@@ -196,9 +196,9 @@ impl Response {
             authenticated: bits & 0x0020 != 0,
             question,
             edns: opt.is_some(),
-            answers: of_class_in(answers),
-            authority: of_class_in(authority),
-            additional: of_class_in(additional),
+            answers: plain_records(answers),
+            authority: plain_records(authority),
+            additional: plain_records(additional),
         })
     }
 
@@ -346,6 +346,11 @@ impl RawRecord {
             },
         })
     }
+
+    /// Of class IN; the class of OPT is a payload size, which could be 1 too.
+    fn is_plain(&self) -> bool {
+        self.class == CLASS_IN && self.record.rtype != RecordType::OPT
+    }
 }
 
 impl Data {
@@ -378,10 +383,10 @@ impl Soa {
     }
 }
 
-fn of_class_in(section: Vec<RawRecord>) -> Vec<Record> {
+fn plain_records(section: Vec<RawRecord>) -> Vec<Record> {
     section
         .into_iter()
-        .filter(|raw| raw.class == CLASS_IN)
+        .filter(RawRecord::is_plain)
         .map(|raw| raw.record)
         .collect()
 }
