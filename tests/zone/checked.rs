@@ -125,3 +125,25 @@ fn files_are_checked_together() {
     ];
     assert_eq!(found, expected);
 }
+
+proptest::proptest! {
+    /// Whatever stands in a file: reading, checking and building it ends without a panic.
+    #[test]
+    fn no_text_can_stop_the_check(
+        lines in proptest::collection::vec(
+            "(a|\\*\\.1|3\\.2\\.1|@|\\$ORIGIN|\\$TTL|[ -~]{0,6}|\\PC{0,4}) ?(60 )?(IN )?(NAPTR|SRV|NS|SOA|A|CNAME|MX|TXT|[A-Z]{1,4})( [0-9]{1,5}){0,3}( (\"[ -~]{0,12}\"|[ -~]{0,8}|\\\\[0-9]{0,3})){0,4}",
+            0..12,
+        )
+    ) {
+        let text = format!("$TTL 60\n@ SOA ns x 1 1 1 1 1\n@ NS ns\nns A 127.0.0.1\n{}\n", lines.join("\n"));
+        let origin: impsgw::wire::naptr::Name = "op.example".parse().unwrap();
+        let source = Source { file: "any".to_owned(), origin: Some(origin.clone()), text: text.clone() };
+        let report = check(&[source]);
+        let served = impsgw::zone::ZoneSet::parse(&text, &origin);
+        // What the check has no fault with in form, the server takes.
+        let form = [Mistake::Syntax, Mistake::MissingSoa, Mistake::SecondSoa, Mistake::MissingNs, Mistake::OutOfZone, Mistake::SingleBackslash];
+        if !report.findings.iter().any(|finding| form.contains(&finding.mistake)) {
+            proptest::prop_assert!(served.is_ok(), "{served:?}");
+        }
+    }
+}
