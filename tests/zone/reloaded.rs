@@ -1,0 +1,143 @@
+//! Zone files that change under a running server, and the values that the lab puts into them.
+
+use std::time::Duration;
+
+use hickory_proto::rr::RecordType as Type;
+use impsgw::wire::naptr;
+use impsgw::zone::{Substitution, ZoneServer, ZoneSet};
+use tokio::time::timeout;
+
+use super::client::{HEAD, ask, loopback, name};
+
+/// A directory with one zone file, and the address that its host has.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.0.path().join(file), text).unwrap();
+    }
+
+    fn host(&self, last: u8) {
+        self.write("op.example.zone", &format!("{HEAD}host A 192.0.2.{last}\n"));
+    }
+
+    async fn serve(&self) -> ZoneServer {
+        ZoneServer::start(ZoneSet::load_dir(self.0.path()).unwrap(), loopback())
+            .await
+            .unwrap()
+    }
+}
+
+async fn host(server: &ZoneServer) -> Option<naptr::Data> {
+    let response = ask(server, &name("host.op.example"), Type::A).await;
+    response.answers.first().map(|record| record.data.clone())
+}
+
+#[tokio::test]
+async fn reload_takes_effect_and_a_bad_file_keeps_the_old_zone() {
+    let files = Files::new();
+    files.host(1);
+    let server = files.serve().await;
+    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
+    files.host(2);
+    let report = server.reload().await;
+    assert_eq!((report.changed.len(), report.kept.len()), (1, 0));
+    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 2])));
+    for bad in [
+        "",
+        "host A 192.0.2.3\n",
+        &format!("{HEAD}host A nonsense\n"),
+        "\u{1}\u{2}(",
+    ] {
+        files.write("op.example.zone", bad);
+        let report = server.reload().await;
+        assert_eq!(
+            (report.changed.len(), report.kept.is_empty()),
+            (0, false),
+            "{bad:?}"
+        );
+        assert_eq!(
+            host(&server).await,
+            Some(naptr::Data::A([192, 0, 2, 2])),
+            "{bad:?}"
+        );
+    }
+    assert!(
+        server.reload().await.kept[0].file.ends_with("op.example.zone"),
+        "told again to who asks again"
+    );
+    files.host(4);
+    server.reload().await;
+    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 4])));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn new_files_are_served_and_removed_ones_are_not() {
+    let files = Files::new();
+    files.host(1);
+    let server = files.serve().await;
+    files.write("new.example.zone", &format!("{HEAD}host A 192.0.2.9\n"));
+    server.reload().await;
+    let new = ask(&server, &name("host.new.example"), Type::A).await;
+    assert_eq!(new.answers.len(), 1);
+    files.write("twice.zone", &format!("$ORIGIN op.example.\n{HEAD}"));
+    assert_eq!(server.reload().await.kept.len(), 1, "two files for one zone");
+    std::fs::remove_file(files.0.path().join("twice.zone")).unwrap();
+    std::fs::remove_file(files.0.path().join("new.example.zone")).unwrap();
+    assert_eq!(server.reload().await.removed, [name("new.example")]);
+    assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn changed_files_are_noticed_without_being_told() {
+    let files = Files::new();
+    files.host(1);
+    let server = files.serve().await;
+    files.write(
+        "op.example.zone",
+        &format!("{HEAD}; longer by this\nhost A 192.0.2.77\n"),
+    );
+    let noticed = async {
+        while host(&server).await != Some(naptr::Data::A([192, 0, 2, 77])) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), noticed)
+        .await
+        .expect("noticed within seconds");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn substitutions_put_the_labs_values_in_and_survive_a_reload() {
+    let files = Files::new();
+    let text = format!("{HEAD}_imps-server._tcp SRV 10 0 17101 ssp\nssp A 127.0.0.1\n");
+    files.write("op.example.zone", &text);
+    let owner = name("_imps-server._tcp.op.example");
+    let zones = ZoneSet::load_dir(files.0.path()).unwrap();
+    let zones = zones.with_srv_port(&owner, 40_001).unwrap();
+    let address = Substitution::Address {
+        owner: name("ssp.op.example"),
+        address: [127, 0, 0, 9].into(),
+    };
+    let server = ZoneServer::start(zones.with(address).unwrap(), loopback())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let srv = ask(&server, &owner, Type::SRV).await;
+        let Some(naptr::Data::Srv(found)) = srv.answers.first().map(|record| &record.data) else {
+            panic!("{srv:?}");
+        };
+        assert_eq!((found.port, found.target.as_str()), (40_001, "ssp.op.example."));
+        assert_eq!(srv.additional[0].data, naptr::Data::A([127, 0, 0, 9]));
+        files.write("op.example.zone", &text.replace("10 0", "20 0"));
+        server.reload().await;
+    }
+    server.shutdown().await;
+}
