@@ -189,6 +189,8 @@ macro_rules! primitives {
             pub(super) fn write(&self, writer: &mut Writer) {
                 match self {
                     $(Self::$name(primitive) => writer.wire(&**primitive),)*
+                    // A transaction without a primitive stays one.
+                    Self::Malformed { name, .. } if name.is_empty() => {}
                     Self::Unknown { name } | Self::Malformed { name, .. } => writer.empty_named(name),
                 }
             }
