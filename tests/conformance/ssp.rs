@@ -11,7 +11,7 @@ use std::time::Duration;
 use impsgw::wire::ssp::xml::Tree;
 use impsgw::wire::ssp::{
     Decoded, Document, Entity, Flaw, Limits, Mode, PresenceAttribute, Primitive, Profile, SetupPrimitive,
-    StatusCode, Transaction, decode, encode,
+    SetupTransaction, StatusCode, Transaction, decode, encode,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -110,7 +110,7 @@ fn every_vector_survives_writing_and_has_its_canonical_form() {
             let again = encode(&decoded.document, &profile);
             assert_eq!(
                 read(&again, &Profile::STRICT).document,
-                decoded.document,
+                as_written(decoded.document.clone()),
                 "{name}"
             );
             assert!(
@@ -468,11 +468,15 @@ proptest! {
             prop_assert!(roxmltree::Document::parse(text).is_ok(), "{}", text);
         }
         if let Ok(decoded) = decode(&body, &Limits::default(), &Profile::OBSERVED) {
-            // Transactions without an ID are passed over; when that leaves none, there is no document to write.
+            // Transactions without an ID are passed over, malformed setup is not written: no document may be left.
             prop_assume!(!matches!(&decoded.document, Document::Session { transactions, .. } if transactions.is_empty()));
+            prop_assume!(!matches!(&decoded.document,
+                Document::Setup(SetupTransaction { primitive: SetupPrimitive::Malformed { .. }, .. })));
             let canonical = encode(&decoded.document, &Profile::STRICT);
             let again = read(&canonical, &Profile::STRICT);
-            prop_assert_eq!(encode(&again.document, &Profile::STRICT), canonical);
+            prop_assert_eq!(&again.document, &as_written(decoded.document));
+            let again = encode(&again.document, &Profile::STRICT);
+            prop_assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&canonical));
         }
     }
 }
@@ -507,6 +511,21 @@ fn vector(name: &str) -> Decoded {
         &fs::read(root().join(format!("{name}.xml"))).unwrap(),
         &Profile::OBSERVED,
     )
+}
+
+/// The document as it is after writing: malformed primitives are left out.
+fn as_written(mut document: Document) -> Document {
+    if let Document::Session { transactions, .. } = &mut document {
+        for transaction in transactions {
+            if let Primitive::Malformed { .. } = transaction.primitive {
+                transaction.primitive = Primitive::Malformed {
+                    name: String::new(),
+                    reason: Flaw::NoPrimitive,
+                };
+            }
+        }
+    }
+    document
 }
 
 /// The only transaction of a vector.
