@@ -143,7 +143,7 @@ macro_rules! primitives {
                 /// The element's name as written, without a prefix.
                 name: String,
             },
-            /// A primitive that can't be taken; answered 400.
+            /// A primitive that can't be taken; answered 400. Written as a transaction without a primitive.
             Malformed {
                 /// The element's name as written; empty when there is no element.
                 name: String,
@@ -189,7 +189,9 @@ macro_rules! primitives {
             pub(super) fn write(&self, writer: &mut Writer) {
                 match self {
                     $(Self::$name(primitive) => writer.wire(&**primitive),)*
-                    Self::Unknown { name } | Self::Malformed { name, .. } => writer.empty_named(name),
+                    Self::Unknown { name } => writer.empty_named(name),
+                    // Its name alone could be a valid primitive, so nothing is written at all.
+                    Self::Malformed { .. } => {}
                 }
             }
         }

@@ -166,7 +166,7 @@ impl Wire for JoinGroupResponse {
         Ok(Self {
             status: Status::read_or_success(element),
             joined: names_in(element, "JoinedList"),
-            welcome_note: read_welcome_note(element)?,
+            welcome_note: read_welcome_note(element),
         })
     }
 
@@ -270,10 +270,9 @@ impl Wire for GetGroupSubStatusResponse {
     }
 }
 
-pub(super) fn read_welcome_note(parent: Element<'_, '_>) -> Result<Option<ContentData>, Flaw> {
-    parent
-        .child("WelcomeNote")
-        .map_or(Ok(None), |note| note.read_child())
+/// A greeting that can't be read is none: whoever has joined has joined.
+pub(super) fn read_welcome_note(parent: Element<'_, '_>) -> Option<ContentData> {
+    parent.child("WelcomeNote")?.read_child().ok().flatten()
 }
 
 pub(super) fn write_welcome_note(writer: &mut Writer, note: Option<&ContentData>) {

@@ -62,3 +62,8 @@ pub use subscription::{
     GetPresenceRequest, GetPresenceResponse, PresenceNotification, SubscribeRequest, UnsubscribeRequest,
 };
 pub use xml::Limits;
+
+#[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod tests;

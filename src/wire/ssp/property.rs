@@ -82,7 +82,7 @@ impl Wire for GroupProperties {
     fn read(element: Element<'_, '_>) -> Result<Self, Flaw> {
         Ok(Self {
             properties: element.read_children(),
-            welcome_note: read_welcome_note(element)?,
+            welcome_note: read_welcome_note(element),
         })
     }
 

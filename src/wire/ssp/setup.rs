@@ -36,7 +36,7 @@ pub enum SetupPrimitive {
         /// The element's name as written, without a prefix.
         name: String,
     },
-    /// A setup primitive that can't be taken; the handshake fails.
+    /// A setup primitive that can't be taken; the handshake fails. Never written.
     Malformed {
         /// The element's name as written; empty when there is no element.
         name: String,
@@ -128,7 +128,8 @@ impl SetupPrimitive {
             Self::SendSecretToken(primitive) => writer.wire(primitive),
             Self::LoginRequest(primitive) => writer.wire(primitive),
             Self::LoginResponse(primitive) => writer.wire(&**primitive),
-            Self::Unknown { name } | Self::Malformed { name, .. } => writer.empty_named(name),
+            Self::Unknown { name } => writer.empty_named(name),
+            Self::Malformed { .. } => {}
         }
     }
 }

@@ -128,9 +128,6 @@ impl<'a, 'l> Builder<'a, 'l> {
                 Event::Text(text) => self.text(text.into_inner())?,
                 Event::CData(text) => self.character_data(text.into_inner())?,
                 Event::GeneralRef(name) => self.reference(&name)?,
-                Event::Comment(comment) if comment.ends_with('-') => {
-                    return Err(self.broken("a comment ends in a hyphen"));
-                }
                 Event::Comment(_) => {}
                 Event::Decl(_) => self.declaration(end)?,
                 Event::PI(_) => return Err(self.broken("a processing instruction is not allowed")),
