@@ -86,9 +86,22 @@ struct Outgoing {
 
 impl Ladder {
     /// Opens a session towards `peer_domain`; step 1 is ready to be polled.
-    pub fn initiate(own_domain: &str, peer_domain: &str, token: Token, now: Instant, settings: Settings) -> Self {
+    pub fn initiate(
+        own_domain: &str,
+        peer_domain: &str,
+        token: Token,
+        now: Instant,
+        settings: Settings,
+    ) -> Self {
         let id = token.transaction_id.clone();
-        let mut ladder = Self::new(Role::Initiator, [own_domain, peer_domain], id, token, now, settings);
+        let mut ladder = Self::new(
+            Role::Initiator,
+            [own_domain, peer_domain],
+            id,
+            token,
+            now,
+            settings,
+        );
         ladder.state = State::AwaitingSecret;
         ladder.send_secret();
         ladder.announce_wake();
@@ -104,15 +117,31 @@ impl Ladder {
         now: Instant,
         settings: Settings,
     ) -> Self {
-        let mut ladder = Self::new(Role::Responder, [own_domain, peer_domain], id, token, now, settings);
+        let mut ladder = Self::new(
+            Role::Responder,
+            [own_domain, peer_domain],
+            id,
+            token,
+            now,
+            settings,
+        );
         ladder.peer_digest = Some(secret.digest());
-        ladder.state = State::Holding { until: now + ladder.settings.answer_delay };
+        ladder.state = State::Holding {
+            until: now + ladder.settings.answer_delay,
+        };
         ladder.tick(now);
         ladder.announce_wake();
         ladder
     }
 
-    fn new(role: Role, [own, peer]: [&str; 2], id: TransactionId, token: Token, now: Instant, settings: Settings) -> Self {
+    fn new(
+        role: Role,
+        [own, peer]: [&str; 2],
+        id: TransactionId,
+        token: Token,
+        now: Instant,
+        settings: Settings,
+    ) -> Self {
         let own_domain = own.to_ascii_lowercase();
         let (secret, own_session_id, answer_id) = token.into_parts(&own_domain);
         Self {
@@ -146,7 +175,9 @@ impl Ladder {
             }
             Input::Acknowledged => {
                 if matches!(self.state, State::Holding { .. }) {
-                    self.state = State::Holding { until: now + self.settings.answer_delay };
+                    self.state = State::Holding {
+                        until: now + self.settings.answer_delay,
+                    };
                 }
                 Verdict::Taken
             }
@@ -207,7 +238,8 @@ impl Ladder {
     }
 
     fn knows_secret(&self, secret: &Secret) -> bool {
-        self.peer_digest.is_some_and(|digest| digest.matches(&secret.digest()))
+        self.peer_digest
+            .is_some_and(|digest| digest.matches(&secret.digest()))
     }
 
     /// Whether the peer's secret is still missing, so that step 2 can only belong here.
@@ -243,7 +275,11 @@ impl Ladder {
     fn receive_secret(&mut self, token: &SendSecretToken) -> Verdict {
         let digest = token.secret.digest();
         if let Some(known) = &self.peer_digest {
-            return if known.matches(&digest) { Verdict::Taken } else { Verdict::Refused };
+            return if known.matches(&digest) {
+                Verdict::Taken
+            } else {
+                Verdict::Refused
+            };
         }
         if self.state != State::AwaitingSecret {
             return Verdict::Refused;
@@ -275,7 +311,9 @@ impl Ladder {
                 self.fail_telling(Failure::WrongDigest, StatusCode::INVALID_PASSWORD);
                 Verdict::Refused
             }
-            (State::AwaitingSession | State::Confirming | State::Established, _) if is_right => Verdict::Taken,
+            (State::AwaitingSession | State::Confirming | State::Established, _) if is_right => {
+                Verdict::Taken
+            }
             _ => Verdict::Refused,
         }
     }
@@ -307,7 +345,10 @@ impl Ladder {
     }
 
     fn take_session(&mut self, response: LoginResponse) -> Verdict {
-        let own = |id: &SessionId| id.domain().is_some_and(|domain| domain.eq_ignore_ascii_case(&self.peer_domain));
+        let own = |id: &SessionId| {
+            id.domain()
+                .is_some_and(|domain| domain.eq_ignore_ascii_case(&self.peer_domain))
+        };
         let Some(peer_session_id) = response.session_id.filter(own) else {
             self.fail_telling(Failure::BadSessionId, StatusCode::BAD_PARAMETER);
             return Verdict::Refused;
@@ -318,7 +359,8 @@ impl Ladder {
             Role::Initiator => self.establish(),
             Role::Responder => {
                 self.state = State::Confirming;
-                self.outputs.push_back(Output::Honour(self.session(peer_session_id)));
+                self.outputs
+                    .push_back(Output::Honour(self.session(peer_session_id)));
                 self.send_session();
             }
         }
@@ -326,7 +368,10 @@ impl Ladder {
     }
 
     fn delivered(&mut self, step: Step, delivery: Delivery, now: Instant) {
-        let Some(outgoing) = self.outgoing.as_mut().filter(|outgoing| outgoing.step == step && outgoing.due.is_none())
+        let Some(outgoing) = self
+            .outgoing
+            .as_mut()
+            .filter(|outgoing| outgoing.step == step && outgoing.due.is_none())
         else {
             return;
         };
@@ -357,7 +402,11 @@ impl Ladder {
             self.state = State::AwaitingProof;
             self.send_secret();
         }
-        if let Some(outgoing) = self.outgoing.as_mut().filter(|o| o.due.is_some_and(|due| now >= due)) {
+        if let Some(outgoing) = self
+            .outgoing
+            .as_mut()
+            .filter(|o| o.due.is_some_and(|due| now >= due))
+        {
             outgoing.due = None;
             let (step, transaction) = (outgoing.step, Box::new(outgoing.transaction.clone()));
             self.outputs.push_back(Output::Send { step, transaction });
@@ -366,7 +415,12 @@ impl Ladder {
 
     fn end_by_deadline(&mut self) {
         let waiting = match self.state {
-            State::Confirming if self.outgoing.as_ref().is_some_and(|outgoing| outgoing.due.is_some()) => {
+            State::Confirming
+                if self
+                    .outgoing
+                    .as_ref()
+                    .is_some_and(|outgoing| outgoing.due.is_some()) =>
+            {
                 return self.fail(Failure::Unreachable(Step::LoginResponse));
             }
             State::Confirming => return self.establish(),
@@ -393,7 +447,11 @@ impl Ladder {
             time_to_live: Some(self.settings.time_to_live),
             digest,
         };
-        self.send(Step::LoginRequest, self.id.clone(), SetupPrimitive::LoginRequest(request));
+        self.send(
+            Step::LoginRequest,
+            self.id.clone(),
+            SetupPrimitive::LoginRequest(request),
+        );
     }
 
     fn send_session(&mut self) {
@@ -403,19 +461,38 @@ impl Ladder {
             status: Status::new(StatusCode::SUCCESS),
             redirects: Vec::new(),
         };
-        self.send(Step::LoginResponse, self.id.clone(), SetupPrimitive::LoginResponse(Box::new(response)));
+        self.send(
+            Step::LoginResponse,
+            self.id.clone(),
+            SetupPrimitive::LoginResponse(Box::new(response)),
+        );
     }
 
     fn send(&mut self, step: Step, id: TransactionId, primitive: SetupPrimitive) {
-        let transaction = SetupTransaction { mode: self.role.mode(), id, primitive };
-        self.outputs.push_back(Output::Send { step, transaction: Box::new(transaction.clone()) });
-        self.outgoing = Some(Outgoing { step, transaction, repeats: 0, due: None });
+        let transaction = SetupTransaction {
+            mode: self.role.mode(),
+            id,
+            primitive,
+        };
+        self.outputs.push_back(Output::Send {
+            step,
+            transaction: Box::new(transaction.clone()),
+        });
+        self.outgoing = Some(Outgoing {
+            step,
+            transaction,
+            repeats: 0,
+            due: None,
+        });
     }
 
     fn establish(&mut self) {
-        let Some(peer_session_id) = self.peer_session_id.clone() else { return };
+        let Some(peer_session_id) = self.peer_session_id.clone() else {
+            return;
+        };
         self.end(State::Established);
-        self.outputs.push_back(Output::Established(self.session(peer_session_id)));
+        self.outputs
+            .push_back(Output::Established(self.session(peer_session_id)));
     }
 
     fn fail_telling(&mut self, failure: Failure, code: StatusCode) {
@@ -423,7 +500,10 @@ impl Ladder {
             return;
         }
         let transaction = Box::new(failing_step(self.role, self.id.clone(), code));
-        self.outputs.push_back(Output::Send { step: Step::Failure, transaction });
+        self.outputs.push_back(Output::Send {
+            step: Step::Failure,
+            transaction,
+        });
         self.fail(failure);
     }
 
@@ -456,7 +536,11 @@ impl Ladder {
     }
 
     fn session(&self, peer_session_id: SessionId) -> Session {
-        Session { own_session_id: self.own_session_id.clone(), peer_session_id, time_to_live: self.time_to_live }
+        Session {
+            own_session_id: self.own_session_id.clone(),
+            peer_session_id,
+            time_to_live: self.time_to_live,
+        }
     }
 
     fn service_id(&self) -> String {
@@ -470,7 +554,10 @@ impl Ladder {
 
 /// The domain in a `serviceID`, which is what follows the first `@`; `None` when there is none (SSP reference §4.2).
 pub fn domain_of(service_id: &str) -> Option<&str> {
-    service_id.split_once('@').map(|(_, domain)| domain.trim()).filter(|domain| !domain.is_empty())
+    service_id
+        .split_once('@')
+        .map(|(_, domain)| domain.trim())
+        .filter(|domain| !domain.is_empty())
 }
 
 /// The `LoginResponse` that fails a handshake, for the ladder's own use and for a step 1 that is not to be answered with a
@@ -484,9 +571,23 @@ pub fn redirecting_step(id: TransactionId, urls: Vec<String>) -> SetupTransactio
     login_response(Role::Responder, id, StatusCode::REDIRECT, urls)
 }
 
-fn login_response(own_role: Role, id: TransactionId, code: StatusCode, redirects: Vec<String>) -> SetupTransaction {
-    let response = LoginResponse { session_id: None, time_to_live: None, status: Status::new(code), redirects };
-    SetupTransaction { mode: own_role.mode(), id, primitive: SetupPrimitive::LoginResponse(Box::new(response)) }
+fn login_response(
+    own_role: Role,
+    id: TransactionId,
+    code: StatusCode,
+    redirects: Vec<String>,
+) -> SetupTransaction {
+    let response = LoginResponse {
+        session_id: None,
+        time_to_live: None,
+        status: Status::new(code),
+        redirects,
+    };
+    SetupTransaction {
+        mode: own_role.mode(),
+        id,
+        primitive: SetupPrimitive::LoginResponse(Box::new(response)),
+    }
 }
 
 fn refusal_of(response: LoginResponse) -> Failure {

@@ -83,7 +83,9 @@ pub enum Failure {
     #[error("no server of the peer could be reached with {0}")]
     Unreachable(Step),
     /// The peer's server did not take a step.
-    #[error("the peer refused {0} without saying why; it may not know our domain or may have lost the handshake")]
+    #[error(
+        "the peer refused {0} without saying why; it may not know our domain or may have lost the handshake"
+    )]
     Refused(Step),
     /// The peer failed the handshake with a `LoginResponse`.
     #[error("the peer failed the handshake with status {0}")]

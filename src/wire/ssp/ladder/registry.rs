@@ -65,7 +65,12 @@ pub enum Busy {
 impl Ladders {
     /// At most `capacity_per_role` ladders that we opened, and as many that peers opened.
     pub const fn new(capacity_per_role: usize) -> Self {
-        Self { ladders: BTreeMap::new(), next_key: 0, capacity_per_role, ready: VecDeque::new() }
+        Self {
+            ladders: BTreeMap::new(),
+            next_key: 0,
+            capacity_per_role,
+            ready: VecDeque::new(),
+        }
     }
 
     /// Opens a session; see `Ladder::initiate`.
@@ -120,7 +125,14 @@ impl Ladders {
             }
         }
         self.make_room(Role::Responder)?;
-        Ok(self.insert(Ladder::respond(own_domain, peer_domain, (id, secret), token, now, settings)))
+        Ok(self.insert(Ladder::respond(
+            own_domain,
+            peer_domain,
+            (id, secret),
+            token,
+            now,
+            settings,
+        )))
     }
 
     /// Which ladder the step belongs to. `may_speak_for` says whether the connection that it came on may speak for a domain
@@ -133,11 +145,15 @@ impl Ladders {
         let named = match &step.primitive {
             SetupPrimitive::SendSecretToken(token) => domain_of(&token.service_id),
             SetupPrimitive::LoginRequest(request) => domain_of(&request.service_id),
-            SetupPrimitive::LoginResponse(response) => return self.find_by_id(role, step, Some(response), may_speak_for),
+            SetupPrimitive::LoginResponse(response) => {
+                return self.find_by_id(role, step, Some(response), may_speak_for);
+            }
             SetupPrimitive::Malformed { .. } => return self.find_by_id(role, step, None, may_speak_for),
             SetupPrimitive::Unknown { .. } => None,
         };
-        let Some(peer_domain) = named.map(str::to_ascii_lowercase) else { return Match::Unknown };
+        let Some(peer_domain) = named.map(str::to_ascii_lowercase) else {
+            return Match::Unknown;
+        };
         if !may_speak_for(&peer_domain) {
             return Match::Foreign { peer_domain };
         }
@@ -145,7 +161,9 @@ impl Ladders {
             (SetupPrimitive::SendSecretToken(token), Role::Responder) => {
                 return self.find_opening(peer_domain, &step.id, token);
             }
-            (SetupPrimitive::SendSecretToken(token), Role::Initiator) => self.find_dialled(&peer_domain, token),
+            (SetupPrimitive::SendSecretToken(token), Role::Initiator) => {
+                self.find_dialled(&peer_domain, token)
+            }
             _ => self.best(|ladder| {
                 ladder.role() == role && ladder.peer_domain() == peer_domain && *ladder.id() == step.id
             }),
@@ -155,7 +173,9 @@ impl Ladders {
 
     /// Hands an input to a ladder; then `poll`. A ladder that is gone refuses.
     pub fn handle(&mut self, key: LadderKey, input: Input, now: Instant) -> Verdict {
-        let Some(ladder) = self.ladders.get_mut(&key) else { return Verdict::Refused };
+        let Some(ladder) = self.ladders.get_mut(&key) else {
+            return Verdict::Refused;
+        };
         let verdict = ladder.handle(input, now);
         self.ready.push_back(key);
         verdict
@@ -169,7 +189,8 @@ impl Ladders {
                 self.ready.push_back(*key);
             }
         }
-        self.ladders.retain(|_, ladder| !ladder.is_spent() || ladder.deadline() > now);
+        self.ladders
+            .retain(|_, ladder| !ladder.is_spent() || ladder.deadline() > now);
     }
 
     /// The next thing to do. `Output::WakeAt` never comes out here: `next_wake` tells it for all ladders.
@@ -212,7 +233,8 @@ impl Ladders {
     }
 
     fn find_dialled(&self, peer_domain: &str, token: &SendSecretToken) -> Option<LadderKey> {
-        let dialled = |ladder: &Ladder| ladder.role() == Role::Initiator && ladder.peer_domain() == peer_domain;
+        let dialled =
+            |ladder: &Ladder| ladder.role() == Role::Initiator && ladder.peer_domain() == peer_domain;
         self.best(|ladder| dialled(ladder) && ladder.knows_secret(&token.secret))
             .or_else(|| self.best(|ladder| dialled(ladder) && ladder.awaits_secret()))
     }
@@ -225,7 +247,9 @@ impl Ladders {
         response: Option<&LoginResponse>,
         may_speak_for: impl Fn(&str) -> bool,
     ) -> Match {
-        let named = response.and_then(|response| response.session_id.as_ref()).and_then(|id| id.domain());
+        let named = response
+            .and_then(|response| response.session_id.as_ref())
+            .and_then(|id| id.domain());
         let fits = |ladder: &Ladder| {
             ladder.role() == role && *ladder.id() == step.id && may_speak_for(ladder.peer_domain())
         };
@@ -235,7 +259,10 @@ impl Ladders {
         if let Some(key) = named_key {
             return Match::Known(key);
         }
-        let mut live = self.ladders.iter().filter(|(_, ladder)| fits(ladder) && !ladder.is_over());
+        let mut live = self
+            .ladders
+            .iter()
+            .filter(|(_, ladder)| fits(ladder) && !ladder.is_over());
         match (live.next(), live.next()) {
             (Some((key, _)), None) => Match::Known(*key),
             (Some(_), Some(_)) => Match::Unknown,
@@ -246,7 +273,9 @@ impl Ladders {
     /// The newest that fits; one that is under way comes before those that are over.
     fn best(&self, fits: impl Fn(&Ladder) -> bool) -> Option<LadderKey> {
         let fitting = self.ladders.iter().filter(|(_, ladder)| fits(ladder));
-        fitting.max_by_key(|(key, ladder)| (!ladder.is_over(), **key)).map(|(key, _)| *key)
+        fitting
+            .max_by_key(|(key, ladder)| (!ladder.is_over(), **key))
+            .map(|(key, _)| *key)
     }
 
     fn live<'a>(&'a self, role: Role, peer: &'a str) -> impl Iterator<Item = (&'a LadderKey, &'a Ladder)> {
@@ -256,11 +285,18 @@ impl Ladders {
     }
 
     fn make_room(&mut self, role: Role) -> Result<(), Busy> {
-        let of_role = self.ladders.values().filter(|ladder| ladder.role() == role).count();
+        let of_role = self
+            .ladders
+            .values()
+            .filter(|ladder| ladder.role() == role)
+            .count();
         if of_role < self.capacity_per_role {
             return Ok(());
         }
-        let spent = self.ladders.iter().find(|(_, ladder)| ladder.role() == role && ladder.is_spent());
+        let spent = self
+            .ladders
+            .iter()
+            .find(|(_, ladder)| ladder.role() == role && ladder.is_spent());
         let key = spent.map(|(key, _)| *key).ok_or(Busy::Full)?;
         self.ladders.remove(&key);
         Ok(())

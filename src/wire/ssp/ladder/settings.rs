@@ -42,7 +42,11 @@ impl Settings {
         let delayed = profile.delays_handshake_answer;
         Self {
             deadline: Duration::from_secs(45),
-            answer_delay: if delayed { Duration::from_millis(500) } else { Duration::ZERO },
+            answer_delay: if delayed {
+                Duration::from_millis(500)
+            } else {
+                Duration::ZERO
+            },
             repeats_refused_answer: delayed,
             time_to_live: Duration::from_secs(86_400),
         }
@@ -72,7 +76,9 @@ impl Token {
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("transaction_id", &self.transaction_id).finish_non_exhaustive()
+        f.debug_struct("Token")
+            .field("transaction_id", &self.transaction_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,13 +89,19 @@ impl Default for Settings {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// After the fifth the last one repeats until the deadline.
-const REPEAT_DELAYS: [Duration; 4] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const REPEAT_DELAYS: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 const LAST_REPEAT_DELAY: Duration = Duration::from_secs(8);
