@@ -304,12 +304,8 @@ fn plan(connection: &Connection, sql: &str) -> Result<String, StoreError> {
 
 async fn pragma(store: &SqliteStore, name: &'static str, value: i64) {
     let set = move |connection: &mut Connection| {
-        connection
-            .pragma_update_and_check(None, name, value, |_| Ok(()))
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(()),
-                error => Err(error.into()),
-            })
+        // Some settings answer with a row, others don't.
+        Ok(connection.execute_batch(&format!("PRAGMA {name} = {value}"))?)
     };
     store.writer.aside(set).await.unwrap();
 }
