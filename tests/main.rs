@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
 mod conformance;
+mod crash;
 mod store;
 mod zone;

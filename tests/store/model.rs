@@ -297,7 +297,14 @@ impl Model {
                 target.lane = lane.clone();
                 restart(target, *due);
             }
-            _ => return lost,
+            Settle::Done { .. }
+            | Settle::Reschedule { .. }
+            | Settle::Await { .. }
+            | Settle::Bury { .. }
+            | Settle::Discard
+            | Settle::Hold { .. }
+            | Settle::Release { .. }
+            | Settle::Redirect { .. } => return lost,
         }
         Committed::Done
     }

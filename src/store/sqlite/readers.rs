@@ -1,9 +1,11 @@
 //! Connections that read beside the writer, on the runtime's blocking threads.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rusqlite::Connection;
-use std::sync::Mutex;
 use tokio::sync::Semaphore;
 
 use super::open;
@@ -34,7 +36,7 @@ impl Readers {
         }))
     }
 
-    /// Runs a function with one connection, in a transaction, so that all its statements see the same state.
+    /// Runs a function with one connection on a blocking thread; waits for a free one first.
     ///
     /// # Errors
     /// [`StoreError::Closed`] after [`Readers::close`]; else what the function says.
@@ -80,10 +82,7 @@ impl Pool {
 
     fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Connection>) -> T) -> T {
         // A thread that panicked while it held the lock left a list of whole connections.
-        let mut idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         work(&mut idle)
     }
 }

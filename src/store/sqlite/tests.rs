@@ -1,13 +1,15 @@
-//! What is SQLite's own: files, failures of the disk, plans. The contract itself is tested in `tests/store/`.
+//! What is SQLite's own: files, failures, plans. The contract itself is tested in `tests/store/`.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+mod failures;
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rusqlite::Connection;
 
 use super::{SqliteConfig, SqliteStore, apply, claim, codec, outbox, query};
 use crate::{
     model::Timestamp,
-    store::{Batch, Claim, Committed, Lane, NewItem, Priority, Space, Store, StoreError, WorkerId},
+    store::{Batch, Committed, Lane, NewItem, Priority, Space, Store, StoreError},
 };
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -121,96 +123,6 @@ async fn copy_of_the_files_at_any_time_holds_what_was_answered() {
 }
 
 #[tokio::test]
-async fn full_disk_refuses_the_group_and_recovers() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&SqliteConfig::new(directory.path().join("impsgw.db"))).unwrap();
-    store
-        .commit(
-            Batch::new(NOW)
-                .put(Space::Meta, "kept", "v", None)
-                .enqueue(item(0, 10)),
-        )
-        .await
-        .unwrap();
-    pragma(&store, "max_page_count", 1).await;
-    let big = || {
-        Batch::new(NOW)
-            .put(Space::Meta, "big", vec![0; 100_000], None)
-            .enqueue(item(1, 10))
-    };
-    let (first, second) = tokio::join!(store.commit(big()), store.commit(big()));
-    for refused in [first, second] {
-        assert!(matches!(refused, Err(StoreError::Disk { .. })), "{refused:?}");
-    }
-    assert!(store.row(Space::Meta, "kept", NOW).await.unwrap().is_some());
-    assert!(store.row(Space::Meta, "big", NOW).await.unwrap().is_none());
-    pragma(&store, "max_page_count", 1_000_000).await;
-    assert_eq!(store.commit(big()).await.unwrap(), Committed::Done);
-    let checked = store.check().await.unwrap();
-    assert_eq!((checked.items, checked.faults), (2, vec![]));
-}
-
-#[tokio::test]
-async fn read_only_disk_still_answers_reads() {
-    let store = SqliteStore::in_memory().unwrap();
-    store
-        .commit(Batch::new(NOW).put(Space::Meta, "k", "v", None))
-        .await
-        .unwrap();
-    pragma(&store, "query_only", 1).await;
-    let refused = store
-        .commit(Batch::new(NOW).put(Space::Meta, "k", "w", None))
-        .await;
-    assert!(matches!(refused, Err(StoreError::Disk { .. })), "{refused:?}");
-    assert_eq!(
-        store.row(Space::Meta, "k", NOW).await.unwrap().unwrap().value,
-        "v"
-    );
-    pragma(&store, "query_only", 0).await;
-    store
-        .commit(Batch::new(NOW).put(Space::Meta, "k", "w", None))
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn bound_of_bytes_refuses_growth_and_lets_the_outbox_empty() {
-    let config = SqliteConfig {
-        max_bytes: Some(400_000),
-        ..SqliteConfig::new("")
-    };
-    let store = SqliteStore::in_memory_with(&config).unwrap();
-    let mut queued = 0;
-    let refused = loop {
-        match store.commit(Batch::new(NOW).enqueue(item(queued, 10_000))).await {
-            Ok(_) => queued += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
-    assert!((25..45).contains(&queued), "{queued} items of 10 kB in 400 kB");
-    let row = Batch::new(NOW).put(Space::Meta, "k", vec![0; 20_000], None);
-    assert!(matches!(
-        store.commit(row.clone()).await,
-        Err(StoreError::Full { .. })
-    ));
-    let worker = WorkerId("w".to_owned());
-    let claim = Claim {
-        by: worker.clone(),
-        now: NOW,
-        lease: Duration::from_secs(1),
-        limit: 5,
-        except_queues: Vec::new(),
-    };
-    for item in store.claim(claim).await.unwrap() {
-        let done = Batch::new(NOW).put(Space::Seen, item.id.0.to_string(), "outcome", None);
-        let done = done.settle(item.id, crate::store::Settle::Done { by: worker.clone() });
-        assert_eq!(store.commit(done).await.unwrap(), Committed::Done);
-    }
-    assert_eq!(store.commit(row).await.unwrap(), Committed::Done);
-}
-
-#[tokio::test]
 async fn backup_is_a_whole_store() {
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("copy.db");
@@ -300,18 +212,6 @@ fn plan(connection: &Connection, sql: &str) -> Result<String, StoreError> {
         plan.push('\n');
     }
     Ok(plan)
-}
-
-async fn pragma(store: &SqliteStore, name: &'static str, value: i64) {
-    let set = move |connection: &mut Connection| {
-        connection
-            .pragma_update_and_check(None, name, value, |_| Ok(()))
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(()),
-                error => Err(error.into()),
-            })
-    };
-    store.writer.aside(set).await.unwrap();
 }
 
 fn item(n: u64, bytes: usize) -> NewItem {
