@@ -214,6 +214,14 @@ pub(super) fn typed(
             let naptr = format!("{rules} {}", name(5)?).parse::<Naptr>();
             naptr.map(Data::Naptr).map_err(|fault| bad(fault.to_string()))
         }
+        RecordType::TXT => {
+            let texts: Option<Vec<Vec<u8>>> = fields.iter().map(|field| unquoted(field)).collect();
+            let texts = texts.filter(|texts| !texts.is_empty() && texts.iter().all(|text| text.len() <= 255));
+            let texts = texts
+                .ok_or_else(|| bad("texts of up to 255 octets with whole escapes are needed".to_owned()))?;
+            let parts = texts.iter().map(Vec::as_slice).collect();
+            Ok(Data::Other(RData::TXT(rdata::TXT::from_bytes(parts))))
+        }
         RecordType::MX => {
             fields_are(2)?;
             let exchange = to_hickory(&name(1)?).ok_or_else(|| bad("the name is too long".to_owned()))?;
@@ -229,4 +237,31 @@ pub(super) fn typed(
             .map(Data::Other)
             .map_err(|fault| bad(fault.to_string())),
     }
+}
+
+/// The octets of a text as it is written: quotes and backslashes undone (RFC 1035 §5.1).
+fn unquoted(field: &str) -> Option<Vec<u8>> {
+    let inside = field
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(field);
+    let mut octets = inside.bytes();
+    let mut out = Vec::new();
+    while let Some(octet) = octets.next() {
+        let first = match octet {
+            b'\\' => octets.next()?,
+            b'"' => return None,
+            plain => {
+                out.push(plain);
+                continue;
+            }
+        };
+        if !first.is_ascii_digit() {
+            out.push(first);
+            continue;
+        }
+        let digits = [first, octets.next()?, octets.next()?];
+        out.push(std::str::from_utf8(&digits).ok()?.parse().ok()?);
+    }
+    Some(out)
 }

@@ -131,7 +131,7 @@ proptest::proptest! {
     #[test]
     fn no_text_can_stop_the_check(
         lines in proptest::collection::vec(
-            "(a|\\*\\.1|3\\.2\\.1|@|\\$ORIGIN|\\$TTL|[ -~]{0,6}|\\PC{0,4}) ?(60 )?(IN )?(NAPTR|SRV|NS|SOA|A|CNAME|MX|TXT|[A-Z]{1,4})( [0-9]{1,5}){0,3}( (\"[ -~]{0,12}\"|[ -~]{0,8}|\\\\[0-9]{0,3})){0,4}",
+            "(a|\\*\\.1|3\\.2\\.1|@|\\$ORIGIN|\\$TTL|[ -~]{0,6}|\\PC{0,4}) ?(60 )?(IN )?(NAPTR|SRV|NS|SOA|A|CNAME|MX|TXT|CAA|DS|TLSA|SSHFP|HINFO|SVCB|HTTPS|CERT|CSYNC|OPENPGPKEY|SMIMEA|ANAME|PTR|[A-Z]{1,4})( [0-9]{1,5}){0,3}( (\"[ -~]{0,12}\"|[ -~]{0,8}|\\\\[0-9]{0,3})){0,4}",
             0..12,
         )
     ) {

@@ -44,8 +44,7 @@ async fn reload_takes_effect_and_a_bad_file_keeps_the_old_zone() {
     let server = files.serve().await;
     assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
     files.host(2);
-    let report = server.reload().await;
-    assert_eq!((report.changed.len(), report.kept.len()), (1, 0));
+    assert!(server.reload().await.kept.is_empty());
     assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 2])));
     for bad in [
         "",
@@ -89,7 +88,12 @@ async fn new_files_are_served_and_removed_ones_are_not() {
     assert_eq!(server.reload().await.kept.len(), 1, "two files for one zone");
     std::fs::remove_file(files.0.path().join("twice.zone")).unwrap();
     std::fs::remove_file(files.0.path().join("new.example.zone")).unwrap();
-    assert_eq!(server.reload().await.removed, [name("new.example")]);
+    server.reload().await;
+    let gone = ask(&server, &name("host.new.example"), Type::A).await;
+    assert!(
+        gone.answers.is_empty() && !gone.authoritative,
+        "not our zone any more"
+    );
     assert_eq!(host(&server).await, Some(naptr::Data::A([192, 0, 2, 1])));
     server.shutdown().await;
 }
@@ -140,4 +144,33 @@ async fn substitutions_put_the_labs_values_in_and_survive_a_reload() {
         server.reload().await;
     }
     server.shutdown().await;
+}
+
+#[test]
+fn a_refresh_says_what_it_did() {
+    let files = Files::new();
+    files.host(1);
+    let zones = ZoneSet::load_dir(files.0.path()).unwrap();
+    assert!(zones.refreshed(true).1.is_empty(), "nothing changed");
+    files.host(2);
+    files.write("new.example.zone", HEAD);
+    let (zones, report) = zones.refreshed(true);
+    assert_eq!(report.changed, [name("new.example"), name("op.example")]);
+    files.write("new.example.zone", "nothing of a zone");
+    std::fs::remove_file(files.0.path().join("op.example.zone")).unwrap();
+    let (zones, report) = zones.refreshed(true);
+    assert_eq!((report.removed, report.kept.len()), (vec![name("op.example")], 1));
+    assert_eq!(zones.zones().count(), 1, "the bad file's zone stays");
+    assert_eq!(zones.refreshed(true).1.kept.len(), 1, "told again to who asks");
+    assert!(
+        zones.refreshed(false).1.is_empty(),
+        "not told again by looking at times"
+    );
+    std::fs::remove_dir_all(files.0.path()).unwrap();
+    let (zones, report) = zones.refreshed(true);
+    assert_eq!(
+        (zones.zones().count(), report.kept.len()),
+        (1, 1),
+        "a directory that is gone changes nothing"
+    );
 }

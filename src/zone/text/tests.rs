@@ -104,3 +104,16 @@ fn a_bad_owner_is_not_replaced_by_the_one_before() {
     assert_eq!(parsed.entries.len(), 1);
     assert_eq!(parsed.faults[1].kind, FaultKind::NoOwner);
 }
+
+#[test]
+fn texts_are_octets() {
+    let parsed = read("a 60 TXT \"v=1; \\195\\171\\\"\" plain");
+    let rdata = parsed.entries[0].data.rdata().unwrap();
+    let hickory_proto::rr::RData::TXT(txt) = rdata else {
+        panic!("{rdata}");
+    };
+    let texts: Vec<&[u8]> = txt.txt_data.iter().map(AsRef::as_ref).collect();
+    assert_eq!(texts, ["v=1; ë\"".as_bytes(), b"plain"]);
+    assert!(matches!(fault("a 60 TXT \\25"), (1, FaultKind::Data { .. })));
+    assert!(matches!(fault("a 60 TXT \\256"), (1, FaultKind::Data { .. })));
+}
