@@ -144,6 +144,16 @@ impl SspGateway {
         }
     }
 
+    /// Takes up changed certificates and agreements for new connections.
+    pub fn reload(&self) {
+        self.servers.reload();
+    }
+
+    /// Forgets idle sources of handshakes; called every minute or so.
+    pub fn forget_idle(&self) {
+        self.handshakes.forget_idle();
+    }
+
     pub(super) fn is_suspended(&self, agreement: &InterconnectionAgreement) -> bool {
         let suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
         !suspended.is_empty() && suspended.contains(agreement.peer().as_str())

@@ -50,8 +50,6 @@ struct Running {
     candidates: Arc<[Candidate]>,
     /// The server that took the first step; later steps go there first.
     url: Option<String>,
-    /// Servers that the peer redirected us to, once.
-    is_redirected: bool,
 }
 
 impl Default for Handshakes {
@@ -195,7 +193,6 @@ impl SspGateway {
             agreement: Arc::clone(&agreement),
             candidates,
             url: None,
-            is_redirected: false,
         };
         {
             let mut inner = self.handshakes.lock();
@@ -245,7 +242,6 @@ impl SspGateway {
                 agreement,
                 candidates,
                 url: None,
-                is_redirected: false,
             };
             {
                 let mut inner = gateway.handshakes.lock();
