@@ -11,7 +11,11 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::{
     agreement::Agreements,
@@ -23,7 +27,7 @@ use crate::{
             TlsMaterial,
         },
     },
-    model::{Domain, Refusal, WvAddress},
+    model::{Domain, Refusal, TrailRecord, WvAddress},
     relay::{Egress, IdentitySecret, Relay, RelayParts},
     routing::{HomeDirectory, Router},
     store::{
@@ -63,6 +67,8 @@ pub struct Sockets {
     pub ssp: Option<TcpListener>,
     /// For subscribers.
     pub subscribers: Option<TcpListener>,
+    /// Somebody who is told of every finished trail, besides those that keep them.
+    pub trails: Option<mpsc::UnboundedSender<TrailRecord>>,
 }
 
 /// Why a gateway could not start.
@@ -158,7 +164,12 @@ impl App {
             own,
             clock: clock.clone(),
             secret,
-            trails: Box::new(|_| {}),
+            trails: match sockets.trails {
+                Some(listener) => Box::new(move |trail| {
+                    let _ = listener.send(trail);
+                }),
+                None => Box::new(|_| {}),
+            },
         }));
         gateway.connect(&relay);
         if let Some(home) = &home {

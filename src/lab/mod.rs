@@ -1,1 +1,13 @@
-//! A whole federation on one machine.
+//! A whole federation on one machine: certificates, DNS, two operators over mutual TLS, and the use cases played out.
+//!
+//! `federation.rs` brings it up, `play.rs` plays the use cases through the subscribers' API as handsets would, `handset.rs` is
+//! such a handset, `certs.rs` makes the certificates. Everything is on loopback, in a folder of its own.
+
+pub mod certs;
+mod federation;
+mod handset;
+mod play;
+
+pub use federation::{Federation, LabError, Operator};
+pub use handset::{Handset, HandsetError};
+pub use play::{Played, play};

@@ -1,0 +1,95 @@
+//! `impsgw lab`: the federation on one machine, the use cases played out, and what to try next.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use crate::lab::{Federation, play};
+
+/// Arguments of `impsgw lab`.
+#[derive(Args, Debug)]
+pub struct LabArgs {
+    /// End when the play is over; the exit code is 0 when every step held.
+    #[arg(long)]
+    once: bool,
+    /// Where certificates, stores and configurations are put; a fresh folder below the system's temporary one by default.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// Runs the lab.
+///
+/// # Errors
+/// When the federation can't come up.
+pub async fn run(
+    args: LabArgs,
+    out: &mut (dyn Write + Send),
+) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+    let folder = match args.dir {
+        Some(dir) => dir,
+        None => std::env::temp_dir().join(format!("impsgw-lab-{}", std::process::id())),
+    };
+    writeln!(
+        out,
+        "impsgw lab: two operators on this machine, over mutual TLS, with their own DNS"
+    )?;
+    let mut federation = Federation::start(&folder).await?;
+    writeln!(out, "  folder  {}", folder.display())?;
+    writeln!(
+        out,
+        "  DNS     {}   zones e164enum.net, alpha.example, beta.example",
+        federation.dns
+    )?;
+    for operator in [&federation.alpha, &federation.beta] {
+        let ssp: Vec<_> = operator.app.ssp.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "  {:<6}  SSP {} (mutual TLS), subscribers {}",
+            operator.name,
+            ssp.join(", "),
+            operator.subscribers
+        )?;
+    }
+    let played = play(&mut federation, out).await?;
+    writeln!(
+        out,
+        "\n{} steps held, {} failed",
+        played.held,
+        played.failed.len()
+    )?;
+    if args.once {
+        federation.shut_down().await;
+        return Ok(if played.failed.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
+    writeln!(out, "\nThe lab stays up until ^C. Try:")?;
+    writeln!(
+        out,
+        "  impsgw route +447700900456 --offline --config {}",
+        federation.alpha.config.display()
+    )?;
+    for (handset, base) in played
+        .handsets
+        .iter()
+        .zip([&federation.alpha.subscribers, &federation.beta.subscribers])
+    {
+        writeln!(out, "  # as {}:", handset.name)?;
+        writeln!(
+            out,
+            "  curl -s -H 'Authorization: Bearer {}' {base}/v1/contacts",
+            handset.token
+        )?;
+        writeln!(
+            out,
+            "  curl -sN -H 'Authorization: Bearer {}' {base}/v1/events",
+            handset.token
+        )?;
+    }
+    out.flush()?;
+    tokio::signal::ctrl_c().await?;
+    federation.shut_down().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! `impsgw serve`: the gateway, until SIGTERM or ^C; SIGHUP puts a changed configuration in force.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{App, Sockets},
+    config::Config,
+};
+
+/// Arguments of `impsgw serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// The configuration file.
+    #[arg(long, default_value = "config/impsgw.toml")]
+    config: PathBuf,
+}
+
+/// Runs the gateway.
+///
+/// # Errors
+/// When it can't start.
+pub async fn run(
+    args: ServeArgs,
+    out: &mut (dyn Write + Send),
+) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            writeln!(out, "{mistakes}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let app = App::start(config, Sockets::default()).await?;
+    let (mut hang_up, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => match Config::load(&args.config) {
+                Ok(config) => if let Err(error) = app.reload(config) {
+                    tracing::error!(%error, "the changed configuration was not taken up; the old one stays");
+                },
+                Err(mistakes) => tracing::error!(%mistakes, "the changed configuration was not taken up; the old one stays"),
+            },
+            _ = terminate.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    tracing::info!("shutting down");
+    app.shut_down().await;
+    Ok(ExitCode::SUCCESS)
+}
