@@ -48,11 +48,11 @@ pub enum Discard {
     /// The result is not a URI, or its scheme's grammar is broken.
     #[error(transparent)]
     Uri(#[from] UriError),
-    /// No service of the record has URIs of this scheme.
-    #[error("a {scheme}: URI is not for the service {}", list(.services))]
+    /// The service has URIs of other schemes.
+    #[error("a {scheme}: URI is not for the service {service}")]
     SchemeMismatch {
-        /// The wanted services of the record.
-        services: Vec<Enumservice>,
+        /// The wanted service of the record, the first of several.
+        service: Enumservice,
         /// The scheme of its URI, in lower case.
         scheme: String,
     },
@@ -74,18 +74,18 @@ pub enum Discard {
 }
 
 /// What the owner of a used record should repair.
-#[derive(Clone, Debug, Eq, Error, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Warning {
     /// The expression matched a part of the number; it probably lacks `^` or `$`.
     #[error("the expression matches only a part of the number; anchor it with ^ and $")]
     PartialMatch,
-    /// One service of a compound record does not fit its URI; the others are used.
-    #[error("a {scheme}: URI is not for the service {service}, which is skipped")]
-    SchemeMismatch {
+    /// One wanted service of a compound record cannot be used with its URI; another one can.
+    #[error("{service} is skipped: {reason}")]
+    ServiceSkipped {
         /// The service that is skipped.
         service: Enumservice,
-        /// The scheme of the URI.
-        scheme: String,
+        /// Why.
+        reason: Discard,
     },
     /// The flag `i` has no effect and should not be provisioned (RFC 6116 §5.1).
     #[error("the flag i of the regexp field has no effect on a number")]

@@ -196,9 +196,9 @@ impl Response {
             authenticated: bits & 0x0020 != 0,
             question,
             edns: opt.is_some(),
-            answers: of_class_in(answers),
-            authority: of_class_in(authority),
-            additional: of_class_in(additional),
+            answers: plain_records(answers),
+            authority: plain_records(authority),
+            additional: plain_records(additional),
         })
     }
 
@@ -267,6 +267,30 @@ impl Response {
     }
 }
 
+impl Found<'_> {
+    /// The NAPTR records for an [`Evaluation`](super::select::Evaluation), broken ones in their places.
+    pub fn naptrs(&self) -> Vec<Result<Naptr, WireError>> {
+        let naptr = |record: &&Record| match &record.data {
+            Data::Naptr(naptr) => Some(Ok(naptr.clone())),
+            Data::Malformed(error) => Some(Err(*error)),
+            Data::A(_) | Data::Aaaa(_) | Data::Cname(_) | Data::Soa(_) | Data::Srv(_) | Data::Other(_) => {
+                None
+            }
+        };
+        self.records.iter().filter_map(naptr).collect()
+    }
+
+    /// The SRV records; broken ones are left out.
+    pub fn srvs(&self) -> Vec<Srv> {
+        let srv = |record: &&Record| match &record.data {
+            Data::Srv(srv) => Some(srv.clone()),
+            Data::A(_) | Data::Aaaa(_) | Data::Cname(_) | Data::Soa(_) => None,
+            Data::Naptr(_) | Data::Other(_) | Data::Malformed(_) => None,
+        };
+        self.records.iter().filter_map(srv).collect()
+    }
+}
+
 /// A query for one name and type, class IN, recursion desired. `edns` is the UDP payload size to offer, usually 1232;
 /// `None` leaves the OPT record out, for servers that answer FORMERR to it (RFC 6891 §7).
 pub fn encode_query(id: u16, name: &Name, qtype: RecordType, edns: Option<u16>) -> Vec<u8> {
@@ -322,6 +346,11 @@ impl RawRecord {
             },
         })
     }
+
+    /// Of class IN; the class of OPT is a payload size, which could be 1 too.
+    fn is_plain(&self) -> bool {
+        self.class == CLASS_IN && self.record.rtype != RecordType::OPT
+    }
 }
 
 impl Data {
@@ -354,10 +383,10 @@ impl Soa {
     }
 }
 
-fn of_class_in(section: Vec<RawRecord>) -> Vec<Record> {
+fn plain_records(section: Vec<RawRecord>) -> Vec<Record> {
     section
         .into_iter()
-        .filter(|raw| raw.class == CLASS_IN)
+        .filter(RawRecord::is_plain)
         .map(|raw| raw.record)
         .collect()
 }

@@ -155,7 +155,7 @@ pub(super) fn unescape(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
 
 fn push_octet(text: &mut String, octet: u8) {
     match octet {
-        b'.' | b'\\' => {
+        b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
             text.push('\\');
             text.push(char::from(octet));
         }
@@ -185,6 +185,7 @@ mod tests {
             [b"a.b\\".to_vec(), b"c d".to_vec(), b"example".to_vec()]
         );
         assert_eq!(name.as_str().parse::<Name>().unwrap(), name);
+        assert_eq!("a@b.example".parse::<Name>().unwrap().as_str(), "a\\@b.example.");
         assert_eq!("x\\.".parse::<Name>().unwrap().labels(), [b"x.".to_vec()]);
         assert_eq!("x\\\\.".parse::<Name>().unwrap().labels(), [b"x\\".to_vec()]);
         assert_eq!("x\\\\\\.".parse::<Name>().unwrap().labels(), [b"x\\.".to_vec()]);

@@ -88,12 +88,13 @@ impl Number {
     /// [`NumberError`], without any DNS query, for everything that is not certainly one E.164 number.
     pub fn parse(text: &str, rules: Option<&NationalRules>) -> Result<Self, NumberError> {
         let text = text.trim_matches(' ');
-        let (text, has_domain) = match strip_scheme(text, "tel:") {
-            Some(rest) => (rest, false),
-            None => (strip_scheme(text, "wv:").unwrap_or(text), true),
+        // A tel: URI is global or names its own context (RFC 3966 §5.1.4), so rules for dialled text do not apply.
+        let (text, rules, is_tel) = match strip_scheme(text, "tel:") {
+            Some(rest) => (rest, None, true),
+            None => (strip_scheme(text, "wv:").unwrap_or(text), rules, false),
         };
         let (user, domain) = match text.rsplit_once('@') {
-            Some((user, domain)) if has_domain => (user, Some(domain.to_owned())),
+            Some((user, domain)) if !is_tel && !domain.is_empty() => (user, Some(domain.to_owned())),
             Some(_) | None => (text, None),
         };
         let (digits, params) = user
@@ -184,7 +185,7 @@ fn international(text: &str, rules: Option<&NationalRules>) -> Result<String, Nu
         return Err(NumberError::Empty);
     }
     if global {
-        refuse_trunk_zero(written)?;
+        refuse_trunk_zero(written, 0)?;
         return Ok(digits);
     }
     let refused = || NumberError::NotE164(text.to_owned());
@@ -195,7 +196,7 @@ fn international(text: &str, rules: Option<&NationalRules>) -> Result<String, Nu
         .filter(|prefix| !prefix.is_empty());
     let rests = prefixes.filter_map(|prefix| digits.strip_prefix(prefix.as_str()));
     if let Some(rest) = rests.min_by_key(|rest| rest.len()) {
-        refuse_trunk_zero(written)?;
+        refuse_trunk_zero(written, digits.len() - rest.len())?;
         return Ok(rest.to_owned());
     }
     let country_code = rules.country_code.as_deref().ok_or_else(refused)?;
@@ -218,14 +219,14 @@ fn digits_of(text: &str) -> Result<String, NumberError> {
     Ok(digits)
 }
 
-/// A lone zero in parentheses is a trunk prefix only next to the country code, which has at most three digits; an
-/// international prefix in front adds up to four.
-fn refuse_trunk_zero(text: &str) -> Result<(), NumberError> {
-    let mut seen = 0;
+/// A lone zero in parentheses is a trunk prefix only right after the country code, which has one to three digits.
+/// `prefix` is how many digits stand for `+`.
+fn refuse_trunk_zero(text: &str, prefix: usize) -> Result<(), NumberError> {
+    let mut seen = 0usize;
     for (before, group) in text.split('(').zip(text.split('(').skip(1)) {
         seen += before.bytes().filter(u8::is_ascii_digit).count();
-        let inside = group.split(')').next().unwrap_or_default();
-        if inside.trim_matches(' ') == "0" && group.contains(')') && seen <= 7 {
+        let inside = group.split_once(')').map(|(inside, _)| inside.trim_matches(' '));
+        if inside == Some("0") && matches!(seen.saturating_sub(prefix), 1..=3) {
             return Err(NumberError::AmbiguousTrunkZero);
         }
     }
@@ -241,3 +242,6 @@ fn join(labels: impl Iterator<Item = char>, apex: &Name) -> Result<Name, Invalid
     text.push_str(apex.without_dot());
     text.parse()
 }
+
+#[cfg(test)]
+mod tests;

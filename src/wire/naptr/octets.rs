@@ -1,7 +1,7 @@
 //! A cursor over received octets: every read is checked, nothing panics, names cannot loop.
 //!
 //! Shared by the RDATA codec and by the reader of whole DNS messages. Compression pointers (RFC 1035 §4.1.4)
-//! are followed only backwards, each to a place before the last, so a name costs at most one pass.
+//! are followed only backwards, each to a place before the last, and at most 64 of them in one name.
 
 use thiserror::Error;
 
@@ -16,8 +16,8 @@ pub enum WireError {
     /// A label has one of the reserved types 01 or 10 (RFC 1035 §4.1.4, RFC 6891 §5).
     #[error("a name has a label of a reserved type")]
     LabelType,
-    /// A compression pointer does not point to an earlier place, or stands where none is allowed.
-    #[error("a name has a compression pointer that does not lead backwards")]
+    /// A compression pointer does not point to an earlier place, stands where none is allowed, or is one too many.
+    #[error("a name has a compression pointer that does not lead backwards to a label")]
     Pointer,
     /// A name is longer than 255 octets (RFC 1035 §2.3.4).
     #[error("a name is longer than 255 octets")]
@@ -114,6 +114,7 @@ impl<'a> Reader<'a> {
         let mut cursor = self.clone();
         let mut lowest = cursor.at;
         let mut resume = None;
+        let mut pointers = 0;
         loop {
             let octet = cursor.u8("a name")?;
             match octet >> 6 {
@@ -128,7 +129,8 @@ impl<'a> Reader<'a> {
                 }
                 3 => {
                     let target = usize::from(octet & 0x3f) << 8 | usize::from(cursor.u8("a name")?);
-                    if !self.compression || target >= lowest {
+                    pointers += 1;
+                    if !self.compression || target >= lowest || pointers > MAX_POINTERS {
                         return Err(WireError::Pointer);
                     }
                     resume.get_or_insert(cursor.at);
@@ -156,3 +158,6 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// More than any sender makes; a chain of bare pointers would otherwise cost a pass over the message for each name.
+const MAX_POINTERS: usize = 64;

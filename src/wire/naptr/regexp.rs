@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(result("7a7b7"), Err(RegexpError::Delimiter(b'7')));
         assert_eq!(result("iaibi"), Err(RegexpError::Delimiter(b'i')));
         assert_eq!(result("\\a\\b\\"), Err(RegexpError::Delimiter(b'\\')));
-        assert_eq!(result("-^\\-?\\+[0-9]*$-a-").unwrap(), "a");
+        assert_eq!(result("-^\\-?\\+[[:digit:]]*$-a-").unwrap(), "a");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! a record of a worse ORDER stays a candidate, and the caller decides by [`Selected::alternatives`] how far a
 //! failed delivery goes down the list.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::discard::{Discard, Warning};
 use super::name::Name;
@@ -13,6 +13,7 @@ use super::number::Aus;
 use super::octets::WireError;
 use super::rdata::Naptr;
 use super::regexp::Substitution;
+use super::selected::{Candidate, Failure, Hop, PassedOver, Selected};
 use super::services::{Enumservice, Services, Wanted};
 use super::uri::{AbsoluteUri, Target, scheme_fits};
 
@@ -55,84 +56,12 @@ pub enum Step {
 /// What a name holds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// An RRset in response order; a record that could not be read keeps its place.
+    /// An RRset in response order; a record that could not be read keeps its place. Empty is the same as absent.
     Records(Vec<Result<Naptr, WireError>>),
     /// NXDOMAIN or no NAPTR records: a normal answer.
     Absent,
     /// The lookup failed, so nothing is known; the text says how.
     Failed(String),
-}
-
-/// The outcome of an evaluation.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Selected {
-    /// Usable records in the order of trying, one entry for each service of a compound record.
-    pub candidates: Vec<Candidate>,
-    /// Every record that gave none, in the order it was judged.
-    pub passed_over: Vec<PassedOver>,
-    /// The lookups that failed; with any of these, an empty list of candidates is not a final answer.
-    pub failures: Vec<Failure>,
-    /// The number's own name holds no NAPTR records.
-    pub absent: bool,
-}
-
-/// What an evaluation comes to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// There is at least one candidate.
-    Found,
-    /// The number has no records under this apex.
-    Absent,
-    /// The number has records, and every lookup worked, but none is usable.
-    NoneUsable,
-    /// Nothing was found and a lookup failed: ask again later.
-    Temporary,
-}
-
-/// A record and service that lead somewhere.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Candidate {
-    /// The Enumservice it is published for.
-    pub service: Enumservice,
-    /// Where it leads.
-    pub uri: AbsoluteUri,
-    /// What routing reads from the URI, portability data too.
-    pub target: Target,
-    /// The PREFERENCE of the record.
-    pub preference: u16,
-    /// The RRsets it was reached through with the ORDER taken in each, the number's own name first. Never empty.
-    pub path: Vec<Hop>,
-    /// What the record's owner should repair.
-    pub warnings: Vec<Warning>,
-}
-
-/// One RRset on the way to a candidate.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Hop {
-    /// The owner of the RRset.
-    pub owner: Name,
-    /// The ORDER of the record taken in it.
-    pub order: u16,
-}
-
-/// A record that was not used.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PassedOver {
-    /// The owner of the RRset.
-    pub owner: Name,
-    /// The record, when it could be read and the reason concerns a single one.
-    pub record: Option<Naptr>,
-    /// Why.
-    pub reason: Discard,
-}
-
-/// A lookup that failed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Failure {
-    /// The name that was asked.
-    pub name: Name,
-    /// How it failed.
-    pub cause: String,
 }
 
 /// An RRset being walked.
@@ -202,11 +131,11 @@ impl Evaluation {
             return;
         };
         match answer {
-            Answer::Records(records) => {
+            Answer::Records(records) if !records.is_empty() => {
                 visit.records = self.arrange(&visit.owner, records).into_iter();
                 self.visits.push(visit);
             }
-            Answer::Absent => match visit.referrer {
+            Answer::Records(_) | Answer::Absent => match visit.referrer {
                 None => self.selected.absent = true,
                 Some((owner, record)) => self.pass_over(owner, record, Discard::TargetAbsent),
             },
@@ -222,27 +151,35 @@ impl Evaluation {
         }
     }
 
-    /// Sorts an RRset by ORDER and PREFERENCE; equal pairs keep the response order.
+    /// Sorts an RRset by ORDER and PREFERENCE; equal pairs keep the response order. Records that cannot be read are
+    /// listed as far as there is room after the others.
     fn arrange(&mut self, owner: &Name, records: Vec<Result<Naptr, WireError>>) -> Vec<Naptr> {
-        let mut readable = Vec::with_capacity(records.len());
+        let total = records.len();
+        let mut readable = Vec::with_capacity(total);
+        let mut unreadable = Vec::new();
         for record in records {
             match record {
                 Ok(record) => readable.push(record),
-                Err(error) => self.note(owner, Discard::Unreadable(error)),
+                Err(error) => unreadable.push(error),
             }
         }
         readable.sort_by_key(|record| (record.order, record.preference));
-        let room = Self::MAX_RECORDS_PER_SET.min(Self::MAX_RECORDS - self.judged.min(Self::MAX_RECORDS));
-        if readable.len() > room {
+        let room = Self::MAX_RECORDS_PER_SET.min(Self::MAX_RECORDS.saturating_sub(self.judged));
+        readable.truncate(room);
+        unreadable.truncate(room - readable.len());
+        let judged = readable.len() + unreadable.len();
+        self.judged += judged;
+        for error in unreadable {
+            self.note(owner, Discard::Unreadable(error));
+        }
+        if judged < total {
             self.note(
                 owner,
                 Discard::TooManyRecords {
-                    ignored: readable.len() - room,
+                    ignored: total - judged,
                 },
             );
-            readable.truncate(room);
         }
-        self.judged += readable.len();
         readable
     }
 
@@ -301,37 +238,45 @@ impl Evaluation {
         let substitution = Substitution::parse(&record.regexp)?;
         let expanded = substitution.apply(&self.aus)?;
         let uri = AbsoluteUri::parse(&expanded.octets)?;
-        let (fitting, unfit): (Vec<_>, Vec<_>) = usable
-            .into_iter()
-            .partition(|service| self.scheme_accepted(service, uri.scheme()));
-        if fitting.is_empty() {
-            let services = unfit.into_iter().cloned().collect();
-            return Err(Discard::SchemeMismatch {
-                services,
-                scheme: uri.scheme().to_owned(),
-            });
-        }
-        let mut warnings: Vec<Warning> = unfit
-            .into_iter()
-            .map(|service| Warning::SchemeMismatch {
-                service: service.clone(),
-                scheme: uri.scheme().to_owned(),
-            })
-            .collect();
+        let mut warnings = Vec::new();
         warnings.extend((!expanded.spans_all).then_some(Warning::PartialMatch));
         warnings.extend(substitution.ignores_case().then_some(Warning::IgnoreCase));
         warnings.extend(services.legacy.then_some(Warning::LegacyServices));
-        let candidate = |service: &Enumservice| {
-            Ok(Candidate {
-                service: service.clone(),
-                target: uri.target(service)?,
-                uri: uri.clone(),
-                preference: record.preference,
-                path: path.to_vec(),
-                warnings: warnings.clone(),
-            })
+        let mut targets = Vec::new();
+        let mut unfit = None;
+        for service in usable {
+            match self.target(service, &uri) {
+                Ok(target) => targets.push((service, target)),
+                Err(reason) => {
+                    unfit.get_or_insert_with(|| reason.clone());
+                    warnings.push(Warning::ServiceSkipped {
+                        service: service.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        if let (true, Some(reason)) = (targets.is_empty(), unfit) {
+            return Err(reason);
+        }
+        let candidate = |(service, target): (&Enumservice, Target)| Candidate {
+            service: service.clone(),
+            uri: uri.clone(),
+            target,
+            preference: record.preference,
+            path: path.to_vec(),
+            warnings: warnings.clone(),
         };
-        fitting.into_iter().map(candidate).collect()
+        Ok(targets.into_iter().map(candidate).collect())
+    }
+
+    fn target(&self, service: &Enumservice, uri: &AbsoluteUri) -> Result<Target, Discard> {
+        let foreign = self.policy.pres_foreign_schemes && service.as_str() == "pres";
+        if !foreign && !scheme_fits(service, uri.scheme()) {
+            let (service, scheme) = (service.clone(), uri.scheme().to_owned());
+            return Err(Discard::SchemeMismatch { service, scheme });
+        }
+        Ok(uri.target(service)?)
     }
 
     /// The wanted services of a record; unknown ones inside a compound are skipped.
@@ -360,10 +305,6 @@ impl Evaluation {
             && (self.policy.experimental_services || !service.is_experimental())
     }
 
-    fn scheme_accepted(&self, service: &Enumservice, scheme: &str) -> bool {
-        scheme_fits(service, scheme) || self.policy.pres_foreign_schemes && service.as_str() == "pres"
-    }
-
     fn pass_over(&mut self, owner: Name, record: Naptr, reason: Discard) {
         self.selected.passed_over.push(PassedOver {
             owner,
@@ -378,46 +319,6 @@ impl Evaluation {
             record: None,
             reason,
         });
-    }
-}
-
-impl Selected {
-    /// What it comes to.
-    pub fn verdict(&self) -> Verdict {
-        match (self.candidates.is_empty(), self.failures.is_empty()) {
-            (false, _) => Verdict::Found,
-            (true, false) => Verdict::Temporary,
-            (true, true) if self.absent => Verdict::Absent,
-            (true, true) => Verdict::NoneUsable,
-        }
-    }
-
-    /// The candidate that was accepted and those that may be tried after it without crossing an ORDER: in every RRset
-    /// only the ORDER taken first counts (RFC 3402 §3.3). Every element of `candidates` from `accepted` on is a
-    /// candidate again where the apex allows crossing.
-    pub fn alternatives(&self, accepted: usize) -> Vec<&Candidate> {
-        let mut orders: HashMap<&Name, u16> = HashMap::new();
-        let mut alternatives = Vec::new();
-        for candidate in self.candidates.iter().skip(accepted) {
-            let same = |hop: &Hop| orders.get(&hop.owner).is_none_or(|order| *order == hop.order);
-            if candidate.path.iter().all(same) {
-                orders.extend(candidate.path.iter().map(|hop| (&hop.owner, hop.order)));
-                alternatives.push(candidate);
-            }
-        }
-        alternatives
-    }
-}
-
-impl Candidate {
-    /// The ORDER of the record itself.
-    pub fn order(&self) -> u16 {
-        self.path.last().map_or(0, |hop| hop.order)
-    }
-
-    /// The owner of the record.
-    pub fn owner(&self) -> Option<&Name> {
-        self.path.last().map(|hop| &hop.owner)
     }
 }
 

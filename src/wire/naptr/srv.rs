@@ -162,3 +162,86 @@ fn shuffle<T>(group: &mut [T], draw: &mut impl FnMut(u32) -> u32) {
         group.swap(last, other);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn srv(priority: u16, weight: u16, target: &str) -> Srv {
+        Srv {
+            priority,
+            weight,
+            port: 8443,
+            target: target.parse().unwrap(),
+        }
+    }
+
+    fn targets(records: &[Srv], draw: &mut impl FnMut(u32) -> u32) -> Vec<String> {
+        let arranged = arrange(records, draw).unwrap();
+        arranged
+            .servers
+            .iter()
+            .map(|srv| srv.target.without_dot().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn draws_are_inclusive_and_bounded_by_the_sum() {
+        let records = [srv(1, 10, "a"), srv(1, 0, "b"), srv(1, 30, "c")];
+        let mut bounds = Vec::new();
+        let mut highest = |bound: u32| {
+            bounds.push(bound);
+            bound
+        };
+        // The highest draw swaps nothing while shuffling and takes the last record each time.
+        assert_eq!(targets(&records, &mut highest), ["c", "a", "b"]);
+        assert_eq!(bounds, [2, 1, 40, 10, 0]);
+    }
+
+    #[test]
+    fn a_zero_weight_is_first_only_on_a_draw_of_zero() {
+        let records = [srv(1, 10, "a"), srv(1, 0, "b")];
+        assert_eq!(targets(&records, &mut |_| 0), ["b", "a"]);
+        assert_eq!(targets(&records, &mut |_| 1), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_draw_out_of_bounds_loses_nothing() {
+        let records = [srv(1, 65535, "a"), srv(1, 65535, "b"), srv(2, 0, "c")];
+        let mut all = targets(&records, &mut |_| u32::MAX);
+        assert_eq!(all.pop().as_deref(), Some("c"));
+        all.sort();
+        assert_eq!(all, ["a", "b"]);
+    }
+
+    #[test]
+    fn duplicates_keep_the_entry_that_is_tried_first() {
+        let records = [srv(20, 0, "a"), srv(10, 7, "A"), srv(10, 1, "b")];
+        let arranged = arrange(&records, &mut |_| 0).unwrap();
+        let kept: Vec<_> = arranged
+            .servers
+            .iter()
+            .filter(|srv| srv.target.without_dot() == "a")
+            .collect();
+        assert_eq!(kept, [&srv(10, 7, "a")]);
+        assert_eq!(
+            arranged.warnings,
+            [SrvWarning::Duplicate {
+                target: "a".parse().unwrap(),
+                port: 8443
+            }]
+        );
+    }
+
+    #[test]
+    fn no_records_are_no_declaration() {
+        assert_eq!(
+            arrange::<Srv>(&[], &mut |_| 0),
+            Ok(Arranged {
+                servers: vec![],
+                warnings: vec![]
+            })
+        );
+        assert_eq!(arrange(&[srv(0, 0, ".")], &mut |_| 0), Err(ServiceAbsent));
+    }
+}
