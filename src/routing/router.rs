@@ -50,9 +50,7 @@ pub enum Explain {
 /// How routing is used; all counts are since the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
 pub struct RouterStats {
-    /// Routes answered from the cache at once.
-    pub hits: u64,
-    /// Routes that were derived.
+    /// Routes that were derived; all others were known already.
     pub derived: u64,
     /// Routes that failed for now.
     pub temporary: u64,
@@ -97,7 +95,6 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) hits: AtomicU64,
     pub(super) derived: AtomicU64,
     pub(super) temporary: AtomicU64,
     pub(super) refreshed: AtomicU64,
@@ -197,17 +194,15 @@ impl Router {
     pub fn cached(&self, address: &WvAddress, service: RouteService, now: Timestamp) -> Option<Routed> {
         let shared = &*self.shared;
         let epoch = shared.epoch.load(Ordering::Acquire);
-        let routed = match address.number() {
-            Some(number) => self.cached_number(address, number, service, epoch, now)?,
-            None => Routed {
+        match address.number() {
+            Some(number) => self.cached_number(address, number, service, epoch, now),
+            None => Some(Routed {
                 user: address.clone(),
                 plan: Ok(self.cached_domain(address.domain()?, address, service, epoch, now)?),
                 alternatives: None,
                 steps: Vec::new(),
-            },
-        };
-        shared.counts.hits.fetch_add(1, Ordering::Relaxed);
-        Some(routed)
+            }),
+        }
     }
 
     fn cached_number(
@@ -340,7 +335,6 @@ impl Router {
         let (facts, fact_octets) = shared.facts.size();
         let (numbers, domains) = shared.routes.size();
         RouterStats {
-            hits: count(&shared.counts.hits),
             derived: count(&shared.counts.derived),
             temporary: count(&shared.counts.temporary),
             refreshed: count(&shared.counts.refreshed),

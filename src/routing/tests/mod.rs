@@ -3,6 +3,7 @@
 mod caches;
 mod dns;
 mod enum_live;
+mod memory;
 mod numbers;
 mod srv_live;
 mod transport;
