@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn neighbouring_numbers_spread_over_the_table() {
         let hash = WordHash::new();
-        let hashes: Vec<u64> = (0..10_000_u64).map(|n| hash.hash_one(NumberKey(n))).collect();
+        let hashes: Vec<u64> = (0..100_000_u64).map(|n| hash.hash_one(NumberKey(n))).collect();
         for shift in [0, 20, 40, 54] {
             let buckets: HashSet<u64> = hashes.iter().map(|hash| hash >> shift & 0x3ff).collect();
             assert_eq!(buckets.len(), 1024, "bits from {shift}");
