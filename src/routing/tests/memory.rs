@@ -32,7 +32,7 @@ fn a_million_numbers_fit_beside_their_answers() {
         };
         routes.keep(NumberKey::new(&number, RouteService::Im), entry, Timestamp(0));
     }
-    let taken = resident() - before;
+    let taken = resident().saturating_sub(before);
     println!(
         "{count} numbers: {} MB, {} octets each",
         taken / 1_000_000,
