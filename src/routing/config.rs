@@ -182,7 +182,7 @@ pub struct RangeConfig {
 pub struct CacheConfig {
     /// Most DNS answers kept, in octets of memory.
     pub facts: ByteSize,
-    /// Most numbers with a known route; about 250 octets of memory each.
+    /// Most numbers with a known route; about 340 octets of memory each.
     pub numbers: u64,
     /// Most domains with a known plan.
     pub domains: u64,
@@ -343,7 +343,7 @@ impl Default for LadderConfig {
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
-            facts: ByteSize::mib(96),
+            facts: ByteSize::mib(48),
             numbers: 1_000_000,
             domains: 100_000,
             max_ttl: WEEK,

@@ -332,11 +332,13 @@ impl<'s> Derivation<'s> {
         }
         let outcome = self.descend(domain).await;
         self.steps.extend(outcome.steps);
+        let ahead = last_part(self.now, outcome.dies, self.rules.config.cache.refresh_percent);
         let decision = Arc::new(DomainDecision {
             outcome: outcome.plan,
             epoch: self.rules.epoch,
             made: self.now,
             dies: outcome.dies,
+            due: outcome.dies.minus(ahead),
         });
         if self.now < decision.dies {
             slot.decide(Arc::clone(&decision));

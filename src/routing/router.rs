@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -50,9 +50,7 @@ pub enum Explain {
 /// How routing is used; all counts are since the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
 pub struct RouterStats {
-    /// Routes answered from the cache at once.
-    pub hits: u64,
-    /// Routes that were derived.
+    /// Routes that were derived; all others were known already.
     pub derived: u64,
     /// Routes that failed for now.
     pub temporary: u64,
@@ -78,6 +76,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) home: Arc<dyn HomeDirectory>,
     pub(super) rules: ArcSwap<Rules>,
+    /// The epoch of `rules`, for the short way, which needs nothing else of them.
+    epoch: AtomicU32,
     pub(super) overrides: ArcSwap<Overrides>,
     /// All views there have been, by their identity; a view keeps its place for ever.
     pub(super) views: ArcSwap<Vec<Arc<View>>>,
@@ -95,7 +95,6 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) hits: AtomicU64,
     pub(super) derived: AtomicU64,
     pub(super) temporary: AtomicU64,
     pub(super) refreshed: AtomicU64,
@@ -117,6 +116,7 @@ impl Router {
                 clock,
                 home,
                 rules: ArcSwap::from_pointee(Rules::new(config, own, ids, 0)),
+                epoch: AtomicU32::new(0),
                 overrides: ArcSwap::default(),
                 views: ArcSwap::from_pointee(views),
                 facts,
@@ -139,6 +139,7 @@ impl Router {
         shared.views.store(Arc::new(views));
         let epoch = shared.rules.load().epoch.wrapping_add(1);
         shared.rules.store(Arc::new(Rules::new(config, own, ids, epoch)));
+        shared.epoch.store(epoch, Ordering::Release);
     }
 
     /// The route of an address. Takes at most the configured budget for DNS.
@@ -192,35 +193,32 @@ impl Router {
     #[must_use]
     pub fn cached(&self, address: &WvAddress, service: RouteService, now: Timestamp) -> Option<Routed> {
         let shared = &*self.shared;
-        let rules = shared.rules.load();
-        let routed = match address.number() {
-            Some(number) => self.cached_number(&rules, address, number, service, now)?,
-            None => {
-                let plan = self.cached_domain(&rules, address.domain()?, address, service, now)?;
-                Routed {
-                    user: address.clone(),
-                    plan: Ok(plan),
-                    alternatives: None,
-                    steps: Vec::new(),
-                }
-            }
-        };
-        shared.counts.hits.fetch_add(1, Ordering::Relaxed);
-        Some(routed)
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        match address.number() {
+            Some(number) => self.cached_number(address, number, service, epoch, now),
+            None => Some(Routed {
+                user: address.clone(),
+                plan: Ok(self.cached_domain(address.domain()?, address, service, epoch, now)?),
+                alternatives: None,
+                steps: Vec::new(),
+            }),
+        }
     }
 
     fn cached_number(
         &self,
-        rules: &Rules,
         address: &WvAddress,
         number: &E164,
         service: RouteService,
+        epoch: u32,
         now: Timestamp,
     ) -> Option<Routed> {
-        let routes = &self.shared.routes;
-        let entry = routes.number(NumberKey::new(number, service), rules.epoch, now)?;
+        let shared = &*self.shared;
+        let entry = shared
+            .routes
+            .number(NumberKey::new(number, service), epoch, now)?;
         // An active account goes before everything but an override, and derive looks at both.
-        if self.shared.home.account(address).is_some() {
+        if shared.home.account(address).is_some() {
             return None;
         }
         if entry.is_due(now) {
@@ -228,17 +226,20 @@ impl Router {
         }
         let (plan, domain) = match &entry.target {
             Target::Domain(slot) => {
-                let plan = self.slot_plan(rules, slot, Some(number), address, service, now)?;
+                let plan = self.slot_plan(slot, address, service, epoch, now)?;
                 (plan, Some(slot.key.domain.clone()))
             }
             Target::Fixed(plan) => (Arc::clone(plan), None),
-            Target::Absent => match rules.home_range(number) {
-                Some((_, domain)) => (Arc::clone(rules.own(domain)?), None),
-                None => (
-                    self.cached_domain(rules, address.domain()?, address, service, now)?,
-                    None,
-                ),
-            },
+            Target::Absent => {
+                let rules = shared.rules.load();
+                match rules.home_range(number) {
+                    Some((_, domain)) => (Arc::clone(rules.own(domain)?), None),
+                    None => {
+                        let plan = self.cached_domain(address.domain()?, address, service, epoch, now)?;
+                        (plan, None)
+                    }
+                }
+            }
             Target::Unallocated => return None,
         };
         Some(entry.routed(address, domain, plan))
@@ -246,10 +247,10 @@ impl Router {
 
     fn cached_domain(
         &self,
-        rules: &Rules,
         domain: &Domain,
         address: &WvAddress,
         service: RouteService,
+        epoch: u32,
         now: Timestamp,
     ) -> Option<Arc<Plan>> {
         let key = DomainKey {
@@ -257,26 +258,28 @@ impl Router {
             service,
         };
         let slot = self.shared.routes.known_slot(&key)?;
-        self.slot_plan(rules, &slot, address.number(), address, service, now)
+        self.slot_plan(&slot, address, service, epoch, now)
     }
 
     fn slot_plan(
         &self,
-        rules: &Rules,
         slot: &Slot,
-        number: Option<&E164>,
         address: &WvAddress,
         service: RouteService,
+        epoch: u32,
         now: Timestamp,
     ) -> Option<Arc<Plan>> {
-        let guard = slot.decision(rules.epoch, now)?;
+        let guard = slot.decision(epoch, now)?;
         let decision = guard.as_ref()?;
-        if decision.is_due(now, rules.config.cache.refresh_percent) {
+        if now >= decision.due {
             self.refresh(address, service, now);
         }
         match &decision.outcome {
             Ok(plan) => Some(Arc::clone(plan)),
-            Err(RouteFailure::Absent(_)) => rules.default_gateway(service, number, Some(&slot.key.domain)),
+            Err(RouteFailure::Absent(_)) => {
+                let rules = self.shared.rules.load();
+                rules.default_gateway(service, address.number(), Some(&slot.key.domain))
+            }
             Err(_) => None,
         }
     }
@@ -332,7 +335,6 @@ impl Router {
         let (facts, fact_octets) = shared.facts.size();
         let (numbers, domains) = shared.routes.size();
         RouterStats {
-            hits: count(&shared.counts.hits),
             derived: count(&shared.counts.derived),
             temporary: count(&shared.counts.temporary),
             refreshed: count(&shared.counts.refreshed),

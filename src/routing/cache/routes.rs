@@ -4,7 +4,11 @@
 //! million numbers see it. A number's entry is a few words: it points to a slot and holds no trail; how it came about is
 //! derived again when somebody asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::{ArcSwapOption, Guard};
 use moka::sync::Cache;
@@ -20,11 +24,12 @@ use crate::{
 /// Routes by number and by domain.
 #[derive(Debug)]
 pub(in crate::routing) struct Routes {
-    numbers: Cache<NumberKey, NumberEntry>,
+    numbers: Cache<NumberKey, NumberEntry, WordHash>,
     domains: Cache<DomainKey, Arc<Slot>>,
 }
 
-/// A number and what it is wanted for, in one word: E.164 numbers begin with no zero and have at most 15 digits.
+/// A number and what it is wanted for, in one word: four bits a digit, since E.164 numbers have at most 15 digits and
+/// begin with no zero.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(in crate::routing) struct NumberKey(u64);
 
@@ -86,6 +91,8 @@ pub(in crate::routing) struct DomainDecision {
     pub(in crate::routing) epoch: u32,
     pub(in crate::routing) made: Timestamp,
     pub(in crate::routing) dies: Timestamp,
+    /// From then on using it asks for a new one.
+    pub(in crate::routing) due: Timestamp,
 }
 
 impl Routes {
@@ -94,7 +101,7 @@ impl Routes {
             numbers: Cache::builder()
                 .name("numbers")
                 .max_capacity(config.numbers)
-                .build(),
+                .build_with_hasher(WordHash::new()),
             domains: Cache::builder()
                 .name("domains")
                 .max_capacity(config.domains)
@@ -160,7 +167,7 @@ impl NumberKey {
         let digits = number
             .digits()
             .bytes()
-            .fold(0_u64, |sum, digit| sum * 10 + u64::from(digit.wrapping_sub(b'0')));
+            .fold(0_u64, |packed, digit| packed << 4 | u64::from(digit & 0x0f));
         let service = match service {
             RouteService::Im => 0_u64,
             RouteService::Pres => 1,
@@ -179,7 +186,55 @@ impl NumberKey {
 
     /// The digits, without the `+`.
     pub(in crate::routing) fn digits(self) -> String {
-        (self.0 & (u64::MAX >> 4)).to_string()
+        format!("{:x}", self.0 & (u64::MAX >> 4))
+    }
+}
+
+/// Hashes one word under two secrets; a number needs no more, and its look-up is what every message pays.
+#[derive(Clone, Debug)]
+pub(in crate::routing) struct WordHash {
+    secrets: [u64; 2],
+    state: u64,
+}
+
+impl WordHash {
+    fn new() -> Self {
+        let secret = || RandomState::new().hash_one(0_u8) | 1;
+        Self {
+            secrets: [secret(), secret()],
+            state: 0,
+        }
+    }
+}
+
+impl BuildHasher for WordHash {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Hasher for WordHash {
+    fn write_u64(&mut self, word: u64) {
+        let [first, second] = self.secrets.map(u128::from);
+        let fold = |product: u128| {
+            let high = u64::try_from(product >> 64).unwrap_or(0);
+            let low = u64::try_from(product & u128::from(u64::MAX)).unwrap_or(0);
+            high ^ low
+        };
+        let mixed = fold((u128::from(word ^ self.state) ^ second) * first);
+        self.state = fold((u128::from(mixed) ^ first) * second);
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.write_u64((*octet).into());
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
     }
 }
 
@@ -215,13 +270,6 @@ impl Slot {
     }
 }
 
-impl DomainDecision {
-    /// Whether a new one should be made.
-    pub(in crate::routing) fn is_due(&self, now: Timestamp, percent: u8) -> bool {
-        percent > 0 && now >= self.dies.minus(last_part(self.made, self.dies, percent))
-    }
-}
-
 /// The last part of a life.
 pub(in crate::routing) fn last_part(made: Timestamp, dies: Timestamp, percent: u8) -> Duration {
     Duration::from_millis(
@@ -230,4 +278,35 @@ pub(in crate::routing) fn last_part(made: Timestamp, dies: Timestamp, percent: u
             .saturating_mul(10)
             .saturating_mul(percent.into()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn number_key_holds_every_digit_and_the_service() {
+        for digits in ["4470", "447700900123", "999999999999999", "100000000000000"] {
+            for service in [RouteService::Im, RouteService::Pres, RouteService::Mms] {
+                let key = NumberKey::new(&format!("+{digits}").parse().unwrap(), service);
+                assert_eq!((key.digits().as_str(), key.service()), (digits, service));
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_numbers_spread_over_the_table() {
+        let hash = WordHash::new();
+        let hashes: Vec<u64> = (0..100_000_u64).map(|n| hash.hash_one(NumberKey(n))).collect();
+        for shift in [0, 20, 40, 54] {
+            let buckets: HashSet<u64> = hashes.iter().map(|hash| hash >> shift & 0x3ff).collect();
+            assert_eq!(buckets.len(), 1024, "bits from {shift}");
+        }
+        assert_ne!(
+            WordHash::new().hash_one(NumberKey(1)),
+            hash.hash_one(NumberKey(1))
+        );
+    }
 }

@@ -142,7 +142,9 @@ impl<'r> Ladder<'r> {
         self.asked.clear();
         let first_step = self.steps.len();
         for (question, fact, source) in facts {
-            self.dies = self.dies.min(fact.dies);
+            if !is_side_note(question, fact, facts) {
+                self.dies = self.dies.min(fact.dies);
+            }
             self.steps.push(answered(question, fact, *source, self.now));
         }
         if let Some((protocol, servers)) = self.servers.take() {
@@ -477,6 +479,20 @@ fn addresses_of(name: &Name, view: ViewId) -> [Question; 2] {
         kind,
         name: name.clone(),
     })
+}
+
+/// That a server has no address of one family, said without an SOA and so not kept, when it has one of the other: sloppy
+/// name servers do that, and the plan of a whole domain must not be thrown away for it.
+fn is_side_note(question: &Question, fact: &Fact, facts: &[Answered]) -> bool {
+    let has_other = || {
+        facts.iter().any(|(other, fact, _)| {
+            other.name == question.name && matches!(fact.finding, Finding::Found(Records::Addresses(_)))
+        })
+    };
+    matches!(question.kind, Kind::A | Kind::Aaaa)
+        && matches!(fact.finding, Finding::Absent(_))
+        && fact.dies == fact.fetched
+        && has_other()
 }
 
 fn same_server(one: &Srv, other: &Srv) -> bool {

@@ -46,6 +46,18 @@ async fn changed_servers_are_seen_by_every_number_of_the_domain() {
 }
 
 #[tokio::test]
+async fn one_family_missing_without_soa_does_not_throw_the_plan_away() {
+    let net = Net::new().await;
+    net.dns.ssp("op.example");
+    net.dns
+        .say("a.op.example.", RecordType::AAAA, Reply::NoData(None));
+    net.route(BEA).await;
+    let queries = net.dns.asked_in_all();
+    net.route(BEA).await;
+    assert_eq!(net.dns.asked_in_all(), queries);
+}
+
+#[tokio::test]
 async fn many_callers_ask_once() {
     let net = Net::new().await;
     net.dns.alice();

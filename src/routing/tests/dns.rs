@@ -278,7 +278,9 @@ fn answer(query: &[u8], state: &Mutex<State>, transport: &'static str) -> Vec<Ve
         }
         Reply::NoEdns(_) if has_edns => vec![message(head, 1, 0, &[], None)],
         Reply::SmallLetters(records) if transport == "udp" => {
-            vec![message(&head.to_ascii_lowercase(), 0, 0, &records, None)]
+            let mut small = head.to_vec();
+            small[12..].make_ascii_lowercase();
+            vec![message(&small, 0, 0, &records, None)]
         }
         Reply::Truncated(records) | Reply::NoEdns(records) | Reply::SmallLetters(records) => {
             vec![message(head, 0, 0, &records, None)]

@@ -3,6 +3,7 @@
 mod caches;
 mod dns;
 mod enum_live;
+mod memory;
 mod numbers;
 mod srv_live;
 mod transport;
@@ -128,7 +129,7 @@ pub(super) fn view(name: &str, dns: SocketAddr) -> ViewConfig {
         resolvers: vec![dns],
         domains: Vec::new(),
         trust_ad: false,
-        timeout: Duration::from_millis(150),
+        timeout: Duration::from_secs(2),
         tries: 2,
     }
 }

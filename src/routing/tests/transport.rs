@@ -50,7 +50,7 @@ async fn changed_spelling_of_the_question_is_checked_over_tcp() {
 
 #[tokio::test]
 async fn silent_server_costs_its_tries_and_no_more() {
-    let net = Net::new().await;
+    let net = Net::with(|config| config.views[0].timeout = Duration::from_millis(50)).await;
     net.dns.say(ENUM, RecordType::NAPTR, Reply::Silence);
     assert!(is_temporary(&net.route(NUMBER).await));
     assert_eq!(net.dns.asked(ENUM, RecordType::NAPTR), 2);
