@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::chars::{forbidden_at, is_blank, reference, split_name};
+use super::chars::{blank_at, forbidden_at, is_blank, leading_blanks, reference, split_name};
 use super::element::Element;
 use super::{Limits, XmlError};
 
@@ -157,7 +157,7 @@ impl<'a, 'l> Builder<'a, 'l> {
             .input
             .get(stop.saturating_sub(length)..stop)
             .unwrap_or_default();
-        let name_length = tag.find([' ', '\t', '\r', '\n']).unwrap_or(tag.len());
+        let name_length = blank_at(tag);
         let (name, rest) = tag.split_at_checked(name_length).unwrap_or((tag, ""));
         let Some((prefix, local)) = split_name(name) else {
             return Err(self.broken("an element has no proper name"));
@@ -220,7 +220,7 @@ impl<'a, 'l> Builder<'a, 'l> {
     }
 
     fn text(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
-        if text.contains("]]>") {
+        if text.contains('>') && text.contains("]]>") {
             return Err(self.broken("]]> in text"));
         }
         if self.open.is_empty() {
@@ -279,7 +279,7 @@ impl<'a, 'l> Builder<'a, 'l> {
         let mut rest = tag;
         let mut has_prefixes = false;
         loop {
-            let blank = rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
+            let blank = leading_blanks(rest);
             rest = rest.get(blank..).unwrap_or_default();
             if rest.is_empty() {
                 return Ok(has_prefixes);
@@ -455,11 +455,23 @@ impl<'a, 'l> Builder<'a, 'l> {
 
 /// Splits `name = "value" and the rest` into its three parts, the value without its quotes.
 fn split_attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let (name, value) = text.split_once('=')?;
-    let value = value.trim_start_matches([' ', '\t', '\r', '\n']);
-    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let (value, rest) = value.get(1..)?.split_once(quote)?;
-    Some((name.trim_end_matches([' ', '\t', '\r', '\n']), value, rest))
+    let (name, value) = split_at_byte(text, b'=')?;
+    let (name, _) = name
+        .split_at_checked(blank_at(name))
+        .filter(|(_, blank)| is_blank(blank))?;
+    let value = value.get(leading_blanks(value)..)?;
+    let quote = value
+        .bytes()
+        .next()
+        .filter(|quote| matches!(quote, b'"' | b'\''))?;
+    let (value, rest) = split_at_byte(value.get(1..)?, quote)?;
+    Some((name, value, rest))
+}
+
+/// Splits around the first such octet, which must be ASCII; on short texts this beats a search for a `char`.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Line ends as XML 1.0 §2.11 has them: every one is a line feed.
