@@ -10,6 +10,7 @@ use quick_xml::events::Event;
 
 use super::chars::{blank_at, forbidden_at, is_blank, leading_blanks, reference, split_name};
 use super::element::Element;
+use super::namespaces;
 use super::{Limits, XmlError};
 
 /// A well-formed document.
@@ -344,61 +345,13 @@ impl<'a, 'l> Builder<'a, 'l> {
         Ok(Cow::Owned(value))
     }
 
-    /// Every prefix is declared, none is abused, and no two attributes are one (Namespaces in XML §3, §4, §6.3).
     fn check_namespaces(&self, prefix: Option<&str>, node: usize) -> Result<(), XmlError> {
-        let own = self
-            .tree
-            .nodes
-            .get(node)
-            .map(|node| self.attributes_of(node))
-            .unwrap_or_default();
-        for attribute in own {
-            let declared = match attribute.name.strip_prefix("xmlns") {
-                Some("") => "",
-                Some(declared) => declared.strip_prefix(':').unwrap_or_default(),
-                None => continue,
-            };
-            if !is_lawful_declaration(declared, &attribute.value) {
-                return Err(self.broken("a namespace declaration that is not allowed"));
-            }
-        }
-        if prefix == Some("xmlns") || prefix.is_some_and(|prefix| self.namespace(prefix, own).is_none()) {
-            return Err(self.broken("an element with an undeclared prefix"));
-        }
-        let mut seen: Vec<(&str, &str)> = Vec::new();
-        for attribute in own {
-            let Some((prefix, local)) = attribute.name.split_once(':') else {
-                continue;
-            };
-            if prefix == "xmlns" {
-                continue;
-            }
-            let Some(namespace) = self.namespace(prefix, own) else {
-                return Err(self.broken("an attribute with an undeclared prefix"));
-            };
-            if seen.contains(&(namespace, local)) {
-                return Err(self.broken("an attribute is there twice"));
-            }
-            seen.push((namespace, local));
-        }
-        Ok(())
-    }
-
-    fn namespace<'s>(&'s self, prefix: &str, own: &'s [Attribute<'a>]) -> Option<&'s str> {
-        if prefix == "xml" {
-            return Some(XML_NAMESPACE);
-        }
-        let outer = self
-            .open
-            .iter()
-            .rev()
-            .filter_map(|open| self.tree.nodes.get(open.node));
-        let scopes = std::iter::once(own).chain(outer.map(|node| self.attributes_of(node)));
-        let declares = |name: &str| name.strip_prefix("xmlns:") == Some(prefix);
-        scopes
-            .flatten()
-            .find(|attribute| declares(attribute.name))
-            .map(|attribute| &*attribute.value)
+        let outer = self.open.iter().rev().map(|open| open.node);
+        let nodes = std::iter::once(node)
+            .chain(outer)
+            .filter_map(|node| self.tree.nodes.get(node));
+        namespaces::check(prefix, nodes.map(|node| self.attributes_of(node)))
+            .map_err(|what| self.broken(what))
     }
 
     fn attributes_of(&self, node: &Node<'a>) -> &[Attribute<'a>] {
@@ -483,21 +436,6 @@ fn line_ends(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn is_lawful_declaration(prefix: &str, namespace: &str) -> bool {
-    match prefix {
-        "xml" => namespace == XML_NAMESPACE,
-        "xmlns" => false,
-        _ => {
-            namespace != XML_NAMESPACE
-                && namespace != XMLNS_NAMESPACE
-                && (prefix.is_empty() || !namespace.is_empty())
-        }
-    }
-}
-
 fn offset(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
-
-const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
-const XMLNS_NAMESPACE: &str = "http://www.w3.org/2000/xmlns/";
