@@ -2,5 +2,6 @@
 
 mod conformance;
 mod crash;
+mod lab;
 mod store;
 mod zone;

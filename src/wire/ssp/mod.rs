@@ -4,7 +4,7 @@
 //! generous (any case, attribute or child element, odd spellings of deployed peers), writing is strict. One bad
 //! transaction never spoils the others of its document: it becomes `Primitive::Malformed` or `Primitive::Unknown`.
 //! Addresses stay text here; the gateway's map gives them meaning.
-//! Source: SSP reference (`docs/reference`), shapes marked *ours* are in `search.rs`, `notification.rs` and `session.rs`.
+//! Source: SSP reference; shapes marked *ours* are in `search.rs`, `notification.rs` and `session.rs`.
 
 pub mod code;
 pub mod codec;
@@ -30,7 +30,7 @@ pub mod subscription;
 pub mod xml;
 
 pub use code::StatusCode;
-pub use codec::{DecodeError, Decoded, decode, encode};
+pub use codec::{DecodeError, Decoded, MEDIA_TYPE, decode, encode};
 pub use date::DateTime;
 pub use digest::{PasswordDigest, Secret};
 pub use document::{Document, Mode, Primitive, SessionId, Transaction, TransactionId};
@@ -41,7 +41,7 @@ pub use group::{
     JoinGroupRequest, JoinGroupResponse, LeaveGroupIndication, LeaveGroupRequest,
     SubscribeGroupChangeRequest, UnsubscribeGroupChangeRequest, UserList,
 };
-pub use invite::{CancelInviteRequest, InviteRequest, InviteResponse, InviteType};
+pub use invite::{CancelInviteRequest, InviteRequest, InviteResponse, InviteSubject, InviteType};
 pub use membership::{
     AddGroupMemberRequest, GetGroupMemberRequest, GetGroupMemberResponse, GetJoinedUsersRequest,
     GetJoinedUsersResponse, Mapping, MemberAccessRequest, Members, RejectListRequest, RejectListResponse,
@@ -49,7 +49,7 @@ pub use membership::{
 };
 pub use message::{ContentData, DeliveryStatusReport, MessageInfo, SendMessageRequest, SendMessageResponse};
 pub use notification::{NotificationRequest, NotificationText, NotificationType};
-pub use presence::{PresenceAttribute, PresenceAttributeName, PresenceValue};
+pub use presence::{PresenceAttribute, PresenceAttributeName, PresenceValue, Qualified};
 pub use profile::Profile;
 pub use property::{
     GetGroupPropsRequest, GetGroupPropsResponse, GroupProperties, Property, SetGroupPropsRequest,
@@ -61,7 +61,7 @@ pub use status::{DetailedResult, Status};
 pub use subscription::{
     GetPresenceRequest, GetPresenceResponse, PresenceNotification, SubscribeRequest, UnsubscribeRequest,
 };
-pub use xml::Limits;
+pub use xml::{Limits, Repairs};
 
 #[cfg(test)]
 mod dice;

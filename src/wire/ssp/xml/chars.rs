@@ -4,22 +4,25 @@
 
 /// Whether the text is nothing but white space as XML has it.
 pub(super) fn is_blank(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+    text.bytes().all(is_blank_byte)
 }
 
 /// The text without white space at its ends.
 pub(super) fn trim(text: &str) -> &str {
+    let is_tight = |byte: Option<&u8>| byte.is_none_or(|byte| !is_blank_byte(*byte));
+    if is_tight(text.as_bytes().first()) && is_tight(text.as_bytes().last()) {
+        return text;
+    }
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
 /// Where the first character stands that no document may hold.
 pub(super) fn forbidden_at(text: &str) -> Option<usize> {
-    let control = text
-        .bytes()
-        .any(|byte| byte < 0x20 && !matches!(byte, b'\t' | b'\r' | b'\n'));
-    let noncharacter = !text.is_ascii() && text.contains(['\u{FFFE}', '\u{FFFF}']);
-    if !control && !noncharacter {
+    // Without an early end, the compiler looks at many octets at once; 0xEF begins the two noncharacters.
+    let suspicious = text.bytes().fold(false, |seen, byte| {
+        seen | ((byte < 0x20) & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0xEF)
+    });
+    if !suspicious {
         return None;
     }
     text.char_indices().find(|&(_, c)| !is_char(c)).map(|(at, _)| at)
@@ -32,22 +35,41 @@ pub(super) const fn is_char(c: char) -> bool {
 
 /// Splits a qualified name into prefix and local part; `None` when it isn't one.
 pub(super) fn split_name(name: &str) -> Option<(Option<&str>, &str)> {
-    match name.split_once(':') {
-        None => is_nc_name(name).then_some((None, name)),
-        Some((prefix, local)) => (is_nc_name(prefix) && is_nc_name(local)).then_some((Some(prefix), local)),
+    if is_nc_name(name) {
+        return Some((None, name));
     }
+    let (prefix, local) = name.split_once(':')?;
+    (is_nc_name(prefix) && is_nc_name(local)).then_some((Some(prefix), local))
 }
 
 /// Whether the text is a name without a colon.
 pub(super) fn is_nc_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    let Some(first) = bytes.next() else { return false };
-    if name.is_ascii() {
-        return (first.is_ascii_alphabetic() || first == b'_')
-            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let is_plain_start = bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
+    if is_plain_start && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    {
+        return true;
     }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+}
+
+/// Where the first octet of white space stands, or the end.
+pub(super) fn blank_at(text: &str) -> usize {
+    text.bytes().position(is_blank_byte).unwrap_or(text.len())
+}
+
+/// How many octets of white space the text begins with.
+pub(super) fn leading_blanks(text: &str) -> usize {
+    text.bytes()
+        .position(|byte| !is_blank_byte(byte))
+        .unwrap_or(text.len())
+}
+
+const fn is_blank_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The character that `&name;` stands for: one of the five, or a numeric reference to a character that XML allows.

@@ -7,6 +7,7 @@
 
 mod chars;
 mod element;
+mod namespaces;
 mod repair;
 mod tree;
 mod words;

@@ -28,6 +28,7 @@ pub(in crate::wire::ssp) fn repaired(text: &str) -> Option<(String, Repairs)> {
         out: String::with_capacity(text.len() + 64),
         made: Repairs::default(),
         in_canceled: false,
+        gave_up: false,
     };
     repair.document(text);
     repair.made.is_any().then_some((repair.out, repair.made))
@@ -38,6 +39,8 @@ struct Repair {
     made: Repairs,
     /// Between `<Canceled>` and its end.
     in_canceled: bool,
+    /// A free-text element had no end: nothing more is searched, so the work stays linear in the document.
+    gave_up: bool,
 }
 
 impl Repair {
@@ -48,7 +51,8 @@ impl Repair {
             let tag = tag_of(from_tag);
             rest = from_tag.get(tag.len()..).unwrap_or_default();
             self.tag(tag);
-            if is_start_tag(tag)
+            if !self.gave_up
+                && is_start_tag(tag)
                 && FREE_TEXT
                     .iter()
                     .any(|name| name.eq_ignore_ascii_case(name_of(tag)))
@@ -105,6 +109,7 @@ impl Repair {
                 .is_some_and(|after| after.trim_start().starts_with('>'))
         });
         let Some((inner, after)) = end_tag.and_then(|at| text.split_at_checked(at)) else {
+            self.gave_up = true;
             return text;
         };
         self.escaped(inner);
@@ -119,10 +124,7 @@ impl Repair {
             if special.starts_with('<') {
                 self.out.push_str("&lt;");
                 self.made.escaped_text = true;
-            } else if rest
-                .split_once(';')
-                .is_some_and(|(name, _)| reference(name).is_some())
-            {
+            } else if begins_with_reference(rest) {
                 self.out.push('&');
             } else {
                 self.out.push_str("&amp;");
@@ -168,6 +170,13 @@ fn tag_of(text: &str) -> &str {
     text
 }
 
+/// Whether a reference that XML knows follows its `&`; those we meet are short, so one look costs little.
+fn begins_with_reference(text: &str) -> bool {
+    let end = text.bytes().take(12).position(|byte| byte == b';');
+    end.and_then(|end| text.get(..end))
+        .is_some_and(|name| reference(name).is_some())
+}
+
 /// The name in a start, end or empty tag.
 fn name_of(tag: &str) -> &str {
     let inner = tag.trim_start_matches(['<', '/']);
@@ -195,3 +204,60 @@ const FREE_TEXT: &[&str] = &[
     "Name",
 ];
 const CANCELED: &str = "Canceled";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faultless_documents_have_nothing_to_repair() {
+        for text in [
+            "",
+            "<a>b</a>",
+            "<Name>a &amp; &#60;</Name>",
+            "<Canceled/><Canceled>x</Canceled>",
+            "<a b='&lt;'/>",
+        ] {
+            assert_eq!(repaired(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn second_canceled_becomes_an_end_tag_in_every_transaction() {
+        let (text, made) = repaired("<Canceled>x<Canceled/><Canceled>y<Canceled /></a>").unwrap();
+        assert_eq!(text, "<Canceled>x</Canceled><Canceled>y</Canceled></a>");
+        assert_eq!(
+            made,
+            Repairs {
+                closed_canceled: true,
+                escaped_text: false
+            }
+        );
+    }
+
+    #[test]
+    fn free_text_and_attributes_are_escaped_and_nothing_else() {
+        let (text, made) = repaired("<a b=\"x>&<y\"><Name>1 < 2 & <b/>;</Name><c>&</c>").unwrap();
+        assert_eq!(
+            text,
+            "<a b=\"x>&amp;&lt;y\"><Name>1 &lt; 2 &amp; &lt;b/>;</Name><c>&</c>"
+        );
+        assert_eq!(
+            made,
+            Repairs {
+                closed_canceled: false,
+                escaped_text: true
+            }
+        );
+    }
+
+    #[test]
+    fn hostile_documents_take_linear_work() {
+        for piece in ["<Name>", "<Name>&", "<Name a='", "&", "<Canceled>"] {
+            let text = piece.repeat(100_000);
+            assert!(repaired(&text).is_none_or(|(repaired, _)| repaired.len() >= text.len()));
+            let noted = format!("<Name>{text}</Name>");
+            assert!(repaired(&noted).is_none_or(|(repaired, _)| repaired.len() >= noted.len()));
+        }
+    }
+}

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::chars::{forbidden_at, is_blank, reference, split_name};
+use super::chars::{blank_at, forbidden_at, is_blank, leading_blanks, reference, split_name};
 use super::element::Element;
+use super::namespaces;
 use super::{Limits, XmlError};
 
 /// A well-formed document.
@@ -157,7 +158,7 @@ impl<'a, 'l> Builder<'a, 'l> {
             .input
             .get(stop.saturating_sub(length)..stop)
             .unwrap_or_default();
-        let name_length = tag.find([' ', '\t', '\r', '\n']).unwrap_or(tag.len());
+        let name_length = blank_at(tag);
         let (name, rest) = tag.split_at_checked(name_length).unwrap_or((tag, ""));
         let Some((prefix, local)) = split_name(name) else {
             return Err(self.broken("an element has no proper name"));
@@ -220,7 +221,7 @@ impl<'a, 'l> Builder<'a, 'l> {
     }
 
     fn text(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
-        if text.contains("]]>") {
+        if text.contains('>') && text.contains("]]>") {
             return Err(self.broken("]]> in text"));
         }
         if self.open.is_empty() {
@@ -279,7 +280,7 @@ impl<'a, 'l> Builder<'a, 'l> {
         let mut rest = tag;
         let mut has_prefixes = false;
         loop {
-            let blank = rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
+            let blank = leading_blanks(rest);
             rest = rest.get(blank..).unwrap_or_default();
             if rest.is_empty() {
                 return Ok(has_prefixes);
@@ -344,61 +345,13 @@ impl<'a, 'l> Builder<'a, 'l> {
         Ok(Cow::Owned(value))
     }
 
-    /// Every prefix is declared, none is abused, and no two attributes are one (Namespaces in XML §3, §4, §6.3).
     fn check_namespaces(&self, prefix: Option<&str>, node: usize) -> Result<(), XmlError> {
-        let own = self
-            .tree
-            .nodes
-            .get(node)
-            .map(|node| self.attributes_of(node))
-            .unwrap_or_default();
-        for attribute in own {
-            let declared = match attribute.name.strip_prefix("xmlns") {
-                Some("") => "",
-                Some(declared) => declared.strip_prefix(':').unwrap_or_default(),
-                None => continue,
-            };
-            if !is_lawful_declaration(declared, &attribute.value) {
-                return Err(self.broken("a namespace declaration that is not allowed"));
-            }
-        }
-        if prefix == Some("xmlns") || prefix.is_some_and(|prefix| self.namespace(prefix, own).is_none()) {
-            return Err(self.broken("an element with an undeclared prefix"));
-        }
-        let mut seen: Vec<(&str, &str)> = Vec::new();
-        for attribute in own {
-            let Some((prefix, local)) = attribute.name.split_once(':') else {
-                continue;
-            };
-            if prefix == "xmlns" {
-                continue;
-            }
-            let Some(namespace) = self.namespace(prefix, own) else {
-                return Err(self.broken("an attribute with an undeclared prefix"));
-            };
-            if seen.contains(&(namespace, local)) {
-                return Err(self.broken("an attribute is there twice"));
-            }
-            seen.push((namespace, local));
-        }
-        Ok(())
-    }
-
-    fn namespace<'s>(&'s self, prefix: &str, own: &'s [Attribute<'a>]) -> Option<&'s str> {
-        if prefix == "xml" {
-            return Some(XML_NAMESPACE);
-        }
-        let outer = self
-            .open
-            .iter()
-            .rev()
-            .filter_map(|open| self.tree.nodes.get(open.node));
-        let scopes = std::iter::once(own).chain(outer.map(|node| self.attributes_of(node)));
-        let declares = |name: &str| name.strip_prefix("xmlns:") == Some(prefix);
-        scopes
-            .flatten()
-            .find(|attribute| declares(attribute.name))
-            .map(|attribute| &*attribute.value)
+        let outer = self.open.iter().rev().map(|open| open.node);
+        let nodes = std::iter::once(node)
+            .chain(outer)
+            .filter_map(|node| self.tree.nodes.get(node));
+        namespaces::check(prefix, nodes.map(|node| self.attributes_of(node)))
+            .map_err(|what| self.broken(what))
     }
 
     fn attributes_of(&self, node: &Node<'a>) -> &[Attribute<'a>] {
@@ -455,11 +408,23 @@ impl<'a, 'l> Builder<'a, 'l> {
 
 /// Splits `name = "value" and the rest` into its three parts, the value without its quotes.
 fn split_attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let (name, value) = text.split_once('=')?;
-    let value = value.trim_start_matches([' ', '\t', '\r', '\n']);
-    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let (value, rest) = value.get(1..)?.split_once(quote)?;
-    Some((name.trim_end_matches([' ', '\t', '\r', '\n']), value, rest))
+    let (name, value) = split_at_byte(text, b'=')?;
+    let (name, _) = name
+        .split_at_checked(blank_at(name))
+        .filter(|(_, blank)| is_blank(blank))?;
+    let value = value.get(leading_blanks(value)..)?;
+    let quote = value
+        .bytes()
+        .next()
+        .filter(|quote| matches!(quote, b'"' | b'\''))?;
+    let (value, rest) = split_at_byte(value.get(1..)?, quote)?;
+    Some((name, value, rest))
+}
+
+/// Splits around the first such octet, which must be ASCII; on short texts this beats a search for a `char`.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Line ends as XML 1.0 §2.11 has them: every one is a line feed.
@@ -471,21 +436,6 @@ fn line_ends(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn is_lawful_declaration(prefix: &str, namespace: &str) -> bool {
-    match prefix {
-        "xml" => namespace == XML_NAMESPACE,
-        "xmlns" => false,
-        _ => {
-            namespace != XML_NAMESPACE
-                && namespace != XMLNS_NAMESPACE
-                && (prefix.is_empty() || !namespace.is_empty())
-        }
-    }
-}
-
 fn offset(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
-
-const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
-const XMLNS_NAMESPACE: &str = "http://www.w3.org/2000/xmlns/";
