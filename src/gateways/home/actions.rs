@@ -155,11 +155,12 @@ impl HomeDomain {
         nickname: Option<String>,
     ) -> Result<Contact, Refusal> {
         let (address, friendly_name) = if person.trim_start().starts_with('+') {
-            match self.find(who, person).await? {
-                Answer::Found(found) => found.users.into_iter().next(),
-                _ => None,
-            }
-            .ok_or_else(|| Refusal::NotFound {
+            let found = if let Answer::Found(found) = self.find(who, person).await? {
+                found.users.into_iter().next()
+            } else {
+                None
+            };
+            found.ok_or_else(|| Refusal::NotFound {
                 what: person.to_owned(),
             })?
         } else {

@@ -45,9 +45,12 @@ impl Egress for HomeDomain {
             }),
             Request::GroupEvent(_) => Ok(Answer::Done),
         };
-        answer.map_err(|refusal| match refusal {
-            refusal @ Refusal::Internal { .. } => Undelivered::NotTaken(refusal),
-            refusal => Undelivered::Refused(refusal),
+        answer.map_err(|refusal| {
+            if matches!(refusal, Refusal::Internal { .. }) {
+                Undelivered::NotTaken(refusal)
+            } else {
+                Undelivered::Refused(refusal)
+            }
         })
     }
 }

@@ -88,7 +88,6 @@ impl HomeDomain {
     }
 
     /// The routes of the subscriber API.
-    #[must_use]
     pub fn api(self: &Arc<Self>) -> axum::Router {
         api::router(Arc::clone(self))
     }

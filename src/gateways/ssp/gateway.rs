@@ -51,6 +51,23 @@ pub struct SspParts {
     pub servers: Servers,
 }
 
+/// One (own domain, peer domain) pair, as people see it.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// Our domain.
+    pub own: Domain,
+    /// The peer's domain.
+    pub peer: Domain,
+    /// The session in use.
+    pub session: Option<Arc<Session>>,
+    /// Documents under way.
+    pub documents: usize,
+    /// Transactions that wait for a document.
+    pub waiting: usize,
+    /// Transactions whose answer is waited for.
+    pub outstanding: usize,
+}
+
 /// The SSP gateway of one node.
 pub struct SspGateway {
     pub(super) config: SspConfig,
@@ -120,11 +137,21 @@ impl SspGateway {
         self.relay.get()?.upgrade()
     }
 
-    /// Sessions in use, for people: own domain, peer domain, session, documents under way, waiting, waited for.
-    pub fn board(&self) -> Vec<(Domain, Domain, Option<Arc<Session>>, (usize, usize, usize))> {
+    /// The links in use, for people.
+    pub fn board(&self) -> Vec<LinkView> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let row = |link: &Arc<Link>| (link.own.clone(), link.peer.clone(), link.session(), link.load());
-        links.values().map(row).collect()
+        let view = |link: &Arc<Link>| {
+            let (documents, waiting, outstanding) = link.load();
+            LinkView {
+                own: link.own.clone(),
+                peer: link.peer.clone(),
+                session: link.session(),
+                documents,
+                waiting,
+                outstanding,
+            }
+        };
+        links.values().map(view).collect()
     }
 
     /// Opens a session with a peer's domain now, whether traffic needs it or not.

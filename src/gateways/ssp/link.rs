@@ -40,6 +40,9 @@ pub(super) enum LinkFault {
     Unanswered,
 }
 
+/// What became of a request: its answer, or none for a request that has none.
+type Fate = Result<Option<Primitive>, LinkFault>;
+
 /// How one document was received.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Posted {
@@ -67,7 +70,7 @@ struct Waiting {
 /// What is waited for.
 #[derive(Debug)]
 struct Outstanding {
-    done: oneshot::Sender<Result<Option<Primitive>, LinkFault>>,
+    done: oneshot::Sender<Fate>,
     conversation: Option<Arc<str>>,
     expects_answer: bool,
     is_acknowledged: bool,
@@ -235,7 +238,7 @@ impl Link {
         primitive: Primitive,
         conversation: Option<String>,
         expects_answer: bool,
-    ) -> Result<(String, oneshot::Receiver<Result<Option<Primitive>, LinkFault>>), LinkFault> {
+    ) -> Result<(String, oneshot::Receiver<Fate>), LinkFault> {
         let Some(gateway) = self.gateway.upgrade() else {
             return Err(LinkFault::NotTaken("the gateway is shutting down".into()));
         };
@@ -565,11 +568,10 @@ fn pause_after(failures: u32) -> Duration {
 
 /// Enough to decide whether one more transaction fits; the exact size is not worth an encoding.
 fn approximate_size(primitive: &Primitive) -> usize {
-    let content = match primitive {
-        Primitive::SendMessageRequest(message) => {
-            message.content.as_ref().map_or(0, |content| content.bytes.len())
-        }
-        _ => 0,
+    let content = if let Primitive::SendMessageRequest(message) = primitive {
+        message.content.as_ref().map_or(0, |content| content.bytes.len())
+    } else {
+        0
     };
     content * 4 / 3 + 1024
 }

@@ -19,7 +19,7 @@ mod status;
 mod tls;
 
 pub use config::SspConfig;
-pub use gateway::{SspGateway, SspParts};
+pub use gateway::{LinkView, SspGateway, SspParts};
 pub use server::{Arrival, Listener, ListenerBounds, Reply};
 pub use servers::Servers;
 pub use session::Session;

@@ -40,7 +40,7 @@ pub(super) fn refusal_of(
     domain: &Domain,
     recipient: Option<&WvAddress>,
 ) -> Refusal {
-    let known = recipient.map(|recipient| recipient.clone());
+    let known = recipient.cloned();
     match (code, known) {
         (StatusCode::SERVICE_NOT_SUPPORTED, _) => Refusal::Unsupported {
             what: format!("{domain}: {text}"),

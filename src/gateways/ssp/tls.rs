@@ -4,6 +4,11 @@
 //! peers show the service domain as a DNS name or as an SRV name (RFC 4985), and deployed ones show certificates that were
 //! made for servers only. Certificates are replaced while running; connections that stand keep theirs.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of a certificate's many parts, three matter"
+)]
+
 use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwapOption;

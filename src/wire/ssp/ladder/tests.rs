@@ -632,9 +632,11 @@ fn drain(ladder: &mut Ladder) -> Vec<Output> {
 }
 
 fn sent<const N: usize>(ladder: &mut Ladder) -> [SetupTransaction; N] {
-    let steps = drain(ladder).into_iter().map(|output| match output {
-        Output::Send { transaction, .. } => *transaction,
-        other => panic!("{other:?} is not a step"),
+    let steps = drain(ladder).into_iter().map(|output| {
+        let Output::Send { transaction, .. } = output else {
+            panic!("{output:?} is not a step")
+        };
+        *transaction
     });
     let steps: Vec<_> = steps.collect();
     steps.try_into().unwrap_or_else(|steps| panic!("{steps:?}"))
@@ -670,10 +672,8 @@ fn failed_telling(ladder: &mut Ladder, id: &str, code: u16) -> Failure {
 }
 
 fn session_id_of(step: &SetupTransaction) -> Option<String> {
-    match &step.primitive {
-        SetupPrimitive::LoginResponse(response) => {
-            response.session_id.as_ref().map(|id| id.as_str().to_owned())
-        }
-        _ => None,
-    }
+    let SetupPrimitive::LoginResponse(response) = &step.primitive else {
+        return None;
+    };
+    response.session_id.as_ref().map(|id| id.as_str().to_owned())
 }
