@@ -339,8 +339,8 @@ def _keep_alive(asked: Asked) -> None:
 
 
 def _logout(asked: Asked) -> None:
+    asked.node.drop_session(asked.session)
     asked.status(200)
-    asked.then.append(lambda: asked.node.drop_session(asked.session))
 
 
 HANDLERS: dict[str, Callable[[Asked], None]] = {

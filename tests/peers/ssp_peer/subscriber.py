@@ -100,6 +100,7 @@ class HttpSubscriber(Subscriber):
         self.token: str | None = None
         self._local: list[dict] = []
         self._seen: list[dict] = []
+        self._cursor = 0  # how many of the gateway's events were read
 
     def login(self) -> None:
         self.token = self._call("POST", "/v1/login", {"user": self.user, "password": self.password})["token"]
@@ -142,9 +143,9 @@ class HttpSubscriber(Subscriber):
         deadline = time.monotonic() + wait
         while True:
             left = max(0.0, deadline - time.monotonic())
-            seen = sum(1 for e in self._seen if e not in self._local)
-            answer = self._call("GET", f"/v1/events?after={seen}&wait={left:.1f}")
-            self._seen.extend(answer.get("events", []))
+            fresh = self._call("GET", f"/v1/events?after={self._cursor}&wait={left:.1f}").get("events", [])
+            self._cursor += len(fresh)
+            self._seen.extend(fresh)
             self._seen.extend(self._local)
             self._local.clear()
             if len(self._seen) > since or left <= 0:
