@@ -61,6 +61,9 @@ def _run(arguments: argparse.Namespace) -> int:
                               third_user=arguments.third_user, restart=restart)
             ok, bad = scenarios.play(context, scenarios.chosen(role, arguments.only), lambda line: print(line, flush=True))
             passed, failed = passed + ok, failed + bad
+    except OSError as error:
+        failed += 1
+        print(f"FAIL set-up: the subscriber API at {arguments.subscriber_url}: {error}", flush=True)
     finally:
         node.close()
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -82,6 +82,7 @@ class Context:
     def start(self, personality: Personality = STRICT) -> None:
         """A clean peer with this personality; the marks are set to now."""
         self.peer.reset(personality)
+        self.peer.tells_unknown_sessions = True
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}
 
     def session(self) -> Session:
@@ -104,6 +105,7 @@ class Context:
         """Leaves the gateway without a session and gives it a message to send; the reference of that message."""
         if self.role != "partner":
             raise Skipped("only a partner is dialled by the gateway")
+        self.peer.dials = False
         self.lose_sessions()
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}
         return self.ada.send_message(self.BEA, self.text("first contact"))
@@ -154,8 +156,9 @@ class Context:
         return answer
 
     def wait(self, match: Match, timeout: float = 10, count: int = 1, what: str = "document") -> list[dict]:
-        """Entries of the peer's log since the start."""
-        found = self.peer.record.wait(match, self.seconds(timeout), self.marks["peer"], count)
+        """Entries of the peer's log since the start; documents of ours once they were answered."""
+        done = lambda e: match(e) and (e["dir"] != "out" or e["answer"] is not None)  # noqa: E731
+        found = self.peer.record.wait(done, self.seconds(timeout), self.marks["peer"], count)
         self.check(len(found) >= count, f"{len(found)} of {count} {what} within {timeout * self.scale:.0f} s")
         return found
 

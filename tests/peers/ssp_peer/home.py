@@ -114,7 +114,8 @@ class Home:
         elif named(element, "InviteResponse"):
             self.invite_answer(element, session)
         elif named(element, "SendMessageResponse"):
-            self.tell(user, "result", code=code, message_id=attr(element, "messageID"))
+            said = attr(element, "messageID") or attr(child(request, "MessageInfo"), "messageID")  # §14.6: empty when refused
+            self.tell(user, "result", code=code, message_id=said)
         elif named(element, "GetPresenceResponse"):
             for wrapper in children(element, "PresenceValue"):
                 self.tell(user, "presence", user=attr(wrapper, "userID"), values=primitives.read_presence(wrapper))

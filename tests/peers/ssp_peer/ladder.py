@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from . import primitives, wire
 from .transport import CLOSE, Inbound, Reply
 from .wire import Transaction
-from .xmltree import attr, child, named
+from .xmltree import attr, child, children, named
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Faults:
     wrong_digest: bool = False
     login_status: int = 200
     secret_encoding: str | None = None
+    redirect: list[str] = field(default_factory=list)  # step 6 sends the initiator there (extension)
 
 
 @dataclass
@@ -124,7 +125,7 @@ class Ladders:
         token = primitives.send_secret_token(self.node.personality, self.node.domain, handshake.own_secret, self.faults.secret_encoding)
         for url in self.node.discover(handshake.peer_domain) or []:
             if self._post(handshake, url, "Request", handshake.tid, token, 1):
-                handshake.visible_at = time.monotonic() + self.node.personality.visible_after
+                handshake.visible_at = time.monotonic() + self.node.scaled(self.node.personality.visible_after)
                 handshake.url = url
                 handshake.reached.set()
                 return
@@ -166,11 +167,14 @@ class Ladders:
             self._post(handshake, handshake.url, "Response", handshake.tid, self._proof(handshake), 4)
 
     def _step6(self, handshake: Handshake) -> None:
+        if self.faults.redirect:
+            self._post(handshake, handshake.url, "Response", handshake.tid, primitives.redirect(self.node.personality, self.faults.redirect), 6)
+            self.node.drop_session(handshake.session)
+            return self._end(handshake, "redirected")
         answer = primitives.login_response(self.node.personality, handshake.session_id or self.node.new_session_id(), self.faults.login_status)
         if self._post(handshake, handshake.url, "Response", handshake.tid, answer, 6) and handshake.session:
-            handshake.session.usable = True
             self._end(handshake, None)
-            self.node.session_up(handshake.session)
+            self.node.session_usable(handshake.session)
 
     # What comes in.
 
@@ -188,7 +192,11 @@ class Ladders:
                 return self._refuse(403)
             handshake = Handshake(False, step.tid, domain, secrets.token_hex(16), peer_secret=secret)
             with self._lock:
+                older = [h for h in self._open if h.peer_domain == domain and not h.initiator and not h.peer_proven]
                 self._open.append(handshake)
+            if not p.half_open_forever:
+                for abandoned in older:  # its step 2 would be taken for this one's, which is matched by the domain alone (§4.1)
+                    self._end(abandoned, "a new step 1 came")
             self._guard(handshake)
             return Reply(200, after=lambda: self.node.later(self.node.scaled(p.step2_delay), lambda: self._step2(handshake)))
         with self._lock:
@@ -221,6 +229,8 @@ class Ladders:
             return self._refuse(404)
         code = attr(child(step.primitive, "Status"), "code") or "404"
         if not code.startswith("2"):
+            if code == "302" and handshake.initiator:
+                self.node.redirects[handshake.peer_domain] = [attr(r, "url") for r in children(child(step.primitive, "RedirectList"), "Redirect")]
             self._end(handshake, f"refused with {code}")
             return self._refuse(200)
         if not handshake.peer_proven:

@@ -63,9 +63,11 @@ class Node:
         self.record = Record(log)
         self.ladders = Ladders(self)
         self.intercept: Intercept | None = None
-        self.forgets_unknown_sessions = True
+        self.tells_unknown_sessions = False  # answers 403 even when the habit is to close: a test can't wait for ever
         self._sessions: list[Session] = []
         self._exchanges: dict[str, Exchange] = {}
+        self.redirects: dict[str, list[str]] = {}
+        self.dials = True  # opens sessions for what it has to send; a scenario that wants to be dialled turns it off
         self._newest: dict[str, Exchange] = {}
         self._changed = threading.Condition()
         self._generation = 0
@@ -96,8 +98,9 @@ class Node:
     def reset(self, personality: Personality) -> None:
         """Back to a clean state with the sessions kept: what a scenario starts from."""
         self._generation += 1
-        self.intercept, self.ladders.faults, self.personality = None, Faults(), personality
+        self.intercept, self.ladders.faults, self.personality, self.dials = None, Faults(), personality, True
         self.ladders.forget()
+        self.redirects.clear()
         self.home.groups.clear()
         self.home.outcomes.clear()
         for user in self.home.users.values():
@@ -137,6 +140,8 @@ class Node:
     def discover(self, domain: str) -> list[str] | None:
         """The URLs to try for a domain; None when it has no SRV record."""
         url = self.peers.get(domain)
+        if self.redirects.get(domain):
+            return [u for u in self.redirects[domain] if u]
         return transport.candidates(url, self.personality.https_first) if url else None
 
     def new_session_id(self) -> str:
@@ -149,6 +154,11 @@ class Node:
         with self._changed:
             if session not in self._sessions:
                 self._sessions.append(session)
+            self._changed.notify_all()
+
+    def session_usable(self, session: Session) -> None:
+        with self._changed:
+            session.usable = True
             self._changed.notify_all()
 
     def drop_session(self, session: Session) -> None:
@@ -241,7 +251,7 @@ class Node:
         p = self.personality
         exchange.tries += 1
         first_contact = not self.sessions(exchange.domain)
-        session = self.session(exchange.domain, self.scaled(p.handshake_deadline))
+        session = self.session(exchange.domain, self.scaled(p.handshake_deadline)) if self.dials or not first_contact else None
         if session is None:
             return False
         if first_contact and p.first_contact_delay:
@@ -252,7 +262,7 @@ class Node:
                 exchange.taken = True
                 exchange.changed.notify_all()
             return True
-        if status in (403, 404) and self.forgets_unknown_sessions:
+        if status in (403, 404):
             self.drop_session(session)
         return False
 
@@ -281,7 +291,7 @@ class Node:
         with self._changed:
             session = next((s for s in self._sessions if s.peer_id == document.session_id), None)
         if session is None:
-            return self._refuse(403)
+            return Reply(403) if self.tells_unknown_sessions else self._refuse(403)
         return Reply(200, after=lambda: self._work.put((session, document)))
 
     def _refuse(self, status: int) -> Reply:

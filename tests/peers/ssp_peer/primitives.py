@@ -56,6 +56,13 @@ def login_response(p: Personality, session_id: str | None, code: int = 200, ttl:
     return E("LoginResponse", {"sessionID": session_id, "timeToLive": ttl}, status(p, code))
 
 
+def redirect(p: Personality, urls: list[str]) -> ET.Element:
+    """Extension: a LoginResponse that names other URLs of the same domain."""
+    answer = login_response(p, None, 302)
+    answer.append(E("RedirectList", None, *(E("Redirect", {"url": url}) for url in urls)))
+    return answer
+
+
 def content_data(p: Personality, text: str, content_type: str = "text/plain", tag: str = "ContentData") -> ET.Element:
     """§9.2, always base64; the observed peer's ends with CR LF."""
     coded = base64.b64encode(text.encode("utf-8")).decode("ascii")

@@ -13,7 +13,7 @@ from .personality import STRICT
 from .record import carries
 from .rows_ladder import step
 from .scenarios import scenario
-from .transport import CLOSE, Reply
+from .transport import CLOSE, Inbound, Listener, Reply
 from .wire import Document, Transaction
 from .xmltree import E, attr, child, children, text
 
@@ -382,6 +382,25 @@ def ext_logout(c: Context) -> None:
     c.check(not 200 <= answer < 300, f"a session that was logged out is answered {answer}")
     c.peer.drop_session(session)
     c.check(c.dial() is not None, "no new session after a logout")
+
+
+@scenario("partner")
+def ext_redirect(c: Context) -> None:
+    came = threading.Event()
+
+    def elsewhere(inbound: Inbound) -> Reply:
+        came.set()
+        c.peer.ladders.faults.redirect = []
+        return c.peer.receive(inbound)
+
+    second = Listener(0, elsewhere, c.peer.tls, lambda _: None)
+    try:
+        c.peer.ladders.faults.redirect = [f"{'https' if c.peer.tls else 'http'}://127.0.0.1:{second.port}/"]
+        c.make_gateway_dial()
+        c.check(came.wait(c.seconds(120)), "the gateway did not follow the redirect")
+        c.bea_gets(c.marks["text"], 60)
+    finally:
+        second.close()
 
 
 @scenario()

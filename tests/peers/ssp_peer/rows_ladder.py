@@ -249,7 +249,7 @@ def row_4_6_step6_before_digest(c: Context) -> None:
     c.make_gateway_dial()
     c.wait(step(6, "out"), 40, what="step 6 sent")
     c.peer.ladders.faults = Faults()
-    early = c.peer.record.wait(lambda e: e["dir"] == "in" and e["session"] is not None, 1.0, c.marks["peer"])
+    early = c.peer.record.wait(lambda e: e["dir"] == "in" and e["session"] is not None and e["answer"] == 200, 1.0, c.marks["peer"])
     c.check(not early or c.seen(step(5)), "the gateway used a session that was announced before the digest")
     _delivered(c)
 
@@ -269,6 +269,17 @@ def row_4_6_peer_never_goes_on_as_initiator(c: Context) -> None:
         c.peer.reset(STRICT)
         c.make_gateway_dial()
         _delivered(c)
+
+
+@scenario()
+def row_4_6_new_step1_replaces_the_old(c: Context) -> None:
+    c.peer.ladders.faults = Faults(refuse={2: 99})
+    _no_session(c, c.dial(1))
+    c.wait(step(2), what="step 2 of the first handshake")
+    c.peer.ladders.forget()
+    c.peer.ladders.faults = Faults()
+    c.check(c.dial() is not None, "the repeated step 2 of a handshake that the peer had given up spoilt the next one")
+    c.healthy()
 
 
 @scenario("partner")

@@ -206,10 +206,11 @@ def _scenario_jobs(tally: Tally, certificates: dict | None) -> list:
     return jobs
 
 
-def _slice(tally: Tally, role: str, names: list[str], tls: dict | None, gateway: Personality = GATEWAY, expect_failure: bool = False) -> None:
-    alpha, bravo = _nodes(replace(gateway, https_first=gateway.https_first and not tls), STRICT, tls, SCALE)
+def _slice(tally: Tally, role: str, names: list[str], tls: dict | None, gateway: Personality = GATEWAY, expect_failure: bool = False,
+           scale: float = SCALE) -> None:
+    alpha, bravo = _nodes(replace(gateway, https_first=gateway.https_first and not tls), STRICT, tls, scale)
     said: list[str] = []
-    context = Context(bravo, LocalSubscriber(alpha, ADA), alpha.url, "alpha.example", role, scale=SCALE)
+    context = Context(bravo, LocalSubscriber(alpha, ADA), alpha.url, "alpha.example", role, scale=scale)
     try:
         passed, failed = scenarios.play(context, [scenarios.REGISTRY[n] for n in names], said.append)
     finally:
@@ -229,4 +230,4 @@ def _slice(tally: Tally, role: str, names: list[str], tls: dict | None, gateway:
 
 
 def _mutant(tally: Tally, switches: dict, name: str) -> None:
-    _slice(tally, "partner", [name], None, replace(GATEWAY, name=str(switches), **switches), expect_failure=True)
+    _slice(tally, "partner", [name], None, replace(GATEWAY, name=str(switches), **switches), expect_failure=True, scale=0.6)

@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
+from typing import Callable
 from urllib.parse import quote
 
 from . import primitives
@@ -76,14 +77,14 @@ class Subscriber(ABC):
         """A position: events from here on are `events(mark)`."""
         return len(self.events(0))
 
-    def expect(self, kind: str, timeout: float, since: int = 0, **facts) -> dict | None:
+    def expect(self, kind: str, timeout: float, since: int = 0, where: Callable[[dict], bool] = lambda _: True, **facts) -> dict | None:
         """The first event of a kind with these facts, as soon as it is there; None when the time is over."""
         deadline, at = time.monotonic() + timeout, since
         while True:
             left = deadline - time.monotonic()
             fresh = self.events(at, max(0.0, min(left, 5.0)))
             for event in fresh:
-                if event["kind"] == kind and all(_same(event.get(k), v) for k, v in facts.items()):
+                if event["kind"] == kind and where(event) and all(_same(event.get(k), v) for k, v in facts.items()):
                     return event
             at += len(fresh)
             if left <= 0:
@@ -103,7 +104,10 @@ class HttpSubscriber(Subscriber):
         self._cursor = 0  # how many of the gateway's events were read
 
     def login(self) -> None:
-        self.token = self._call("POST", "/v1/login", {"user": self.user, "password": self.password})["token"]
+        answer = self._call("POST", "/v1/login", {"user": self.user, "password": self.password})
+        if "token" not in answer:
+            raise ConnectionError(f"login of {self.user} was refused: {answer}")
+        self.token = answer["token"]
 
     def search(self, number: str) -> tuple[int, list[str]]:
         answer = self._call("POST", "/v1/search", {"number": number})
