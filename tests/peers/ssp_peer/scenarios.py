@@ -1,0 +1,160 @@
+"""The rows of the reference, the scenarios that play them, and the runner.
+
+`COVERAGE` maps every row of SSP reference §4.6, item of §14 and item of §16 to scenarios; `self_check` fails when one is
+missing or unknown. Each scenario is a function named by its row, taking a `Context`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Callable, Iterable
+
+from .context import Context, Failed, Skipped
+
+ROLES = ("partner", "home")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A function with the roles in which it means something."""
+
+    name: str
+    play: Callable[[Context], None]
+    roles: tuple[str, ...]
+
+
+REGISTRY: dict[str, Scenario] = {}
+
+
+def scenario(*roles: str):
+    """Registers a scenario; without roles it is played in all of them."""
+
+    def register(play: Callable[[Context], None]) -> Callable[[Context], None]:
+        REGISTRY[play.__name__] = Scenario(play.__name__, play, roles or ROLES)
+        return play
+
+    return register
+
+
+COVERAGE: dict[str, tuple[str, ...]] = {
+    # §4.6, row by row.
+    "4.6 no SRV for the claimed domain": ("row_4_6_no_srv_for_claimed_domain", "row_4_6_peer_finds_no_srv_for_us"),
+    "4.6 200 before step 2": ("row_4_6_ack_before_step2", "row_4_6_peer_answers_at_once", "row_4_6_peer_answers_before_its_ack"),
+    "4.6 no target accepts step 2": ("row_4_6_no_target_takes_step2",),
+    "4.6 no target accepts step 1": ("row_4_6_no_target_takes_step1",),
+    "4.6 step 2 too early": ("row_4_6_step2_too_early", "row_4_6_step2_repeated_with_same_secret"),
+    "4.6 step 2 repeated when already taken": ("row_4_6_step2_repeated_by_peer",),
+    "4.6 digest wrong": ("row_4_6_wrong_digest_in_step3", "row_4_6_wrong_digest_in_step4", "row_4_6_peer_refuses_step3",
+                         "row_4_6_peer_refuses_step5"),
+    "4.6 step 3 for an unknown transaction": ("row_4_6_step3_for_unknown_transaction",),
+    "4.6 LoginResponse with a non-2xx status": ("row_4_6_error_status_from_initiator", "row_4_6_error_status_from_responder"),
+    "4.6 step 5/6 before the digest": ("row_4_6_step5_before_digest", "row_4_6_step6_before_digest"),
+    "4.6 the peer never goes on": ("row_4_6_peer_never_goes_on_as_initiator", "row_4_6_new_step1_replaces_the_old",
+                                   "row_4_6_peer_never_goes_on_as_responder"),
+    # §14, item by item.
+    "14.1": ("row_14_1_white_space_and_case",),
+    "14.2": ("row_14_2_declaration_and_namespaces",),
+    "14.3": ("row_14_3_protocol_version_spellings",),
+    "14.4": ("row_14_4a_ill_formed_cancel_invite", "row_14_4b_unescaped_notes"),
+    "14.5": ("row_14_5_odd_names",),
+    "14.6": ("row_14_6_empty_message_id",),
+    "14.7": ("row_14_7_scheme_missing",),
+    "14.8": ("row_14_8_wrong_month",),
+    "14.9": ("row_14_9_first_message_deferred", "row_14_9_gateway_first_contact"),
+    "14.10": ("row_4_6_step2_too_early", "row_4_6_step2_repeated_with_same_secret"),
+    "14.11": ("row_4_6_peer_never_goes_on_as_initiator", "row_14_11_gateway_does_not_leave_us_half_open"),
+    "14.12": ("row_14_12_report_in_request_mode", "row_14_12_report_in_response_mode", "row_14_12_gateway_reports_in_response_mode",
+              "row_14_12_invite_answer_in_request_mode", "row_14_12_gateway_answers_invitation_in_response_mode"),
+    "14.13": ("row_14_13_presence_answer_without_status", "row_14_13_gateway_sends_status"),
+    "14.14": ("row_14_14_one_id_for_several_invitations", "row_14_14_retried_document_keeps_its_id"),
+    "14.15": ("row_14_15_several_responses_for_one_id", "row_14_15_no_answer_at_all"),
+    "14.16": ("row_14_16_notification_before_status", "row_14_16_empty_notification_is_not_offline",
+              "row_14_16_more_attributes_than_asked", "row_14_16_notification_after_unsubscription"),
+    "14.17": ("row_14_17_only_the_newest_notification",),
+    "14.18": ("row_14_18_session_header_is_a_hint",),
+    "14.19": ("row_14_19_tls_on_plain_listener", "row_14_19_gateway_tries_https_first"),
+    "14.20": ("row_14_20_peer_vanishes_and_returns", "row_14_20_gateway_sends_what_the_peer_needs"),
+    "14.21": ("row_14_21_sender_of_third_domain", "row_14_21_foreign_inviter"),
+    "14.22": ("row_14_22_repeated_message_delivered_once", "row_14_22_gateway_does_not_repeat"),
+    # §16, item by item.
+    "16.1": ("check_16_1_generous_reading", "check_16_1_malformed", "check_16_1_doctype_refused", "check_16_1_bounded"),
+    "16.2": ("check_16_2_acknowledges_at_once",),
+    "16.3": ("check_16_3_session_ids", "check_16_3_unknown_session"),
+    "16.4": ("check_16_4_ladder", "check_16_4_simultaneous_opening"),
+    "16.5": ("check_16_5_encoding_in_any_case",),
+    "16.6": ("row_14_20_gateway_sends_what_the_peer_needs", "row_14_13_gateway_sends_status",
+             "row_14_12_gateway_reports_in_response_mode", "check_16_6_content_in_base64"),
+    "16.7": ("check_16_7_foreign_sender_domain", "check_16_7_recipient_not_ours", "check_16_7_third_domain_from_home",
+             "check_16_7_unknown_user", "check_16_7_some_recipients_unknown", "check_16_7_unknown_primitive"),
+    "16.8": ("row_14_22_repeated_message_delivered_once", "row_14_14_one_id_for_several_invitations"),
+    "16.9": ("check_16_9_retries_until_taken", "check_16_9_no_retry_after_an_error"),
+    "16.10": ("check_16_10_old_sessions_stay_valid", "check_16_10_restart"),
+    # SSP extensions and the rest of the primitive index.
+    "ext": ("ext_search_exact", "ext_search_wildcard", "ext_search_unknown_number", "ext_search_by_gateway", "ext_stop_search",
+            "ext_contact_added_by_peer", "ext_contact_added_by_gateway", "ext_keep_alive", "ext_logout", "ext_redirect", "ext_via_loop",
+            "ext_bare_msisdn"),
+    "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
+}
+
+EXPECTED = ({k for k in COVERAGE if k.startswith("4.6 ")} | {f"14.{n}" for n in range(1, 23)} | {f"16.{n}" for n in range(1, 11)})
+ROWS_OF_4_6 = 11
+
+
+def self_check() -> list[str]:
+    """What is missing from the table or from the scenarios; empty when complete."""
+    load()
+    problems = [f"no scenario for {row}" for row in sorted(EXPECTED - set(COVERAGE))]
+    rows = sum(1 for k in COVERAGE if k.startswith("4.6 "))
+    if rows != ROWS_OF_4_6:
+        problems.append(f"{rows} rows of §4.6, there are {ROWS_OF_4_6}")
+    problems += [f"{row} has no scenario" for row, names in COVERAGE.items() if not names]
+    used = {n for names in COVERAGE.values() for n in names}
+    problems += [f"{n} is not written" for n in sorted(used - set(REGISTRY))]
+    problems += [f"{n} belongs to no row" for n in sorted(set(REGISTRY) - used)]
+    return problems
+
+
+def load() -> None:
+    """Imports the modules that register scenarios."""
+    from . import rows_checklist, rows_differences, rows_ladder  # noqa: F401
+
+
+def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:
+    """The scenarios of a role in the order of the table; `only` are parts of names."""
+    load()
+    ordered = dict.fromkeys(n for names in COVERAGE.values() for n in names)
+    only = list(only)
+    return [REGISTRY[n] for n in ordered if n in REGISTRY and role in REGISTRY[n].roles and (not only or any(o in n for o in only))]
+
+
+def play(context: Context, scenarios: list[Scenario], say: Callable[[str], None] = print) -> tuple[int, int]:
+    """Plays them one after the other, a line each; how many passed and failed. A skipped one counts as neither and is said."""
+    passed = failed = skipped = 0
+    for item in scenarios:
+        label = f"{context.role} {item.name}"
+        started = context.now()
+        try:
+            context.start()
+            item.play(context)
+        except Skipped as reason:
+            skipped += 1
+            say(f"SKIPPED {label}: {reason}")
+        except Failed as error:
+            failed += 1
+            say(f"FAIL {label}: {error}")
+        except Exception as error:
+            failed += 1
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            say(f"FAIL {label}: {type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})")
+        else:
+            broken = context.peer.record.since(context.marks["peer"], lambda e: e.get("what") == "failed")
+            if broken:
+                failed += 1
+                say(f"FAIL {label}: the peer itself failed: {broken[0]['error']}")
+            else:
+                passed += 1
+                say(f"ok {label} ({context.now() - started:.1f} s)")
+    if skipped:
+        say(f"{skipped} skipped")
+    return passed, failed
