@@ -128,6 +128,21 @@ impl InProgress {
     }
 }
 
+impl InProgress {
+    /// Waits until a request that is under way has ended; at once when it is not.
+    pub(super) async fn ended(&self, key: &str) {
+        let first = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned();
+        if let Some(mut first) = first {
+            while first.changed().await.is_ok() {}
+        }
+    }
+}
+
 /// A request under way; ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ingress, Relay, RequestKey, Undelivered,
     forward::Target,
+    identity::Progress,
     ingress::SideRecord,
     report::{Reference, side_to_speak_to},
 };
@@ -340,6 +341,7 @@ impl Relay {
         if matches!(queued.kind, QueuedKind::Awaiting { .. }) && !tells_repeats_apart(&target) {
             return Verdict::Unknown;
         }
+        let _journalling = self.reference_under_way(ingress, queued, &target);
         let request = self.with_egress_id(ingress, &queued.request, &target);
         match self.forward(&speaking, &target, request, deadline).await {
             Ok(answer) => {
@@ -364,6 +366,26 @@ impl Relay {
             Err(Undelivered::Unanswered(refusal)) if tells_repeats_apart(&target) => Verdict::Again(refusal),
             Err(Undelivered::Unanswered(_)) => Verdict::Unknown,
         }
+    }
+
+    /// A report that comes before the reference is written waits for it.
+    fn reference_under_way(
+        &self,
+        ingress: &Ingress,
+        queued: &Queued,
+        target: &Target,
+    ) -> Option<Progress<'_>> {
+        let Request::Send(message) = &queued.request else {
+            return None;
+        };
+        let id = self.egress_id(ingress, message, &target.domain)?;
+        self.in_progress
+            .begin(&Reference::row_key(
+                &target.domain,
+                &id,
+                message.recipients.first()?,
+            ))
+            .ok()
     }
 
     /// The serving side may have changed since the message was accepted, so the reference is written for where it went.

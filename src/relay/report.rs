@@ -39,6 +39,8 @@ impl Relay {
     /// Passes a report on to the sender of the message; keeps it when it can't go now.
     pub(super) async fn report(&self, ingress: &Ingress, report: DeliveryReport) -> Outcome {
         let row_key = Reference::row_key(ingress.side.domain(), &report.message, &report.recipient);
+        // The report may overtake the journal of the message that it is about.
+        self.in_progress.ended(&row_key).await;
         let row = self
             .store
             .row(Space::Reference, &row_key, self.now())

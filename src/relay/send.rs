@@ -110,8 +110,34 @@ impl Relay {
             .groups
             .iter()
             .map(|group| self.send_group(ingress, message, group, deadline));
+        let journalling: Vec<_> = split
+            .groups
+            .iter()
+            .flat_map(|group| self.journalling(ingress, message, group))
+            .collect();
         results.extend(join_all(groups).await.into_iter().flatten());
-        self.journal(ingress, message, results).await
+        let outcomes = self.journal(ingress, message, results).await;
+        drop(journalling);
+        outcomes
+    }
+
+    /// Marks what reports of this message will look for, so that an early report waits for the journal.
+    fn journalling(
+        &self,
+        ingress: &Ingress,
+        message: &SendMessage,
+        group: &TargetGroup,
+    ) -> Vec<Progress<'_>> {
+        let id = self.egress_id(ingress, message, &group.target.domain);
+        let Some(id) = id.filter(|_| wants_reference(ingress, message)) else {
+            return Vec::new();
+        };
+        let begin = |person| {
+            self.in_progress
+                .begin(&Reference::row_key(&group.target.domain, &id, person))
+                .ok()
+        };
+        group.people.iter().filter_map(begin).collect()
     }
 
     /// Recipients whose route can't be found now wait in the store; their route is looked up anew at each attempt.

@@ -105,6 +105,11 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The IMPS status that a refusal has on the wire.
+pub(super) fn imps_status(refusal: &Refusal) -> u16 {
+    described(refusal).2
+}
+
 /// HTTP status, name and IMPS status of a refusal.
 fn described(refusal: &Refusal) -> (StatusCode, &'static str, u16) {
     match refusal {

@@ -339,12 +339,12 @@ impl HomeDomain {
                 recipient: report.sender.clone(),
             });
         };
-        let (delivered, reason) = match &report.disposition {
-            Disposition::Delivered => (true, None),
-            Disposition::Failed(refusal) => (false, Some(refusal.to_string())),
+        let (status, reason) = match &report.disposition {
+            Disposition::Delivered => (200, None),
+            Disposition::Failed(refusal) => (super::api::imps_status(refusal), Some(refusal.to_string())),
         };
         subscriber.events.tell("report", &json!({
-            "message": report.message, "recipient": report.recipient, "delivered": delivered, "reason": reason,
+            "message": report.message, "recipient": report.recipient, "delivered": status == 200, "status": status, "reason": reason,
         }));
         Ok(Answer::Done)
     }
@@ -414,7 +414,7 @@ impl HomeDomain {
         subscriber.invitations.remove(cancel.id.as_str());
         subscriber.events.tell(
             "invitation-cancelled",
-            &json!({ "id": cancel.id, "by": cancel.canceling }),
+            &json!({ "id": cancel.id, "by": cancel.canceling, "note": cancel.note.as_deref().map(clean) }),
         );
         Ok(Answer::Done)
     }

@@ -294,10 +294,8 @@ impl SspGateway {
                 Output::Failed(failure) => {
                     self.handshakes.lock().running.remove(&key);
                     tracing::warn!(own = %running.own, peer = %running.peer, %failure, "the handshake failed");
-                    let link = self.link(&running.own, &running.peer);
-                    if link.session().is_none() {
-                        link.not_opened(&failure.to_string(), self.now());
-                    }
+                    self.link(&running.own, &running.peer)
+                        .not_opened(&failure.to_string(), self.now());
                 }
                 Output::WakeAt(_) => {}
             }

@@ -189,6 +189,10 @@ impl Link {
         let failed = {
             let mut inner = self.lock();
             inner.is_opening = false;
+            if inner.session.is_some() {
+                // A renewal, or the peer's own attempt: what waits has a session to go by.
+                return;
+            }
             inner.failures = inner.failures.saturating_add(1);
             inner.not_before = now.plus(pause_after(inner.failures));
             inner.fail_all()

@@ -59,7 +59,10 @@ def _run(arguments: argparse.Namespace) -> int:
         for role in scenarios.ROLES if arguments.role == "both" else (arguments.role,):
             context = Context(node, ada, arguments.gateway_url, arguments.gateway_domain, role, scale=arguments.scale,
                               third_user=arguments.third_user, restart=restart)
-            ok, bad = scenarios.play(context, scenarios.chosen(role, arguments.only), lambda line: print(line, flush=True))
+            chosen = [one for one in scenarios.chosen(role, arguments.only) if one.name not in arguments.skip]
+            for name in arguments.skip:
+                print(f"SKIPPED {role} {name}: a known gap of the gateway", flush=True)
+            ok, bad = scenarios.play(context, chosen, lambda line: print(line, flush=True))
             passed, failed = passed + ok, failed + bad
     except OSError as error:
         failed += 1
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         else:
             command.add_argument("--role", choices=(*scenarios.ROLES, "both"), default="partner")
             command.add_argument("--only", action="append", default=[], help="part of a scenario's name; may be repeated")
+            command.add_argument("--skip", action="append", default=[], help="a scenario's name, for a gap that is known; may be repeated")
             command.add_argument("--subscriber-url", default="http://127.0.0.1:8080")
             command.add_argument("--subscriber-user", default="ada")
             command.add_argument("--subscriber-password", default="ada")

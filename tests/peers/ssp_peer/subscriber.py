@@ -92,69 +92,109 @@ class Subscriber(ABC):
 
 
 class HttpSubscriber(Subscriber):
-    """The gateway's subscriber API, as best guessed; adapt `_call` and the paths to what the gateway has."""
-
-    POLL = 0.1  # seconds between polls when the server answers at once
+    """The gateway's subscriber API (`/v1/openapi.json`): calls as JSON, events as a server-sent stream."""
 
     def __init__(self, base: str, user: str, password: str) -> None:
         self.base, self.user, self.password = base.rstrip("/"), user, password
         self.token: str | None = None
-        self._local: list[dict] = []
         self._seen: list[dict] = []
-        self._cursor = 0  # how many of the gateway's events were read
+        self._changed = threading.Condition()
 
     def login(self) -> None:
         answer = self._call("POST", "/v1/login", {"user": self.user, "password": self.password})
         if "token" not in answer:
             raise ConnectionError(f"login of {self.user} was refused: {answer}")
         self.token = answer["token"]
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def search(self, number: str) -> tuple[int, list[str]]:
         answer = self._call("POST", "/v1/search", {"number": number})
-        return int(answer.get("code", 200)), [u["address"] for u in answer.get("users", [])]
+        return _code(answer), [u["address"] for u in answer.get("users", [])]
 
     def add_contact(self, address: str) -> None:
         self._call("POST", "/v1/contacts", {"address": address})
 
     def send_message(self, to: str, text: str, report: bool = True) -> str:
-        answer = self._call("POST", "/v1/messages", {"to": to, "text": text, "report": report})
-        ref = str(answer.get("id", ""))
-        if "code" in answer:
-            self._local.append({"kind": "result", "ref": ref, "code": int(answer["code"])})
+        ref = secrets.token_hex(6)
+        answer = self._call("POST", "/v1/messages", {"to": [to], "text": text, "report": report, "id": ref})
+        self._tell({"kind": "result", "ref": ref, "code": _code(answer)})
         return ref
 
     def subscribe(self, to: str) -> None:
-        self._call("POST", "/v1/subscriptions", {"to": to})
+        self._call("POST", "/v1/contacts", {"address": to})
 
     def unsubscribe(self, to: str) -> None:
-        self._call("DELETE", f"/v1/subscriptions/{quote(to, safe='')}")
+        self._call("DELETE", f"/v1/contacts/{quote(to, safe='')}")
 
     def ask_presence(self, of: str) -> None:
-        answer = self._call("GET", f"/v1/presence/{quote(of, safe='')}")
-        if "values" in answer:
-            self._local.append({"kind": "presence", "user": of, "values": answer["values"]})
+        answer = self._call("POST", "/v1/presence/query", {"addresses": [of]})
+        for one in answer.get("presence", []):
+            self._tell({"kind": "presence", "user": one["address"], "values": _values(one["presence"])})
 
     def publish(self, values: dict[str, str]) -> None:
-        self._call("PUT", "/v1/presence", values)
+        body: dict = {}
+        if "OnlineStatus" in values:
+            body["online"] = values["OnlineStatus"] == "T"
+        for name, key in (("UserAvailability", "availability"), ("StatusText", "text"), ("StatusMood", "mood")):
+            if name in values:
+                body[key] = values[name]
+        self._call("PUT", "/v1/presence", body)
 
     def invite(self, to: str, note: str) -> str:
         return str(self._call("POST", "/v1/invitations", {"to": to, "note": note}).get("id", ""))
 
     def cancel_invite(self, ref: str, to: str, note: str) -> None:
-        self._call("DELETE", f"/v1/invitations/{quote(ref, safe='')}", {"to": to, "note": note})
+        self._call("POST", f"/v1/invitations/{quote(ref, safe='')}/cancel", {"to": to})
 
     def events(self, since: int = 0, wait: float = 0.0) -> list[dict]:
-        deadline = time.monotonic() + wait
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._seen) > since, wait)
+            return self._seen[since:]
+
+    def _tell(self, event: dict) -> None:
+        with self._changed:
+            self._seen.append(event)
+            self._changed.notify_all()
+
+    def _listen(self) -> None:
+        """Reads the stream, and takes it up again after the last event when it ends."""
+        last = "0"
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            fresh = self._call("GET", f"/v1/events?after={self._cursor}&wait={left:.1f}").get("events", [])
-            self._cursor += len(fresh)
-            self._seen.extend(fresh)
-            self._seen.extend(self._local)
-            self._local.clear()
-            if len(self._seen) > since or left <= 0:
-                return self._seen[since:]
-            threading.Event().wait(self.POLL)
+            request = urllib.request.Request(self.base + "/v1/events", headers={"Authorization": f"Bearer {self.token}", "Last-Event-ID": last})
+            try:
+                with urllib.request.urlopen(request, timeout=3600) as stream:
+                    kind = ""
+                    for line in stream:
+                        name, _, value = line.decode().rstrip("\r\n").partition(":")
+                        value = value.removeprefix(" ")
+                        if name == "event":
+                            kind = value
+                        elif name == "id":
+                            last = value
+                        elif name == "data":
+                            self._event(kind, json.loads(value))
+            except OSError:
+                threading.Event().wait(0.2)  # the gateway restarts: there is nothing to wait on but time
+
+    def _event(self, kind: str, body: dict) -> None:
+        if kind == "message":
+            self._tell({"kind": "message", "sender": body["from"], "text": body.get("text") or ""})
+            # The device has it: whoever asked for a report gets one.
+            self._call("POST", f"/v1/inbox/{quote(body['id'], safe='')}/ack")
+        elif kind == "report":
+            self._tell({"kind": "report", "ref": body["message"], "code": body["status"]})
+        elif kind == "presence":
+            self._tell({"kind": "presence", "user": body["address"], "values": {} if body["pending"] else _values(body["presence"])})
+        elif kind == "invitation":
+            self._tell({"kind": "invitation", "ref": body["id"], "sender": body["from"], "note": body.get("note") or ""})
+            # She accepts everything; the answer is a document of its own.
+            self._call("POST", f"/v1/invitations/{quote(body['id'], safe='')}/answer", {"accepted": True})
+        elif kind == "invitation-answer":
+            self._tell({"kind": "invite_answer", "ref": body["id"], "accepted": body["accepted"], "note": body.get("note") or ""})
+        elif kind == "invitation-cancelled":
+            self._tell({"kind": "invite_cancelled", "ref": body["id"], "note": body.get("note") or ""})
+        elif kind == "contact-added":
+            self._tell({"kind": "contact_added", "sender": body["by"]})
 
     def _call(self, method: str, path: str, body: dict | None = None) -> dict:
         request = urllib.request.Request(self.base + path, json.dumps(body).encode() if body is not None else None, method=method)
@@ -169,7 +209,22 @@ class HttpSubscriber(Subscriber):
             try:
                 return json.loads(said)
             except ValueError:
-                return {"code": error.code}
+                return {"error": {"status": error.code}}
+
+
+def _code(answer: dict) -> int:
+    """The IMPS status of an answer."""
+    return int(answer["error"]["status"]) if "error" in answer else 200
+
+
+def _values(presence: dict) -> dict[str, str]:
+    values = {}
+    if presence.get("online") is not None:
+        values["OnlineStatus"] = "T" if presence["online"] else "F"
+    for key, name in (("availability", "UserAvailability"), ("text", "StatusText"), ("mood", "StatusMood")):
+        if presence.get(key):
+            values[name] = presence[key]
+    return values
 
 
 class LocalSubscriber(Subscriber):
