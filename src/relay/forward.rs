@@ -9,7 +9,7 @@ use crate::{
         Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
         Timestamp, WvAddress,
     },
-    routing::{Candidate, Explain, Plan, RouteFailure, RouteService},
+    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, Transport},
 };
 
 /// Where a request for some people goes.
@@ -348,6 +348,7 @@ fn static_servers(agreement: &InterconnectionAgreement) -> Option<Arc<[Candidate
             weight: 0,
             host: host.into(),
             port: port.parse().ok()?,
+            transport: Transport::Native,
             addresses,
             secure: false,
         })

@@ -1,13 +1,37 @@
 //! Address to plan: overrides, home accounts, ENUM, SRV, portability, caches, explanation.
 //!
-//! `facts` are gathered with their times of death; `decide` is pure. The relay sees [`Router::route`] and [`Plan`] only.
+//! `lookup` asks DNS and makes facts with their times of death, `cache` keeps them, `decide` is pure, `derive` joins the
+//! three, `health` chooses among servers at each attempt. The relay sees [`Router::route`], [`Plan`] and [`Health`].
 
-mod config_stub;
+mod cache;
+mod config;
+mod control;
+mod decide;
+mod derive;
+mod explain;
+mod fact;
+mod health;
 mod home;
+mod lookup;
+mod overrides;
+mod own;
 mod plan;
 mod router;
+mod rules;
 
-pub use config_stub::RoutingConfig;
+pub use cache::{CacheEntry, CacheFilter, EntryKind, EntryState};
+pub use config::{
+    ApexConfig, CacheConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig,
+    SetAsideConfig, Trust, ViewConfig,
+};
+pub use explain::Explanation;
+pub use health::{Health, SetAside};
 pub use home::HomeDirectory;
-pub use plan::{Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme};
-pub use router::{Explain, Router};
+pub use overrides::{InvalidPrefix, NumberPrefix, Override, OverrideTarget, Selector};
+pub use plan::{
+    Alternative, Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, Transport,
+};
+pub use router::{Explain, Router, RouterStats};
+
+#[cfg(test)]
+mod tests;

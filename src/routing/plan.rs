@@ -1,13 +1,13 @@
 //! What routing comes to: who serves a person, by which protocol, at which servers.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
 use crate::model::{Domain, E164, PeerName, Protocol, RouteStep, Timestamp, WvAddress};
 
 /// What a person is wanted for; decides which Enumservices and SRV names are asked for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RouteService {
     /// Messages, searches, invitations, groups: `E2U+im` (RFC 5028).
@@ -25,8 +25,20 @@ pub struct Routed {
     pub user: WvAddress,
     /// Where to.
     pub plan: Result<Arc<Plan>, RouteFailure>,
+    /// Other domains of the same ORDER, in the order of trying, for when no server of the plan can be reached; each is
+    /// tried once (ENUM and SRV routing §6). Few numbers have any.
+    pub alternatives: Option<Arc<[Alternative]>>,
     /// How it came about; empty unless an explanation was asked for or the route failed.
     pub steps: Vec<RouteStep>,
+}
+
+/// Another domain that a number's records name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Alternative {
+    /// Who is meant, as that domain knows him.
+    pub user: WvAddress,
+    /// The domain.
+    pub domain: Domain,
 }
 
 /// Where a request goes; shared by all addresses of a domain.
@@ -68,10 +80,27 @@ pub struct Candidate {
     pub host: Arc<str>,
     /// The port.
     pub port: u16,
+    /// How the connection begins.
+    pub transport: Transport,
     /// Its addresses; empty when they could not be found now.
     pub addresses: Arc<[IpAddr]>,
     /// Whether the SRV set was proven by DNSSEC, so that the target's own name counts as identity (RFC 7673).
     pub secure: bool,
+}
+
+/// How a connection to a server begins, where its SRV name tells.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// As the protocol and the agreement say: SSP, and XMPP with STARTTLS.
+    #[default]
+    Native,
+    /// TLS from the first octet: `_sips._tcp`, `_xmpps-server._tcp` (XEP-0368).
+    Tls,
+    /// TCP: `_sip._tcp`.
+    Tcp,
+    /// UDP: `_sip._udp`.
+    Udp,
 }
 
 /// A host and port as one text, for set-aside and logs.
@@ -81,6 +110,23 @@ pub struct HostAddress {
     pub host: Arc<str>,
     /// The port.
     pub port: u16,
+}
+
+impl Candidate {
+    /// The server, for set-aside and logs.
+    #[must_use]
+    pub fn host_address(&self) -> HostAddress {
+        HostAddress {
+            host: Arc::clone(&self.host),
+            port: self.port,
+        }
+    }
+}
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 /// How a server is spoken to.

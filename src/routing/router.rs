@@ -1,41 +1,410 @@
-//! Stand-in until the router is joined.
-use super::{RouteFailure, RouteService, Routed};
-use crate::model::{Domain, Timestamp, WvAddress};
+//! The router: rules, caches and lookups joined; the only part of routing that others hold.
+//!
+//! A known number takes the short way: one look into the cache, no waiting, no allocation. Everything else is derived
+//! (`derive`) from facts, and so is every explanation, so what is shown is what would be decided now.
 
-/// Whether the way is told.
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use super::{
+    HomeDirectory,
+    cache::{DomainKey, Facts, NumberEntry, NumberKey, Routes, Slot, Target},
+    config::RoutingConfig,
+    derive::Derivation,
+    fact::{Question, ViewId},
+    health::Health,
+    lookup::{Asker, View},
+    overrides::Overrides,
+    plan::{Plan, RouteFailure, RouteService, Routed},
+    rules::Rules,
+};
+use crate::{
+    model::{Domain, E164, Timestamp, WvAddress},
+    telemetry::Clock,
+};
+
+/// Finds the way to a person; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Router {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Whether the account of a route is wanted with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Explain {
-    /// The decision only.
+    /// Only when the route fails.
     No,
-    /// Every step.
+    /// Always: the route is derived again from facts, each step with its source.
     Yes,
 }
 
-/// Finds who serves an address.
+/// How routing is used; all counts are since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct RouterStats {
+    /// Routes answered from the cache at once.
+    pub hits: u64,
+    /// Routes that were derived.
+    pub derived: u64,
+    /// Routes that failed for now.
+    pub temporary: u64,
+    /// Refreshes of names in use, ahead of their death.
+    pub refreshed: u64,
+    /// Answers used past their time.
+    pub stale: u64,
+    /// DNS queries sent.
+    pub queries: u64,
+    /// DNS answers held now.
+    pub facts: u64,
+    /// The memory they take, in octets.
+    pub fact_octets: u64,
+    /// Numbers held now.
+    pub numbers: u64,
+    /// Domains held now.
+    pub domains: u64,
+}
+
+/// What all clones share.
 #[derive(Debug)]
-pub struct Router {}
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) home: Arc<dyn HomeDirectory>,
+    pub(super) rules: ArcSwap<Rules>,
+    pub(super) overrides: ArcSwap<Overrides>,
+    /// All views there have been, by their identity; a view keeps its place for ever.
+    pub(super) views: ArcSwap<Vec<Arc<View>>>,
+    pub(super) facts: Facts,
+    pub(super) routes: Routes,
+    pub(super) asker: Asker,
+    pub(super) health: Health,
+    pub(super) counts: Counts,
+    /// One writer of rules and overrides at a time.
+    pub(super) writing: Mutex<()>,
+    /// Names that are being refreshed or were not long ago, and when they may be again.
+    refreshing: Mutex<HashMap<(String, RouteService), Timestamp>>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) hits: AtomicU64,
+    pub(super) derived: AtomicU64,
+    pub(super) temporary: AtomicU64,
+    pub(super) refreshed: AtomicU64,
+    pub(super) stale: AtomicU64,
+}
 
 impl Router {
-    /// The route of an address.
+    /// A router with empty caches. `own` are the domains that this gateway answers for. The sizes of the caches, the
+    /// bound on lookups and the times of set-aside are those of this first configuration.
+    #[must_use]
+    pub fn new(config: RoutingConfig, home: Arc<dyn HomeDirectory>, own: Vec<Domain>, clock: Clock) -> Self {
+        let facts = Facts::new(&config.cache);
+        let routes = Routes::new(&config.cache);
+        let asker = Asker::new(config.cache.max_lookups);
+        let health = Health::new(config.set_aside.clone());
+        let (views, ids) = views(&config, &[]);
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                home,
+                rules: ArcSwap::from_pointee(Rules::new(config, own, ids, 0)),
+                overrides: ArcSwap::default(),
+                views: ArcSwap::from_pointee(views),
+                facts,
+                routes,
+                asker,
+                health,
+                counts: Counts::default(),
+                writing: Mutex::new(()),
+                refreshing: Mutex::new(HashMap::new()),
+                room: Arc::new(Semaphore::new(MAX_REFRESHES)),
+            }),
+        }
+    }
+
+    /// Puts another configuration in force. DNS answers are kept; what was decided is decided again from them.
+    pub fn reload(&self, config: RoutingConfig, own: Vec<Domain>) {
+        let shared = &*self.shared;
+        let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (views, ids) = views(&config, &shared.views.load());
+        shared.views.store(Arc::new(views));
+        let epoch = shared.rules.load().epoch.wrapping_add(1);
+        shared.rules.store(Arc::new(Rules::new(config, own, ids, epoch)));
+    }
+
+    /// The route of an address. Takes at most the configured budget for DNS.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was found so far stays in the caches.
     pub async fn route(
         &self,
         address: &WvAddress,
-        _service: RouteService,
-        _now: Timestamp,
-        _explain: Explain,
+        service: RouteService,
+        now: Timestamp,
+        explain: Explain,
     ) -> Routed {
-        Routed {
-            user: address.clone(),
-            plan: Err(RouteFailure::Absent("".into())),
-            steps: vec![],
+        if explain == Explain::No
+            && let Some(routed) = self.cached(address, service, now)
+        {
+            return routed;
+        }
+        self.shared.counts.derived.fetch_add(1, Ordering::Relaxed);
+        let derivation = Derivation::new(&self.shared, service, now, explain);
+        let mut routed = Box::pin(derivation.run(address)).await;
+        match &routed.plan {
+            Ok(_) if explain == Explain::No => routed.steps = Vec::new(),
+            Err(RouteFailure::Temporary(_)) => {
+                self.shared.counts.temporary.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        routed
+    }
+
+    /// The plan of a domain, as for an alternative of a route.
+    ///
+    /// # Errors
+    /// [`RouteFailure`] as for an address of that domain.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn route_domain(
+        &self,
+        domain: &Domain,
+        service: RouteService,
+        now: Timestamp,
+    ) -> Result<Arc<Plan>, RouteFailure> {
+        let derivation = Derivation::new(&self.shared, service, now, Explain::No);
+        Box::pin(derivation.run_domain(domain)).await
+    }
+
+    /// The route of an address when it is known already; never waits. A hit in the last part of its life starts a
+    /// refresh.
+    #[must_use]
+    pub fn cached(&self, address: &WvAddress, service: RouteService, now: Timestamp) -> Option<Routed> {
+        let shared = &*self.shared;
+        let rules = shared.rules.load();
+        let routed = match address.number() {
+            Some(number) => self.cached_number(&rules, address, number, service, now)?,
+            None => {
+                let plan = self.cached_domain(&rules, address.domain()?, address, service, now)?;
+                Routed {
+                    user: address.clone(),
+                    plan: Ok(plan),
+                    alternatives: None,
+                    steps: Vec::new(),
+                }
+            }
+        };
+        shared.counts.hits.fetch_add(1, Ordering::Relaxed);
+        Some(routed)
+    }
+
+    fn cached_number(
+        &self,
+        rules: &Rules,
+        address: &WvAddress,
+        number: &E164,
+        service: RouteService,
+        now: Timestamp,
+    ) -> Option<Routed> {
+        let routes = &self.shared.routes;
+        let entry = routes.number(NumberKey::new(number, service), rules.epoch, now)?;
+        // An active account goes before everything but an override, and derive looks at both.
+        if self.shared.home.account(address).is_some() {
+            return None;
+        }
+        if entry.is_due(now) {
+            self.refresh(address, service, now);
+        }
+        let (plan, domain) = match &entry.target {
+            Target::Domain(slot) => {
+                let plan = self.slot_plan(rules, slot, Some(number), address, service, now)?;
+                (plan, Some(slot.key.domain.clone()))
+            }
+            Target::Fixed(plan) => (Arc::clone(plan), None),
+            Target::Absent => match rules.home_range(number) {
+                Some((_, domain)) => (Arc::clone(rules.own(domain)?), None),
+                None => (
+                    self.cached_domain(rules, address.domain()?, address, service, now)?,
+                    None,
+                ),
+            },
+            Target::Unallocated => return None,
+        };
+        Some(entry.routed(address, domain, plan))
+    }
+
+    fn cached_domain(
+        &self,
+        rules: &Rules,
+        domain: &Domain,
+        address: &WvAddress,
+        service: RouteService,
+        now: Timestamp,
+    ) -> Option<Arc<Plan>> {
+        let key = DomainKey {
+            domain: domain.clone(),
+            service,
+        };
+        let slot = self.shared.routes.known_slot(&key)?;
+        self.slot_plan(rules, &slot, address.number(), address, service, now)
+    }
+
+    fn slot_plan(
+        &self,
+        rules: &Rules,
+        slot: &Slot,
+        number: Option<&E164>,
+        address: &WvAddress,
+        service: RouteService,
+        now: Timestamp,
+    ) -> Option<Arc<Plan>> {
+        let guard = slot.decision(rules.epoch, now)?;
+        let decision = guard.as_ref()?;
+        if decision.is_due(now, rules.config.cache.refresh_percent) {
+            self.refresh(address, service, now);
+        }
+        match &decision.outcome {
+            Ok(plan) => Some(Arc::clone(plan)),
+            Err(RouteFailure::Absent(_)) => rules.default_gateway(service, number, Some(&slot.key.domain)),
+            Err(_) => None,
         }
     }
-    /// Whether an address has an active account.
-    pub fn is_account(&self, _address: &WvAddress) -> bool {
-        false
+
+    /// Asks again for what a name in use is routed by, before it dies. One task a name, few at once.
+    fn refresh(&self, address: &WvAddress, service: RouteService, now: Timestamp) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let Ok(room) = Arc::clone(&self.shared.room).try_acquire_owned() else {
+            return;
+        };
+        let key = (address.key(), service);
+        {
+            let mut refreshing = self
+                .shared
+                .refreshing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if refreshing.get(&key).is_some_and(|until| now < *until) {
+                return;
+            }
+            if refreshing.len() >= MAX_REFRESHED {
+                refreshing.retain(|_, until| now < *until);
+            }
+            if refreshing.len() >= MAX_REFRESHED {
+                return;
+            }
+            refreshing.insert(key, now.plus(REFRESH_PAUSE));
+        }
+        self.shared.counts.refreshed.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::clone(&self.shared);
+        let address = address.clone();
+        runtime.spawn(async move {
+            let _room = room;
+            let now = shared.clock.now();
+            let derivation = Derivation::new(&shared, service, now, Explain::No).ahead();
+            Box::pin(derivation.run(&address)).await;
+        });
     }
-    /// The domain of ours that serves an address.
-    pub fn home(&self, _address: &WvAddress) -> Option<Domain> {
-        None
+
+    /// The live health of servers: the weighted draw before an attempt, and its result after it.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    /// How routing is used.
+    #[must_use]
+    pub fn stats(&self) -> RouterStats {
+        let shared = &*self.shared;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (facts, fact_octets) = shared.facts.size();
+        let (numbers, domains) = shared.routes.size();
+        RouterStats {
+            hits: count(&shared.counts.hits),
+            derived: count(&shared.counts.derived),
+            temporary: count(&shared.counts.temporary),
+            refreshed: count(&shared.counts.refreshed),
+            stale: count(&shared.counts.stale),
+            queries: shared.asker.sent(),
+            facts,
+            fact_octets,
+            numbers,
+            domains,
+        }
     }
 }
+
+impl Shared {
+    /// The view of a question; one that was never there has no resolvers.
+    pub(super) fn view(&self, question: &Question) -> Arc<View> {
+        let views = self.views.load();
+        match views.get(usize::from(question.view.0)) {
+            Some(view) => Arc::clone(view),
+            None => Arc::new(View::gone("none")),
+        }
+    }
+}
+
+impl NumberEntry {
+    /// The route of a number with this entry; `domain` is where its records lead.
+    pub(super) fn routed(&self, address: &WvAddress, domain: Option<Domain>, plan: Arc<Plan>) -> Routed {
+        let extra = self.extra.as_deref();
+        let user = match extra.and_then(|extra| extra.user.as_ref()) {
+            Some(user) => user.clone(),
+            None if domain.is_some() => address.with_domain(domain),
+            None => address.clone(),
+        };
+        Routed {
+            user,
+            plan: Ok(plan),
+            alternatives: extra.and_then(|extra| extra.alternatives.clone()),
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// The views of a configuration, each at the place that its name had before, and the places by name.
+fn views(config: &RoutingConfig, before: &[Arc<View>]) -> (Vec<Arc<View>>, HashMap<String, ViewId>) {
+    let mut views: Vec<Arc<View>> = before
+        .iter()
+        .map(|view| Arc::new(View::gone(view.name())))
+        .collect();
+    let mut ids = HashMap::new();
+    for view in &config.views {
+        let place = views.iter().position(|one| one.name() == view.name);
+        let place = match place.and_then(|place| Some((place, views.get_mut(place)?))) {
+            Some((place, old)) => {
+                *old = Arc::new(View::new(view));
+                place
+            }
+            None => {
+                views.push(Arc::new(View::new(view)));
+                views.len() - 1
+            }
+        };
+        ids.insert(
+            view.name.clone(),
+            ViewId(u16::try_from(place).unwrap_or(u16::MAX)),
+        );
+    }
+    (views, ids)
+}
+
+/// Refreshes under way at once.
+const MAX_REFRESHES: usize = 64;
+/// Names of which is remembered that they were refreshed.
+const MAX_REFRESHED: usize = 4096;
+/// A name is not refreshed again for so long (RFC 8767 §5).
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);

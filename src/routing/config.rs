@@ -1,0 +1,413 @@
+//! The settings of routing: who is asked, what is believed, how long it is kept.
+//!
+//! Nothing here is resolved or connected to; `check` names every mistake at once. Whether an address that routing
+//! found may be connected to is the agreement's to say, at the connection.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{ByteSize, Domain, PeerName, duration},
+    wire::naptr::{Name, Wanted},
+};
+
+use super::RouteService;
+
+/// The section `[routing]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutingConfig {
+    /// DNS views, each with its own resolvers and its own answers; the first one serves every domain that no other
+    /// view claims.
+    pub views: Vec<ViewConfig>,
+    /// ENUM apexes in the order of asking; private ones before public ones.
+    pub apexes: Vec<ApexConfig>,
+    /// Which protocols a domain is asked for.
+    pub ladder: LadderConfig,
+    /// Peers that take what no enabled protocol reaches; the first entry that fits is used.
+    pub default_gateway: Vec<GatewayConfig>,
+    /// Domains by routing number, for ported numbers (RFC 4694); the longest prefix counts.
+    pub routing_numbers: Vec<RangeConfig>,
+    /// Number ranges of ours, for numbers that ENUM does not know; the longest prefix counts.
+    pub home_ranges: Vec<RangeConfig>,
+    /// Our own listeners as `host` or `host:port`; an SRV target that is one of them is a loop and is dropped.
+    pub own_hosts: Vec<String>,
+    /// Whether `E2U+im` serves presence too where a number has no `E2U+pres`: an IMPS server answers for both.
+    pub presence_from_im: bool,
+    /// The time that DNS may take for one route, in all; what is left of the 5 s of cut-through is for delivery.
+    #[serde(with = "duration")]
+    pub budget: Duration,
+    /// How long answers are kept.
+    pub cache: CacheConfig,
+    /// How failing servers are set aside.
+    pub set_aside: SetAsideConfig,
+}
+
+/// A DNS view: resolvers that give the same answers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewConfig {
+    /// The name that apexes and `impsgw cache` use.
+    pub name: String,
+    /// Recursive resolvers or authoritative servers, as `address:port`; asked in turn.
+    pub resolvers: Vec<SocketAddr>,
+    /// Domains, and all below them, whose servers are looked up in this view.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
+    /// The resolvers validate DNSSEC and the way to them is trusted, so their AD bit proves an answer (RFC 6840 §5.8).
+    #[serde(default)]
+    pub trust_ad: bool,
+    /// One try at one resolver.
+    #[serde(default = "one_second", with = "duration")]
+    pub timeout: Duration,
+    /// How often each resolver is tried for one question, 1 to 5.
+    #[serde(default = "two")]
+    pub tries: u32,
+}
+
+/// An ENUM apex.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApexConfig {
+    /// The name under which numbers are looked up, such as `e164enum.net`.
+    pub apex: String,
+    /// The view that it is asked in.
+    pub view: String,
+    /// Whose data it holds; a public apex gives no portability data and no private services.
+    #[serde(default)]
+    pub trust: Trust,
+    /// Numbers that it is asked for, by prefix such as `+44`; empty means all.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+    /// Enumservices that are taken besides the wanted `im`, `pres` or `mms`: `sip`, `xmpp`, `pstn:tel`, `unused:data`, …
+    #[serde(default = "pstn")]
+    pub services: Vec<String>,
+    /// Domains, and all below them, that its records may lead to; empty means all.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
+    /// Take `P-` services (RFC 6116 §3.4.3.1); private apexes only.
+    #[serde(default)]
+    pub allow_private_services: bool,
+    /// Use an answer past its TTL when the apex can't be asked. A number may have been ported meanwhile.
+    #[serde(default)]
+    pub stale_naptr: bool,
+    /// What follows a failed lookup. Without a setting the next apex is asked, but never a public one after a private
+    /// one.
+    #[serde(default)]
+    pub on_failure: Option<OnFailure>,
+    /// Whether records of another ORDER count as alternatives when delivery to the first fails.
+    #[serde(default)]
+    pub cross_order: bool,
+    /// Interim Infrastructure ENUM: the digits before the label `i` (RFC 5527).
+    #[serde(default)]
+    pub infrastructure_position: Option<usize>,
+    /// The longest that one of its questions is waited for; the view's tries otherwise.
+    #[serde(default, with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// Whose data an apex holds.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Operators' own data on a closed network.
+    Private,
+    /// What number holders publish.
+    #[default]
+    Public,
+}
+
+/// What follows a failed lookup.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The next apex is asked, whoever runs it; "not found" there stays a temporary failure.
+    Next,
+    /// No other apex is asked: the route fails for now.
+    Stop,
+}
+
+/// Which protocols a domain is asked for, in the order SSP, SIP, XMPP (ENUM and SRV routing §14).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LadderConfig {
+    /// IMPS server-to-server.
+    pub ssp: bool,
+    /// SIMPLE; only when its gateway runs.
+    pub sip: bool,
+    /// XMPP server-to-server; only when its gateway runs.
+    pub xmpp: bool,
+    /// SRV names of SSP in the order of asking. `_imps-server._tcp` is what deployed servers publish.
+    pub ssp_names: Vec<String>,
+    /// The port of a domain's own address when it has no SSP SRV record. SSP has no default port, so without a
+    /// setting there is no such fallback.
+    pub ssp_port: Option<u16>,
+    /// Take a domain's own address, port 5060, when it has no SIP SRV record (RFC 3263 §4.2).
+    pub sip_address_fallback: bool,
+    /// Take a domain's own address, port 5269, when it has no XMPP SRV record (RFC 6120 §3.2.2).
+    pub xmpp_address_fallback: bool,
+}
+
+/// A peer that takes what no enabled protocol reaches.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The peer, by its agreement's name.
+    pub peer: PeerName,
+    /// Only what is wanted for this; all when absent.
+    #[serde(default)]
+    pub service: Option<RouteService>,
+    /// Only numbers with this prefix, such as `+44`.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// Only this domain and all below it.
+    #[serde(default)]
+    pub domain: Option<Domain>,
+}
+
+/// A range of numbers and the domain that serves it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeConfig {
+    /// Leading digits; `+` in front where the number is global. Routing numbers may hold hex digits.
+    pub prefix: String,
+    /// Who serves them.
+    pub domain: Domain,
+}
+
+/// How long answers are kept, and how many.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Most DNS answers kept, in octets of memory.
+    pub facts: ByteSize,
+    /// Most numbers with a known route; about 250 octets of memory each.
+    pub numbers: u64,
+    /// Most domains with a known plan.
+    pub domains: u64,
+    /// No answer is kept longer, at most 7 days (RFC 8767 §4).
+    #[serde(with = "duration")]
+    pub max_ttl: Duration,
+    /// No ENUM answer is kept longer, because numbers are ported.
+    #[serde(with = "duration")]
+    pub max_enum_ttl: Duration,
+    /// No "there is none" is kept longer (RFC 2308 §5).
+    #[serde(with = "duration")]
+    pub max_negative_ttl: Duration,
+    /// A failed lookup is not repeated for so long, 1 s to 5 min (RFC 9520 §3.2).
+    #[serde(with = "duration")]
+    pub failure_ttl: Duration,
+    /// How long past its TTL an answer may still be used when DNS is down (RFC 8767); 0 s means never.
+    #[serde(with = "duration")]
+    pub stale_window: Duration,
+    /// How long a stale answer is used before DNS is tried again (RFC 8767 §4 says 30 s).
+    #[serde(with = "duration")]
+    pub stale_ttl: Duration,
+    /// How long DNS is tried before a stale answer is used (RFC 8767 §5 says 1.8 s).
+    #[serde(with = "duration")]
+    pub stale_wait: Duration,
+    /// The last part of an answer's life in which using it asks for a new one, in percent, 0 to 50; 0 means never.
+    pub refresh_percent: u8,
+    /// Most lookups under way at once.
+    pub max_lookups: usize,
+}
+
+/// How failing servers are set aside; a set-aside server is tried after all others, never not at all.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetAsideConfig {
+    /// After the first failure; doubles with each one that follows.
+    #[serde(with = "duration")]
+    pub first: Duration,
+    /// At most.
+    #[serde(with = "duration")]
+    pub longest: Duration,
+}
+
+impl RoutingConfig {
+    /// Every mistake, each in a sentence; empty when there is none.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for view in &self.views {
+            if view.resolvers.is_empty() {
+                mistakes.push(format!("routing.views: {} has no resolvers", view.name));
+            }
+            if !(1..=5).contains(&view.tries) {
+                mistakes.push(format!("routing.views: tries of {} is not 1 to 5", view.name));
+            }
+            if self.views.iter().filter(|other| other.name == view.name).count() > 1 {
+                mistakes.push(format!("routing.views: {} stands more than once", view.name));
+            }
+        }
+        for apex in &self.apexes {
+            self.check_apex(apex, &mut mistakes);
+        }
+        for name in &self.ladder.ssp_names {
+            if name.parse::<Name>().is_err() {
+                mistakes.push(format!("routing.ladder.ssp_names: {name} is no SRV name"));
+            }
+        }
+        let ranges = self.home_ranges.iter().map(|range| range.prefix.as_str());
+        let gateways = self
+            .default_gateway
+            .iter()
+            .filter_map(|one| one.prefix.as_deref());
+        let apexes = self
+            .apexes
+            .iter()
+            .flat_map(|apex| &apex.prefixes)
+            .map(String::as_str);
+        for prefix in ranges.chain(gateways).chain(apexes) {
+            if digits(prefix).is_none() {
+                mistakes.push(format!(
+                    "routing: {prefix} is no prefix of numbers; write it as +44"
+                ));
+            }
+        }
+        self.check_cache(&mut mistakes);
+        mistakes
+    }
+
+    fn check_apex(&self, apex: &ApexConfig, mistakes: &mut Vec<String>) {
+        let name = &apex.apex;
+        if name.parse::<Name>().is_err() {
+            mistakes.push(format!("routing.apexes: {name} is no domain name"));
+        }
+        if !self.views.iter().any(|view| view.name == apex.view) {
+            mistakes.push(format!(
+                "routing.apexes: {name} names the view {}, which is not there",
+                apex.view
+            ));
+        }
+        if let Err(error) = Wanted::parse(apex.services.iter().map(String::as_str)) {
+            mistakes.push(format!("routing.apexes: {name}: {error}"));
+        }
+        if apex.allow_private_services && apex.trust == Trust::Public {
+            mistakes.push(format!(
+                "routing.apexes: {name} is public, so P- services are not for it"
+            ));
+        }
+    }
+
+    fn check_cache(&self, mistakes: &mut Vec<String>) {
+        let cache = &self.cache;
+        if cache.max_ttl > WEEK {
+            mistakes.push("routing.cache.max_ttl is over 7 days (RFC 8767 §4)".into());
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(300)).contains(&cache.failure_ttl) {
+            mistakes.push("routing.cache.failure_ttl is not 1 s to 5 min (RFC 9520 §3.2)".into());
+        }
+        if cache.refresh_percent > 50 {
+            mistakes.push("routing.cache.refresh_percent is over 50".into());
+        }
+        if self.budget.is_zero() {
+            mistakes.push("routing.budget is 0: no DNS question could be answered".into());
+        }
+    }
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        Self {
+            views: Vec::new(),
+            apexes: Vec::new(),
+            ladder: LadderConfig::default(),
+            default_gateway: Vec::new(),
+            routing_numbers: Vec::new(),
+            home_ranges: Vec::new(),
+            own_hosts: Vec::new(),
+            presence_from_im: true,
+            budget: Duration::from_secs(3),
+            cache: CacheConfig::default(),
+            set_aside: SetAsideConfig::default(),
+        }
+    }
+}
+
+impl Default for LadderConfig {
+    fn default() -> Self {
+        Self {
+            ssp: true,
+            sip: false,
+            xmpp: false,
+            ssp_names: vec!["_imps-server._tcp".into()],
+            ssp_port: None,
+            sip_address_fallback: false,
+            xmpp_address_fallback: false,
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            facts: ByteSize::mib(96),
+            numbers: 1_000_000,
+            domains: 100_000,
+            max_ttl: WEEK,
+            max_enum_ttl: Duration::from_secs(3600),
+            max_negative_ttl: Duration::from_secs(3 * 3600),
+            failure_ttl: Duration::from_secs(5),
+            stale_window: Duration::from_secs(86_400),
+            stale_ttl: Duration::from_secs(30),
+            stale_wait: Duration::from_millis(1800),
+            refresh_percent: 15,
+            max_lookups: 512,
+        }
+    }
+}
+
+impl Default for SetAsideConfig {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The digits of a prefix such as `+44`; `None` when it holds anything else.
+pub(super) fn digits(prefix: &str) -> Option<&str> {
+    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+    let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then_some(digits)
+}
+
+/// Durations that may be absent.
+mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Duration>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(reader)? else {
+            return Ok(None);
+        };
+        crate::model::duration::parse(&text)
+            .map(Some)
+            .ok_or_else(|| D::Error::custom(format!("{text:?} is no duration: write it as \"1s\"")))
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, writer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => crate::model::duration::serialize(value, writer),
+            None => writer.serialize_none(),
+        }
+    }
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn pstn() -> Vec<String> {
+    vec!["pstn:tel".into(), "pstn:sip".into()]
+}
+
+const WEEK: Duration = Duration::from_secs(7 * 86_400);

@@ -1,0 +1,479 @@
+//! The long way: from an address to its route, asking the caches and DNS for every fact on the way.
+//!
+//! The order is override, home account, ENUM, home range, the domain as written, default gateway (architecture, "Number
+//! portability"). The deciding itself is `decide`'s; here its questions are answered and its decisions kept.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{
+    cache::{
+        DomainDecision, DomainKey, Extra, NumberEntry, NumberKey, Slot, Target, Terms, last_part, plan_line,
+    },
+    decide::{
+        DomainOutcome, Ladder, LadderStep, Lead, NumberOutcome, NumberStep, NumberVerdict, NumberWalk, remark,
+    },
+    fact::{Fact, Question},
+    overrides::{Override, OverrideTarget, Overrides},
+    plan::{Alternative, Plan, RouteFailure, RouteService, Routed},
+    router::{Explain, Shared},
+    rules::Rules,
+};
+use crate::model::{Domain, E164, FactSource, LocalPart, RouteStep, Timestamp, WvAddress};
+
+/// One route being derived.
+#[derive(Debug)]
+pub(super) struct Derivation<'s> {
+    shared: &'s Shared,
+    rules: Arc<Rules>,
+    overrides: Arc<Overrides>,
+    service: RouteService,
+    now: Timestamp,
+    deadline: Instant,
+    explain: Explain,
+    ahead: bool,
+    steps: Vec<RouteStep>,
+}
+
+impl<'s> Derivation<'s> {
+    pub(super) fn new(shared: &'s Shared, service: RouteService, now: Timestamp, explain: Explain) -> Self {
+        let rules = shared.rules.load_full();
+        Self {
+            shared,
+            overrides: shared.overrides.load_full(),
+            service,
+            now,
+            deadline: Instant::now() + rules.config.budget,
+            rules,
+            explain,
+            ahead: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// What is about to die is asked for again.
+    pub(super) fn ahead(mut self) -> Self {
+        self.ahead = true;
+        self
+    }
+
+    pub(super) async fn run(mut self, address: &WvAddress) -> Routed {
+        match (address.number(), address.domain()) {
+            (Some(number), _) => self.number(address, number).await,
+            (None, Some(domain)) => {
+                let plan = self.home_or_domain(address, domain).await;
+                self.routed(address.clone(), plan)
+            }
+            (None, None) => {
+                let failure =
+                    RouteFailure::Unroutable(format!("{address} has neither a number nor a domain"));
+                self.routed(address.clone(), Err(failure))
+            }
+        }
+    }
+
+    pub(super) async fn run_domain(mut self, domain: &Domain) -> Result<Arc<Plan>, RouteFailure> {
+        let (_, decision) = self.domain(domain).await;
+        self.finish(decision.outcome.clone(), None, Some(domain))
+    }
+
+    async fn home_or_domain(
+        &mut self,
+        address: &WvAddress,
+        domain: &Domain,
+    ) -> Result<Arc<Plan>, RouteFailure> {
+        if let LocalPart::Name(_) = address.local()
+            && self.overrides.of_domain(domain, self.now).is_none()
+            && let Some(home) = self.shared.home.account(address)
+        {
+            return Ok(self.home(&home));
+        }
+        let (_, decision) = self.domain(domain).await;
+        self.finish(decision.outcome.clone(), None, Some(domain))
+    }
+
+    async fn number(&mut self, address: &WvAddress, number: &E164) -> Routed {
+        let overrides = Arc::clone(&self.overrides);
+        if let Some(one) = overrides.of_number(number, self.now) {
+            return self.overridden(address, number, one).await;
+        }
+        if let Some(home) = self.shared.home.account(address) {
+            let plan = self.home(&home);
+            self.watch_conflict(address, number, &home).await;
+            return self.routed(address.clone(), Ok(plan));
+        }
+        let outcome = self.walk(number).await;
+        self.steps.extend(outcome.steps);
+        match outcome.verdict {
+            NumberVerdict::Leads(leads) => self.follow(address, number, leads, outcome.dies).await,
+            NumberVerdict::Unallocated => {
+                self.keep(number, Target::Unallocated, None, outcome.dies);
+                self.routed(address.clone(), Err(RouteFailure::Unallocated(number.clone())))
+            }
+            NumberVerdict::Absent => {
+                self.keep(number, Target::Absent, None, outcome.dies);
+                let plan = self.unknown(address, number).await;
+                self.routed(address.clone(), plan)
+            }
+            NumberVerdict::Temporary(reason) => {
+                self.routed(address.clone(), Err(RouteFailure::Temporary(reason)))
+            }
+        }
+    }
+
+    async fn overridden(&mut self, address: &WvAddress, number: &E164, one: &Override) -> Routed {
+        self.steps.push(override_step(one, self.now));
+        let dies = one.until.unwrap_or(Timestamp(u64::MAX));
+        match &one.to {
+            OverrideTarget::Domain(domain) => {
+                let (slot, decision) = self.domain(domain).await;
+                self.keep(number, Target::Domain(slot), None, dies);
+                let plan = self.finish(decision.outcome.clone(), Some(number), Some(domain));
+                self.routed(address.with_domain(Some(domain.clone())), plan)
+            }
+            OverrideTarget::Peer(peer) => {
+                let plan = Arc::new(Plan::Gateway {
+                    peer: peer.clone(),
+                    domain: None,
+                });
+                self.keep(number, Target::Fixed(Arc::clone(&plan)), None, dies);
+                self.routed(address.clone(), Ok(plan))
+            }
+        }
+    }
+
+    fn home(&mut self, domain: &Domain) -> Arc<Plan> {
+        let text = format!("has an active account in the home domain {domain}");
+        self.steps.push(remark("home account", FactSource::Home, text));
+        match self.rules.own(domain) {
+            Some(plan) => Arc::clone(plan),
+            None => Arc::new(Plan::Home {
+                domain: domain.clone(),
+            }),
+        }
+    }
+
+    /// Bad ENUM data must not cut off our own subscriber, and must not go unseen either. What is cached is compared
+    /// always; DNS is asked only for an explanation.
+    async fn watch_conflict(&mut self, address: &WvAddress, number: &E164, home: &Domain) {
+        let key = NumberKey::new(number, self.service);
+        let elsewhere = if self.explain == Explain::Yes {
+            let outcome = self.walk(number).await;
+            self.steps.extend(outcome.steps);
+            match outcome.verdict {
+                NumberVerdict::Leads(leads) => leads.into_iter().next().map(|lead| lead.domain),
+                NumberVerdict::Unallocated | NumberVerdict::Absent | NumberVerdict::Temporary(_) => None,
+            }
+        } else {
+            let entry = self.shared.routes.number(key, self.rules.epoch, self.now);
+            entry.and_then(|entry| match entry.target {
+                Target::Domain(slot) => Some(slot.key.domain.clone()),
+                Target::Fixed(_) | Target::Absent | Target::Unallocated => None,
+            })
+        };
+        if let Some(elsewhere) = elsewhere.filter(|domain| self.rules.own(domain).is_none()) {
+            let text = format!("ENUM leads to {elsewhere}; the account of {home} goes before it");
+            tracing::warn!(number = address.masked(), %elsewhere, %home, "{text}; correct one of them");
+            self.steps.push(remark("conflict", FactSource::Home, text));
+            // The account is looked at before the entry, so the entry only costs memory.
+            self.shared.routes.forget_number(key);
+        }
+    }
+
+    /// The first of the domains that has a plan.
+    async fn follow(
+        &mut self,
+        address: &WvAddress,
+        number: &E164,
+        leads: Vec<Lead>,
+        dies: Timestamp,
+    ) -> Routed {
+        let mut dies = dies;
+        let mut failure: Option<(RouteFailure, Domain)> = None;
+        let mut chosen = None;
+        for (place, lead) in leads.iter().enumerate() {
+            let (slot, decision) = self.domain(&lead.domain).await;
+            match self.finish(decision.outcome.clone(), Some(number), Some(&lead.domain)) {
+                Ok(plan) => {
+                    chosen = Some((place, slot, plan));
+                    break;
+                }
+                Err(error) => {
+                    dies = dies.min(decision.dies);
+                    // A temporary failure among them keeps the whole from being final.
+                    let goes_before = matches!(
+                        (&failure, &error),
+                        (None, _) | (Some((RouteFailure::Absent(_), _)), RouteFailure::Temporary(_))
+                    );
+                    if goes_before {
+                        failure = Some((error, lead.domain.clone()));
+                    }
+                }
+            }
+        }
+        let Some((place, slot, plan)) = chosen else {
+            let failure = failure.map_or_else(
+                || RouteFailure::Absent(format!("no apex leads {number} to a domain")),
+                |(failure, _)| failure,
+            );
+            return self.routed(address.clone(), Err(failure));
+        };
+        let domain = slot.key.domain.clone();
+        self.compare(address, &domain);
+        let user_of = |lead: &Lead| match &lead.user {
+            Some(user) => user.clone(),
+            None => address.with_domain(Some(lead.domain.clone())),
+        };
+        let others: Arc<[Alternative]> = leads
+            .iter()
+            .skip(place + 1)
+            .map(|lead| Alternative {
+                user: user_of(lead),
+                domain: lead.domain.clone(),
+            })
+            .collect();
+        let user = leads.get(place).and_then(|lead| lead.user.clone());
+        let extra = (user.is_some() || !others.is_empty()).then(|| {
+            Arc::new(Extra {
+                user,
+                alternatives: (!others.is_empty()).then_some(others),
+            })
+        });
+        let entry = self.keep(number, Target::Domain(slot), extra, dies);
+        let mut routed = entry.routed(address, Some(domain), plan);
+        routed.steps = std::mem::take(&mut self.steps);
+        routed
+    }
+
+    /// Whether the domain that stands after a number is the one that serves it today.
+    fn compare(&mut self, address: &WvAddress, serving: &Domain) {
+        if let Some(written) = address.domain().filter(|written| *written != serving) {
+            let text = format!("the address names {written}, the number is served by {serving}");
+            tracing::info!(number = address.masked(), "{text}");
+            self.steps
+                .push(remark("domain as written", FactSource::Config, text));
+        }
+    }
+
+    /// A number that no apex knows.
+    async fn unknown(&mut self, address: &WvAddress, number: &E164) -> Result<Arc<Plan>, RouteFailure> {
+        let rules = Arc::clone(&self.rules);
+        if let Some((prefix, domain)) = rules.home_range(number) {
+            let text = format!("belongs to the home domain {domain}");
+            self.steps
+                .push(remark(format!("home range +{prefix}"), FactSource::Home, text));
+            return match rules.own(domain) {
+                Some(plan) => Ok(Arc::clone(plan)),
+                None => Ok(Arc::new(Plan::Home {
+                    domain: domain.clone(),
+                })),
+            };
+        }
+        if let Some(domain) = address.domain() {
+            let text = format!("no apex knows the number, so {domain} is asked");
+            self.steps
+                .push(remark("domain as written", FactSource::Config, text));
+            let (_, decision) = self.domain(domain).await;
+            return self.finish(decision.outcome.clone(), Some(number), Some(domain));
+        }
+        let failure = RouteFailure::Absent(format!("no apex knows the number {number}"));
+        self.finish(Err(failure), Some(number), None)
+    }
+
+    /// The configured gateway takes what is certainly absent, never what failed for now.
+    fn finish(
+        &mut self,
+        plan: Result<Arc<Plan>, RouteFailure>,
+        number: Option<&E164>,
+        domain: Option<&Domain>,
+    ) -> Result<Arc<Plan>, RouteFailure> {
+        let Err(RouteFailure::Absent(reason)) = &plan else {
+            return plan;
+        };
+        match self.rules.default_gateway(self.service, number, domain) {
+            Some(gateway) => {
+                let text = format!("{reason}; {}", plan_line(&gateway));
+                self.steps
+                    .push(remark("default gateway", FactSource::Config, text));
+                Ok(gateway)
+            }
+            None => plan,
+        }
+    }
+
+    /// The decision on a domain, and the place where it is kept.
+    async fn domain(&mut self, domain: &Domain) -> (Arc<Slot>, Arc<DomainDecision>) {
+        let key = DomainKey {
+            domain: domain.clone(),
+            service: self.service,
+        };
+        let slot = self.shared.routes.slot(&key);
+        if self.explain == Explain::No
+            && !self.ahead
+            && let Some(decision) = slot
+                .decision(self.rules.epoch, self.now)
+                .as_deref()
+                .cloned()
+                .flatten()
+        {
+            let text = match &decision.outcome {
+                Ok(plan) => plan_line(plan),
+                Err(failure) => failure.to_string(),
+            };
+            let mut step = remark(format!("plan of {domain}"), FactSource::Cache, text);
+            step.ttl = Some(self.now.until(decision.dies));
+            self.steps.push(step);
+            return (slot, decision);
+        }
+        let outcome = self.descend(domain).await;
+        self.steps.extend(outcome.steps);
+        let decision = Arc::new(DomainDecision {
+            outcome: outcome.plan,
+            epoch: self.rules.epoch,
+            made: self.now,
+            dies: outcome.dies,
+        });
+        if self.now < decision.dies {
+            slot.decide(Arc::clone(&decision));
+            if !self.is_current() {
+                slot.forget();
+            }
+        }
+        (slot, decision)
+    }
+
+    async fn descend(&mut self, domain: &Domain) -> DomainOutcome {
+        let rules = Arc::clone(&self.rules);
+        let overrides = Arc::clone(&self.overrides);
+        let mut until = Timestamp(u64::MAX);
+        let mut serving = domain.clone();
+        if let Some(one) = overrides.of_domain(domain, self.now) {
+            self.steps.push(override_step(one, self.now));
+            until = one.until.unwrap_or(until);
+            match &one.to {
+                OverrideTarget::Domain(to) => serving = to.clone(),
+                OverrideTarget::Peer(peer) => {
+                    return DomainOutcome {
+                        plan: Ok(Arc::new(Plan::Gateway {
+                            peer: peer.clone(),
+                            domain: Some(domain.clone()),
+                        })),
+                        dies: until,
+                        steps: Vec::new(),
+                    };
+                }
+            }
+        }
+        let mut ladder = Ladder::new(&rules, serving, self.service, self.now);
+        loop {
+            match ladder.step() {
+                LadderStep::Ask(questions) => {
+                    let facts = join_all(questions.into_iter().map(|question| async {
+                        let (fact, source) = self.fact(&question, true, None).await;
+                        (question, fact, source)
+                    }))
+                    .await;
+                    ladder.answer(&facts);
+                }
+                LadderStep::Done(mut outcome) => {
+                    outcome.dies = outcome.dies.min(until);
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    async fn walk(&self, number: &E164) -> NumberOutcome {
+        let mut walk = NumberWalk::new(&self.rules, number, self.service, self.now);
+        loop {
+            match walk.step() {
+                NumberStep::Ask {
+                    question,
+                    stale,
+                    timeout,
+                } => {
+                    let (fact, source) = self.fact(&question, stale, timeout).await;
+                    walk.answer(&question, &fact, source);
+                }
+                NumberStep::Done(outcome) => return outcome,
+            }
+        }
+    }
+
+    async fn fact(
+        &self,
+        question: &Question,
+        stale: bool,
+        timeout: Option<Duration>,
+    ) -> (Arc<Fact>, FactSource) {
+        let deadline = match timeout {
+            Some(timeout) => self.deadline.min(Instant::now() + timeout),
+            None => self.deadline,
+        };
+        let terms = Terms {
+            now: self.now,
+            deadline,
+            stale,
+            ahead: self.ahead,
+        };
+        let view = self.shared.view(question);
+        let config = &self.rules.config.cache;
+        let found = self
+            .shared
+            .facts
+            .get(question, &view, &self.shared.asker, config, terms)
+            .await;
+        if found.1 == FactSource::Stale {
+            self.shared.counts.stale.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Keeps what was decided on a number, unless an override came in between.
+    fn keep(&self, number: &E164, target: Target, extra: Option<Arc<Extra>>, dies: Timestamp) -> NumberEntry {
+        let key = NumberKey::new(number, self.service);
+        let ahead = last_part(self.now, dies, self.rules.config.cache.refresh_percent);
+        let entry = NumberEntry {
+            dies,
+            ahead: u32::try_from(ahead.as_millis()).unwrap_or(0),
+            epoch: self.rules.epoch,
+            target,
+            extra,
+        };
+        self.shared.routes.keep(key, entry.clone(), self.now);
+        if !self.is_current() {
+            self.shared.routes.forget_number(key);
+        }
+        entry
+    }
+
+    /// Whether the overrides are still those that were decided under. Whoever changes them first replaces the table and
+    /// then flushes, so looking after keeping leaves nothing old behind.
+    fn is_current(&self) -> bool {
+        Arc::ptr_eq(&self.overrides, &self.shared.overrides.load_full())
+    }
+
+    fn routed(&mut self, user: WvAddress, plan: Result<Arc<Plan>, RouteFailure>) -> Routed {
+        Routed {
+            user,
+            plan,
+            alternatives: None,
+            steps: std::mem::take(&mut self.steps),
+        }
+    }
+}
+
+fn override_step(one: &Override, now: Timestamp) -> RouteStep {
+    let mut step = remark(
+        format!("override {}", one.selector),
+        FactSource::Override,
+        one.sentence(),
+    );
+    step.ttl = one.until.map(|until| now.until(until));
+    step
+}
