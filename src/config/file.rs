@@ -299,7 +299,11 @@ fn without_key_at(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool
                 }
             }
             let Some(index) = remove else { return false };
-            let kept = list.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, value)| value.clone());
+            let kept = list
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| *at != index)
+                .map(|(_, value)| value.clone());
             *list = kept.collect();
             true
         }
