@@ -76,6 +76,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let message = match &self {
             Self::Store(error) => error.to_string(),
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "only the store's sentence is not its own"
+            )]
             other => other.to_string(),
         };
         let body = serde_json::json!({ "error": { "code": self.code(), "message": message } });

@@ -41,8 +41,11 @@ pub(super) fn complain(failure: &Failure) {
     }
 }
 
-/// Prints a list of objects as a table: for each column its head and how a cell is read.
-pub(super) fn print_table(rows: &[Value], columns: &[(&str, &dyn Fn(&Value) -> String)], none: &str) {
+/// A column: its head, and how a cell is read from a row.
+pub(super) type Column<'a> = (&'a str, &'a dyn Fn(&Value) -> String);
+
+/// Prints a list of objects as a table; `none` when there are none.
+pub(super) fn print_table(rows: &[Value], columns: &[Column<'_>], none: &str) {
     if rows.is_empty() {
         print(none);
         return;
