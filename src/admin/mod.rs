@@ -81,4 +81,4 @@ impl fmt::Debug for AdminParts {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -198,11 +198,11 @@ impl HomeDirectory for Nobody {
     }
 }
 
-struct Node {
-    port: u16,
+pub(crate) struct Node {
+    pub(crate) port: u16,
     store: Arc<Memory>,
     trails: Arc<TrailBook>,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 struct Reply {
@@ -225,7 +225,7 @@ impl Reply {
 }
 
 impl Node {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, _) = Clock::standing(NOW);
         let store = Arc::new(Memory::default());
@@ -260,7 +260,7 @@ impl Node {
         }
     }
 
-    async fn token(&self, role: Role) -> String {
+    pub(crate) async fn token(&self, role: Role) -> String {
         token::create(&*self.store, "test", role, None, NOW)
             .await
             .unwrap()
@@ -302,7 +302,7 @@ impl Node {
         self.call("GET", path, token, None).await
     }
 
-    fn item(&self, id: u64, place: Place) {
+    pub(crate) fn item(&self, id: u64, place: Place) {
         let item = OutboxItem {
             id: ItemId(id),
             lane: Lane {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::output::Failure;
+use self::output::{Done, Failure};
 
 /// A federated IMPS gateway between mobile operators.
 #[derive(Debug, Parser)]
@@ -69,7 +69,20 @@ pub enum Command {
 /// # Cancel safety
 /// A change that the admin API was asked for may have been made when the future is dropped.
 pub async fn run(cli: Cli) -> ExitCode {
-    let done = match cli.command {
+    match carry_out(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            match failure {
+                Failure::Bad(_) => ExitCode::from(1),
+                Failure::Usage(_) => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+async fn carry_out(command: Command) -> Done {
+    match command {
         Command::Check(args) => check::run(&args),
         Command::Reload(args) => reload::run(args).await,
         Command::Route(args) => Box::pin(route::run(args)).await,
@@ -83,16 +96,6 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Store(args) => store::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Audit(args) => audit::run(args).await,
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::complain(&failure);
-            match failure {
-                Failure::Bad(_) => ExitCode::from(1),
-                Failure::Usage(_) => ExitCode::from(2),
-            }
-        }
     }
 }
 
