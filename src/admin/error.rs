@@ -30,7 +30,7 @@ pub(super) enum ApiError {
     WrongMethod { method: String },
     #[error("the body is larger than 64 KiB")]
     TooLarge,
-    #[error("the store failed")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{0}")]
     Failed(String),
@@ -74,15 +74,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let message = match &self {
-            Self::Store(error) => error.to_string(),
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "only the store's sentence is not its own"
-            )]
-            other => other.to_string(),
-        };
-        let body = serde_json::json!({ "error": { "code": self.code(), "message": message } });
+        let body = serde_json::json!({ "error": { "code": self.code(), "message": self.to_string() } });
         let mut response = (self.status(), Json(body)).into_response();
         if self.status() == StatusCode::UNAUTHORIZED {
             let value = axum::http::HeaderValue::from_static("Bearer");

@@ -59,13 +59,18 @@ impl Store for Memory {
         }
         let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, settle) in batch.settle {
-            match settle {
+            match settle.clone() {
                 Settle::Hold { by } => items.get_mut(&id).unwrap().place = Place::Held { by },
                 Settle::Release { due } => items.get_mut(&id).unwrap().place = Place::Scheduled { due },
                 Settle::Discard => {
                     items.remove(&id);
                 }
-                other => panic!("the admin API does not settle so: {other:?}"),
+                Settle::Done { .. }
+                | Settle::Reschedule { .. }
+                | Settle::Await { .. }
+                | Settle::Answered
+                | Settle::Bury { .. }
+                | Settle::Redirect { .. } => panic!("the admin API does not settle so: {settle:?}"),
             }
         }
         Ok(Committed::Done)

@@ -41,6 +41,9 @@ pub(super) async fn run(args: TraceArgs) -> Done {
     } else {
         print(&text(&answer));
     }
+    if answer.get("is_cut").and_then(Value::as_bool) == Some(true) && !args.remote.json {
+        print("older files were not read: one look-up reads 2 GiB of each kind");
+    }
     if is_empty {
         Err(Failure::Bad(String::new()))
     } else {

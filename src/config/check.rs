@@ -157,11 +157,8 @@ impl Found<'_> {
         .filter_map(|(key, address)| Some((key, address?)))
         .collect();
         for (index, (key, address)) in listeners.iter().enumerate() {
-            let before = listeners.iter().take(index);
-            if let Some((other, _)) = before
-                .filter(|(_, one)| one == address && address.port() != 0)
-                .next_back()
-            {
+            let mut before = listeners.iter().take(index);
+            if let Some((other, _)) = before.rfind(|(_, one)| one == address && address.port() != 0) {
                 self.add(
                     key,
                     format!("{key} and {other} are both {address}; give each its own port"),

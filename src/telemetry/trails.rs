@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Seek, Write},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -58,6 +58,8 @@ pub struct TrailsFound {
     pub trails: Vec<TrailRecord>,
     /// Summaries of requests whose full trail is not there.
     pub summaries: Vec<TrailSummary>,
+    /// Whether older files were left unread, because a look-up reads 2 GiB of each kind at most.
+    pub is_cut: bool,
 }
 
 /// Keeps trails; cheap to share.
@@ -200,9 +202,11 @@ impl TrailBook {
     fn find(&self, word: &str, limit: usize, is_meant: impl Fn(&str) -> bool) -> io::Result<TrailsFound> {
         self.settle();
         let mut found = TrailsFound::default();
+        let mut budget = MAX_READ;
         for path in files(&self.dir, FULL)?.into_iter().rev() {
             let mut trails: Vec<TrailRecord> = Vec::new();
-            each_line(&path, |line| {
+            found.is_cut |= budget == 0;
+            each_line(&path, &mut budget, |line| {
                 if has_word(line, word)
                     && let Ok(trail) = serde_json::from_str::<TrailRecord>(line)
                     && is_meant(&trail.id.to_string())
@@ -216,9 +220,11 @@ impl TrailBook {
             }
         }
         found.trails.truncate(limit);
+        let mut budget = MAX_READ;
         for path in files(&self.dir, SUMMARY)?.into_iter().rev() {
             let mut summaries = Vec::new();
-            each_line(&path, |line| {
+            found.is_cut |= budget == 0;
+            each_line(&path, &mut budget, |line| {
                 if has_word(line, word)
                     && let Some(summary) = TrailSummary::parse(line)
                     && is_meant(&summary.id.to_string())
@@ -373,21 +379,34 @@ fn number(path: &Path, kind: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn each_line(path: &Path, mut look: impl FnMut(&str)) -> io::Result<()> {
-    let file = match File::open(path) {
+/// Shows the lines of a file, or of its end when the budget of octets is less than its size.
+fn each_line(path: &Path, budget: &mut u64, mut look: impl FnMut(&str)) -> io::Result<()> {
+    if *budget == 0 {
+        return Ok(());
+    }
+    let mut file = match File::open(path) {
         Ok(file) => file,
         // The ring went on meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    let size = file.metadata()?.len();
+    let skipped = size.saturating_sub(*budget);
+    *budget = budget.saturating_sub(size);
+    file.seek(io::SeekFrom::Start(skipped))?;
     let mut reader = BufReader::with_capacity(1 << 18, file);
-    let mut line = String::new();
+    let mut line = Vec::new();
+    let mut is_whole = skipped == 0;
     loop {
         line.clear();
-        if reader.read_line(&mut line)? == 0 {
+        if reader.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        look(line.trim_end_matches('\n'));
+        // A line that was cut, or damaged by a crash, says nothing.
+        if is_whole && let Ok(text) = std::str::from_utf8(&line) {
+            look(text.trim_end_matches('\n'));
+        }
+        is_whole = true;
     }
 }
 
@@ -412,6 +431,8 @@ const WAITING: usize = 8192;
 const MAX_FOLLOWED: usize = 1000;
 /// More are not looked at by a person.
 const MAX_FOUND: usize = 1000;
+/// Octets that one look-up reads of each kind of file, newest first.
+const MAX_READ: u64 = 2 << 30;
 const FULL: &str = "full-";
 const SUMMARY: &str = "summary-";
 

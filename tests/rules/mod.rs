@@ -5,4 +5,6 @@ mod arrows;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod sources;

@@ -133,3 +133,15 @@ fn book_is_found_again_after_a_restart() {
     let second = TrailBook::open(dir.path().into(), &NO_SAMPLE, clock).unwrap();
     assert_eq!(second.by_id(TrailId(7)).unwrap().trails.len(), 1);
 }
+
+#[test]
+fn look_up_within_a_budget_reads_the_newest_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, "first line\nsecondä line\nthird line\n").unwrap();
+    let mut seen = Vec::new();
+    let mut budget = 15;
+    each_line(&path, &mut budget, |line| seen.push(line.to_owned())).unwrap();
+    assert_eq!(seen, ["third line"]);
+    assert_eq!(budget, 0);
+}
