@@ -9,7 +9,7 @@ use crate::{
         Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
         Timestamp, WvAddress,
     },
-    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, Transport},
+    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
 };
 
 /// Where a request for some people goes.
@@ -127,7 +127,8 @@ impl Relay {
                         domain: domain.clone(),
                     });
                 };
-                let candidates = static_servers(&agreement).unwrap_or_else(|| Arc::clone(candidates));
+                let candidates =
+                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
                 Target {
                     domain: domain.clone(),
                     protocol: *protocol,
@@ -178,7 +179,7 @@ impl Relay {
         domain: Domain,
         now: Timestamp,
     ) -> Result<Target, Refusal> {
-        if let Some(candidates) = static_servers(&agreement) {
+        if let Some(candidates) = static_candidates(&agreement.config.servers) {
             return Ok(Target {
                 domain,
                 protocol: Protocol::Ssp,
@@ -252,7 +253,7 @@ impl Relay {
                 domain: target.domain.clone(),
                 candidates: Arc::clone(&target.candidates),
                 agreement: target.agreement.clone(),
-                via: ingress.via.clone(),
+                via: self.via(ingress),
                 deadline,
                 trail: Arc::clone(&ingress.trail),
             })
@@ -270,6 +271,14 @@ impl Relay {
             },
         );
         answer
+    }
+
+    /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
+    fn via(&self, ingress: &Ingress) -> Vec<Domain> {
+        if ingress.side.is_home() {
+            return Vec::new();
+        }
+        ingress.via.iter().chain(self.own.first()).cloned().collect()
     }
 
     async fn gateway_target(&self, peer: &PeerName, now: Timestamp) -> Result<Target, Refusal> {
@@ -331,35 +340,4 @@ fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
             reason,
         },
     }
-}
-
-/// Servers that the agreement names, in place of SRV records; their names are resolved when they are connected to.
-fn static_servers(agreement: &InterconnectionAgreement) -> Option<Arc<[Candidate]>> {
-    if agreement.config.servers.is_empty() {
-        return None;
-    }
-    let candidate = |(index, server): (usize, &String)| {
-        let (host, port) = server.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Arc<[_]> = host.parse().ok().into_iter().collect();
-        let priority = u16::try_from(index).unwrap_or(u16::MAX);
-        Some(Candidate {
-            priority,
-            weight: 0,
-            host: host.into(),
-            port: port.parse().ok()?,
-            transport: Transport::Native,
-            addresses,
-            secure: false,
-        })
-    };
-    Some(
-        agreement
-            .config
-            .servers
-            .iter()
-            .enumerate()
-            .filter_map(candidate)
-            .collect(),
-    )
 }

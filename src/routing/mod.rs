@@ -13,8 +13,8 @@ mod fact;
 mod health;
 mod home;
 mod lookup;
+mod ours;
 mod overrides;
-mod own;
 mod plan;
 mod router;
 mod rules;
@@ -27,6 +27,7 @@ pub use config::{
 pub use explain::Explanation;
 pub use health::{Health, SetAside};
 pub use home::HomeDirectory;
+pub use ours::static_candidates;
 pub use overrides::{InvalidPrefix, NumberPrefix, Override, OverrideTarget, Selector};
 pub use plan::{
     Alternative, Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, Transport,
