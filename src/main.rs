@@ -3,17 +3,28 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use impsgw::cli::{Cli, run};
 
 fn main() -> ExitCode {
-    // Usage mistakes end the program here, with exit code 2.
-    let cli = Cli::parse();
-    // TLS has one provider in this program; it was set before only if this were called twice.
+    // Every TLS user of the tree takes the provider from here; a second installation can't happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli)),
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,hickory_server=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = impsgw::cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("impsgw: the runtime can't start: {error}");
+            tracing::error!(%error, "the runtime can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(impsgw::cli::run(cli, &mut std::io::stdout())) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!(%error, "failed");
             ExitCode::FAILURE
         }
     }
