@@ -121,7 +121,6 @@ async fn metrics(State(parts): State<Shared>) -> Response {
     let stats = parts.router.stats();
     metrics.routing(RoutingCounts {
         queries: stats.queries,
-        hits: stats.hits,
         derived: stats.derived,
         temporary: stats.temporary,
         stale: stats.stale,

@@ -39,7 +39,6 @@ pub struct Metrics {
 #[derive(Default)]
 struct RoutingMetrics {
     queries: Counter,
-    hits: Counter,
     derived: Counter,
     temporary: Counter,
     stale: Counter,
@@ -51,7 +50,6 @@ struct RoutingMetrics {
 #[expect(missing_docs, reason = "each is the metric of the same name in names.rs")]
 pub struct RoutingCounts {
     pub queries: u64,
-    pub hits: u64,
     pub derived: u64,
     pub temporary: u64,
     pub stale: u64,
@@ -187,7 +185,6 @@ impl Metrics {
     pub fn routing(&self, counts: RoutingCounts) {
         let routing = &self.routing;
         raise(&routing.queries, counts.queries);
-        raise(&routing.hits, counts.hits);
         raise(&routing.derived, counts.derived);
         raise(&routing.temporary, counts.temporary);
         raise(&routing.stale, counts.stale);
@@ -231,7 +228,6 @@ impl Metrics {
         add(registry, names::QUEUE_ITEMS, &self.queue_items);
         add(registry, names::QUEUE_OLDEST_SECONDS, &self.queue_oldest);
         add(registry, names::ROUTING_QUERIES, &self.routing.queries);
-        add(registry, names::ROUTING_HITS, &self.routing.hits);
         add(registry, names::ROUTING_DERIVED, &self.routing.derived);
         add(registry, names::ROUTING_TEMPORARY, &self.routing.temporary);
         add(registry, names::ROUTING_STALE, &self.routing.stale);

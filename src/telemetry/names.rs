@@ -24,9 +24,8 @@ pub const QUEUE_ITEMS: &str = "impsgw_queue_items";
 pub const QUEUE_OLDEST_SECONDS: &str = "impsgw_queue_oldest_seconds";
 /// DNS queries sent. A jump without more traffic means that TTLs became short or caches were flushed.
 pub const ROUTING_QUERIES: &str = "impsgw_routing_queries_total";
-/// Routes answered from the cache at once. Divided by itself plus `impsgw_routing_derived_total` it is the hit rate.
-pub const ROUTING_HITS: &str = "impsgw_routing_hits_total";
-/// Routes that were derived from facts, asking DNS where needed.
+/// Routes that were not in the cache and were derived from facts, asking DNS where needed. Rising against the requests means
+/// that TTLs are short or that the caches are too small.
 pub const ROUTING_DERIVED: &str = "impsgw_routing_derived_total";
 /// Routes that failed for now. Rising means that resolvers fail: `impsgw cache list --state failed` shows which.
 pub const ROUTING_TEMPORARY: &str = "impsgw_routing_temporary_failures_total";
