@@ -105,8 +105,10 @@ fn model_and_wire_know_no_sockets_no_runtime_and_no_clock() {
         if source.room != "model" && source.room != "wire" {
             continue;
         }
+        // An `Instant` can't be made from nothing, so unit tests begin with one.
+        let is_test = source.path.ends_with("tests.rs");
         for word in forbidden {
-            if source.code.contains(word) {
+            if source.code.contains(word) && !(is_test && word == "Instant::now") {
                 broken.push(format!("src/{} has {word}", source.path));
             }
         }
