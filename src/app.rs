@@ -18,6 +18,10 @@ use tokio::{
 };
 
 use crate::{
+    admin::{
+        AdminParts, Board, LeverError, NotReady, PeerState, Reload, SessionState, first_token,
+        load_overrides, serve_admin, serve_health,
+    },
     agreement::Agreements,
     config::Config,
     gateways::{
@@ -27,19 +31,21 @@ use crate::{
             TlsMaterial,
         },
     },
-    model::{Domain, Refusal, TrailRecord, WvAddress},
+    model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
     relay::{Egress, IdentitySecret, Relay, RelayParts},
     routing::{HomeDirectory, Router},
     store::{
         Batch, Space, Store, StoreError, WorkerId,
         sqlite::{SqliteConfig, SqliteStore},
     },
-    telemetry::Clock,
+    telemetry::{Clock, Metrics, TrailBook},
 };
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct App {
+    /// Where the admin API and the console are.
+    pub admin: Option<SocketAddr>,
     /// Where SSP peers reach it over TLS, and without.
     pub ssp: Vec<SocketAddr>,
     /// Where subscribers of the embedded home domain reach it.
@@ -61,15 +67,20 @@ pub struct App {
 }
 
 /// Sockets that were bound before the start, so that their ports are known.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Sockets {
     /// For peers, over TLS.
     pub ssp: Option<TcpListener>,
     /// For subscribers.
     pub subscribers: Option<TcpListener>,
+    /// Reads the configuration again, for `impsgw reload`; without it only a signal can.
+    pub reload: Option<LoadConfig>,
     /// Somebody who is told of every finished trail, besides those that keep them.
     pub trails: Option<mpsc::UnboundedSender<TrailRecord>>,
 }
+
+/// Reads the configuration again.
+pub type LoadConfig = Box<dyn Fn() -> Result<Config, crate::config::Mistakes> + Send + Sync>;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +107,17 @@ pub enum StartError {
     /// The embedded home domain.
     #[error("the home domain can't start: {0}")]
     Home(String),
+    /// The folder of the trails.
+    #[error("trails can't be kept in {path}: {source}")]
+    Trails {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The first admin token.
+    #[error("the first admin token can't be written: {0}")]
+    Token(String),
     /// Something of the configuration that only the start can tell.
     #[error("{0}")]
     Config(String),
@@ -151,6 +173,15 @@ impl App {
         })
         .await?;
 
+        let metrics = Arc::new(Metrics::new());
+        let trails_dir = config.gateway.data_dir.join("trails");
+        let book = TrailBook::open(trails_dir.clone(), &config.gateway.trails, clock.clone());
+        let book = Arc::new(book.map_err(|source| StartError::Trails {
+            path: trails_dir,
+            source,
+        })?);
+        load_overrides(&*store, &router, clock.now()).await?;
+
         let mut egresses: Vec<Arc<dyn Egress>> = vec![Arc::clone(&gateway) as Arc<dyn Egress>];
         if let Some(home) = &home {
             egresses.push(Arc::clone(home) as Arc<dyn Egress>);
@@ -164,12 +195,7 @@ impl App {
             own,
             clock: clock.clone(),
             secret,
-            trails: match sockets.trails {
-                Some(listener) => Box::new(move |trail| {
-                    let _ = listener.send(trail);
-                }),
-                None => Box::new(|_| {}),
-            },
+            trails: keep_trails(Arc::clone(&metrics), Arc::clone(&book), sockets.trails),
         }));
         gateway.connect(&relay);
         if let Some(home) = &home {
@@ -182,6 +208,7 @@ impl App {
 
         let (stop, stopped) = watch::channel(false);
         let mut app = Self {
+            admin: None,
             ssp: Vec::new(),
             subscribers: None,
             home,
@@ -198,6 +225,8 @@ impl App {
         app.listen(&config.ssp, sockets.ssp).await?;
         app.serve_subscribers(&config, sockets.subscribers, stopped)
             .await?;
+        app.serve_admin(&config, sockets.reload, book, metrics, &clock)
+            .await?;
         app.spawn_tasks(&config.gateway.node, &clock);
         tracing::info!(node = config.gateway.node, ssp = ?app.ssp, subscribers = ?app.subscribers, "started");
         Ok(app)
@@ -208,15 +237,17 @@ impl App {
     /// # Errors
     /// When the certificates can't be read; then nothing is changed.
     pub fn reload(&self, config: Config) -> Result<(), StartError> {
-        let material = TlsMaterial::load(&config.ssp)?.map(Arc::new);
-        self.tls.store(material);
-        self.agreements
-            .store(Arc::new(Agreements::new(config.agreements)));
-        self.relay.agreements_changed();
-        self.router.reload(config.routing, config.gateway.domains);
-        self.gateway.reload();
-        tracing::info!("the configuration was taken up");
-        Ok(())
+        self.levers().put_in_force(config)
+    }
+
+    fn levers(&self) -> Levers {
+        Levers {
+            agreements: Arc::clone(&self.agreements),
+            relay: Arc::clone(&self.relay),
+            router: Arc::clone(&self.router),
+            gateway: Arc::clone(&self.gateway),
+            tls: Arc::clone(&self.tls),
+        }
     }
 
     /// Stops listening, lets what is under way end, closes the store.
@@ -274,6 +305,87 @@ impl App {
         Ok(())
     }
 
+    async fn serve_admin(
+        &mut self,
+        config: &Config,
+        load: Option<LoadConfig>,
+        trails: Arc<TrailBook>,
+        metrics: Arc<Metrics>,
+        clock: &Clock,
+    ) -> Result<(), StartError> {
+        let not_ready: NotReady = Arc::new(Vec::new);
+        let stop = |mut stopped: watch::Receiver<bool>| async move {
+            let _ = stopped.changed().await;
+        };
+        if let Some(address) = config.admin.health {
+            let listener = bind(address, None, "probes").await?;
+            let served = serve_health(
+                listener,
+                Arc::clone(&self.store),
+                clock.clone(),
+                Arc::clone(&not_ready),
+                stop(self.stop.subscribe()),
+            );
+            self.tasks.spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the probes stopped");
+                }
+            });
+        }
+        let Some(address) = config.admin.listen else {
+            return Ok(());
+        };
+        let path = config.gateway.data_dir.join(&config.admin.token_file);
+        let written = first_token(&*self.store, &path, clock.now()).await;
+        if let Some(path) = written.map_err(|error| StartError::Token(error.to_string()))? {
+            tracing::info!(path = %path.display(), "the first admin token was written");
+        }
+        let listener = bind(address, None, "the admin API").await?;
+        self.admin = listener.local_addr().ok();
+        let levers = self.levers();
+        let board = Arc::new(PeerBoard {
+            own: config.gateway.domains.clone(),
+            agreements: Arc::clone(&self.agreements),
+            gateway: Arc::clone(&self.gateway),
+            router: Arc::clone(&self.router),
+            clock: clock.clone(),
+        });
+        let reload: Reload = Arc::new(move || {
+            let load = load
+                .as_ref()
+                .ok_or_else(|| vec!["this gateway was started without a file".to_owned()])?;
+            let config =
+                load().map_err(|mistakes| mistakes.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            let count = config.agreements.len();
+            levers
+                .put_in_force(config)
+                .map_err(|error| vec![error.to_string()])?;
+            Ok(format!(
+                "the configuration was taken up; {count} agreements are in force"
+            ))
+        });
+        let parts = AdminParts {
+            node: config.gateway.node.clone(),
+            hosts: config.admin.hosts.clone(),
+            store: Arc::clone(&self.store),
+            router: Arc::clone(&self.router),
+            agreements: Arc::clone(&self.agreements),
+            board,
+            trails,
+            metrics,
+            clock: clock.clone(),
+            reload,
+            not_ready,
+        };
+        let served = serve_admin(listener, parts, stop(self.stop.subscribe()));
+        self.tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the admin API stopped");
+            }
+        });
+        Ok(())
+    }
+
     fn spawn_tasks(&mut self, node: &str, clock: &Clock) {
         self.tasks
             .spawn(Arc::clone(&self.relay).run_outbox(WorkerId(node.to_owned())));
@@ -286,6 +398,118 @@ impl App {
         );
         self.tasks.spawn(keep_house(parts.0, parts.1, parts.2, parts.3));
     }
+}
+
+/// The parts that a changed configuration reaches.
+struct Levers {
+    agreements: Arc<ArcSwap<Agreements>>,
+    relay: Arc<Relay>,
+    router: Arc<Router>,
+    gateway: Arc<SspGateway>,
+    tls: CurrentTls,
+}
+
+impl Levers {
+    fn put_in_force(&self, config: Config) -> Result<(), StartError> {
+        let material = TlsMaterial::load(&config.ssp)?.map(Arc::new);
+        self.tls.store(material);
+        self.agreements
+            .store(Arc::new(Agreements::new(config.agreements)));
+        self.relay.agreements_changed();
+        self.router.reload(config.routing, config.gateway.domains);
+        self.gateway.reload();
+        tracing::info!("the configuration was taken up");
+        Ok(())
+    }
+}
+
+/// The SSP gateway's register of peers, as the admin API sees it.
+struct PeerBoard {
+    own: Vec<Domain>,
+    agreements: Arc<ArcSwap<Agreements>>,
+    gateway: Arc<SspGateway>,
+    router: Arc<Router>,
+    clock: Clock,
+}
+
+impl PeerBoard {
+    fn domains_of(&self, peer: &PeerName) -> Result<Vec<Domain>, LeverError> {
+        let agreements = self.agreements.load();
+        let agreement = agreements
+            .for_peer(peer)
+            .ok_or_else(|| LeverError::Unknown(peer.clone()))?;
+        Ok(agreement.config.domains.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Board for PeerBoard {
+    fn peers(&self) -> Vec<PeerState> {
+        let links = self.gateway.board();
+        let aside = self.router.health().set_aside(self.clock.now());
+        let state = |agreement: &Arc<crate::agreement::InterconnectionAgreement>| PeerState {
+            peer: agreement.peer().clone(),
+            protocol: "ssp".into(),
+            suspended: self.gateway.suspension(agreement.peer().as_str()),
+            sessions: links
+                .iter()
+                .filter(|link| agreement.config.domains.contains(&link.peer))
+                .map(|link| SessionState {
+                    own: link.own.clone(),
+                    theirs: link.peer.clone(),
+                    state: if link.session.is_some() {
+                        "open".into()
+                    } else {
+                        "closed".into()
+                    },
+                    since: link.session.as_ref().map(|session| session.since),
+                    under_way: (link.documents + link.waiting + link.outstanding) as u64,
+                })
+                .collect(),
+            set_aside: aside.iter().map(|one| one.server.to_string()).collect(),
+        };
+        self.agreements.load().all().iter().map(state).collect()
+    }
+
+    async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError> {
+        self.domains_of(peer)?;
+        self.gateway
+            .suspend(peer.as_str(), reason)
+            .await
+            .map_err(|error| LeverError::Failed(error.to_string()))
+    }
+
+    async fn resume(&self, peer: &PeerName) -> Result<(), LeverError> {
+        self.domains_of(peer)?;
+        self.gateway
+            .resume(peer.as_str())
+            .await
+            .map_err(|error| LeverError::Failed(error.to_string()))
+    }
+
+    async fn reconnect(&self, peer: &PeerName) -> Result<(), LeverError> {
+        for domain in self.domains_of(peer)? {
+            for own in &self.own {
+                self.gateway.reconnect(own, &domain);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finished trails are counted, kept, and shown to whoever listens.
+fn keep_trails(
+    metrics: Arc<Metrics>,
+    book: Arc<TrailBook>,
+    listener: Option<mpsc::UnboundedSender<TrailRecord>>,
+) -> Box<dyn Fn(TrailRecord) + Send + Sync> {
+    Box::new(move |trail| {
+        metrics.request(&trail);
+        if let Some(listener) = &listener {
+            let _ = listener.send(trail.clone());
+        }
+        book.keep(trail);
+    })
 }
 
 /// Every minute: rows that have expired go, idle rate limits are forgotten.

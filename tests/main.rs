@@ -3,5 +3,6 @@
 mod conformance;
 mod crash;
 mod lab;
+mod rules;
 mod store;
 mod zone;

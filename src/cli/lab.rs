@@ -66,11 +66,19 @@ pub async fn run(
         });
     }
     writeln!(out, "\nThe lab stays up until ^C. Try:")?;
-    writeln!(
-        out,
-        "  impsgw route +447700900456 --offline --config {}",
-        federation.alpha.config.display()
-    )?;
+    if let Some(admin) = federation.alpha.app.admin {
+        let token = folder.join("alpha-data/admin-token");
+        let client = format!("--admin http://{admin} --token-file {}", token.display());
+        writeln!(out, "  impsgw route +447700900456 {client}")?;
+        writeln!(out, "  impsgw trace +447700900456 {client}")?;
+        writeln!(out, "  impsgw cache list {client}")?;
+        writeln!(out, "  impsgw peer list {client}")?;
+        writeln!(
+            out,
+            "  # the console: http://{admin}/, with the token in {}",
+            token.display()
+        )?;
+    }
     for (handset, base) in played
         .handsets
         .iter()

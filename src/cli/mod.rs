@@ -1,8 +1,28 @@
-//! One file a command. Exit codes: 0 good, 1 the thing asked about is bad, 2 usage.
+//! The command line: one file a command. Exit codes: 0 good, 1 the thing asked about is bad, 2 usage.
+//!
+//! Most commands are clients of the admin API (`client.rs`); each prints for people, or with `--json` what the API said.
 
+mod agreement;
+mod audit;
+mod cache;
+mod check;
+mod client;
 pub mod lab;
+mod noc;
+mod output;
+mod override_;
+mod peer;
+mod queue;
+mod reload;
+mod route;
 pub mod serve;
+mod store;
+mod token;
+mod trace;
+mod watch;
 pub mod zone;
+
+pub use noc::NocCommand;
 
 use std::{io::Write, process::ExitCode};
 
@@ -24,12 +44,17 @@ enum Command {
     Lab(lab::LabArgs),
     /// Serve or check zone files.
     Zone(zone::ZoneArgs),
+    #[command(flatten)]
+    Noc(NocCommand),
 }
 
 /// Runs a command.
 ///
 /// # Errors
 /// What the command could not do, for people.
+///
+/// # Cancel safety
+/// A change that the admin API was asked for may have been made when the future is dropped.
 pub async fn run(
     cli: Cli,
     out: &mut (dyn Write + Send),
@@ -38,5 +63,9 @@ pub async fn run(
         Command::Serve(args) => serve::run(args, out).await,
         Command::Lab(args) => lab::run(args, out).await,
         Command::Zone(args) => Ok(zone::run(args, out).await),
+        Command::Noc(command) => Ok(noc::run(command).await),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,13 @@ pub async fn run(
             return Ok(ExitCode::FAILURE);
         }
     };
-    let app = App::start(config, Sockets::default()).await?;
+    let path = args.config.clone();
+    let reload: crate::app::LoadConfig = Box::new(move || Config::load(&path));
+    let sockets = Sockets {
+        reload: Some(reload),
+        ..Sockets::default()
+    };
+    let app = App::start(config, sockets).await?;
     let (mut hang_up, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
     loop {
         tokio::select! {

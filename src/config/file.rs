@@ -2,7 +2,7 @@
 //!
 //! A section is read again without the key that was wrong, until no more mistakes come; so one mistake hides no other.
 
-use std::{fmt, fs, ops::Range, path::Path};
+use std::{collections::HashMap, fmt, fs, ops::Range, path::Path};
 
 use serde::de::DeserializeOwned;
 use toml::{
@@ -89,14 +89,20 @@ pub(super) fn load(path: &Path) -> Result<Config, Mistakes> {
             }),
         }
     }
-    finish(&mut config, agreements, mistakes, &name)?;
+    finish(&mut config, agreements, mistakes, &reader.lines, &name)?;
     Ok(config)
 }
 
 pub(super) fn parse(text: &str, name: &str) -> Result<Config, Mistakes> {
     let mut reader = Reader::new(text, name);
     let mut config = reader.config();
-    finish(&mut config, reader.agreements, reader.mistakes, name)?;
+    finish(
+        &mut config,
+        reader.agreements,
+        reader.mistakes,
+        &reader.lines,
+        name,
+    )?;
     Ok(config)
 }
 
@@ -104,9 +110,10 @@ fn finish(
     config: &mut Config,
     agreements: Vec<Read<AgreementConfig>>,
     mut mistakes: Vec<Mistake>,
+    lines: &Lines,
     name: &str,
 ) -> Result<(), Mistakes> {
-    mistakes.extend(check::check(config, &agreements, name));
+    mistakes.extend(check::check(config, &agreements, lines, name));
     config.agreements = agreements.into_iter().map(|read| read.value).collect();
     if mistakes.is_empty() {
         Ok(())
@@ -138,7 +145,11 @@ fn agreement_files(dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
     Ok(files)
 }
 
+/// The line that each section or key of a section begins in, as `ssp` or `ssp.listen`.
+pub(super) type Lines = HashMap<String, usize>;
+
 struct Reader<'t> {
+    lines: Lines,
     text: &'t str,
     name: &'t str,
     mistakes: Vec<Mistake>,
@@ -148,6 +159,7 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     fn new(text: &'t str, name: &'t str) -> Self {
         Self {
+            lines: Lines::new(),
             text,
             name,
             mistakes: Vec::new(),
@@ -158,6 +170,7 @@ impl<'t> Reader<'t> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
         for (key, value) in self.sections() {
+            self.note_lines(key.get_ref(), key.span().start, value.get_ref());
             match key.get_ref().as_ref() {
                 "gateway" => config.gateway = self.section(value).unwrap_or_default(),
                 "ssp" => config.ssp = self.section(value).unwrap_or_default(),
@@ -176,6 +189,17 @@ impl<'t> Reader<'t> {
             }
         }
         config
+    }
+
+    /// Remembers where a section and the keys in it begin.
+    fn note_lines(&mut self, name: &str, start: usize, value: &DeValue<'_>) {
+        self.lines.insert(name.to_owned(), self.line_of(start));
+        if let DeValue::Table(table) = value {
+            for (key, inner) in table {
+                let name = format!("{name}.{}", key.get_ref());
+                self.note_lines(&name, key.span().start, inner.get_ref());
+            }
+        }
     }
 
     fn only_agreements(&mut self) {

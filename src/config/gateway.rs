@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, Domain};
+use crate::{
+    model::{ByteSize, Domain},
+    telemetry::TrailConfig,
+};
 
 /// The node, its domains and its data.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -20,6 +23,8 @@ pub struct GatewayConfig {
     pub agreement_dir: Option<PathBuf>,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// How much is kept of what happened to requests.
+    pub trails: TrailConfig,
 }
 
 impl Default for GatewayConfig {
@@ -30,6 +35,7 @@ impl Default for GatewayConfig {
             data_dir: "data".into(),
             agreement_dir: None,
             log: LogConfig::default(),
+            trails: TrailConfig::default(),
         }
     }
 }

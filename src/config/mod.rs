@@ -59,4 +59,6 @@ impl Config {
 }
 
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod tests;

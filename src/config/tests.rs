@@ -109,3 +109,178 @@ fn tls_listener_needs_its_files() {
         "{found:?}"
     );
 }
+
+/// Each mistake, put into the good configuration, with the line that must be named and words that must be said.
+#[test]
+fn each_mistake_is_named_where_it_stands() {
+    for (from, to, line, words) in [
+        (
+            "domains = [\"alpha.example\"]",
+            "domains = []",
+            3,
+            "domains is empty",
+        ),
+        ("domains = [\"alpha.example\"]", "domains = [\"alpha\"]", 3, ""),
+        (
+            "domains = [\"alpha.example\"]",
+            "domains = [\"alpha.example\"]\nnode = \"a b\"",
+            4,
+            "letters, digits",
+        ),
+        (
+            "domains = [\"alpha.example\"]",
+            "domains = [\"alpha.example\"]\nlog.level = \"info,x=y=z\"",
+            4,
+            "no level",
+        ),
+        (
+            "domains = [\"alpha.example\"]",
+            "domains = [\"alpha.example\"]\ntrails.max_size = \"1 MiB\"",
+            4,
+            "8 MiB",
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ntime_to_live = \"1s\"",
+            7,
+            "at least 60s",
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ntransactions_per_document = 0",
+            7,
+            "at least 1",
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncertificate = \"/nowhere\"",
+            7,
+            "no such file",
+        ),
+        ("listen_plain = \"127.0.0.1:0\"", "", 5, "no peer can reach us"),
+        ("peer = \"beta\"", "peer = \"\"", 9, "empty"),
+        ("[\"beta.example\"]", "[]", 8, "name the peer's domains"),
+        ("tls.required = false", "tls.requird = false", 14, "unknown field"),
+        ("\"10 KiB\"", "\"10 KB\"", 15, "64 KiB"),
+        (
+            "answer_timeout = \"10s\"",
+            "answer_timeout = \"0s\"",
+            8,
+            "over 0s",
+        ),
+        ("answer_timeout = \"10s\"", "limits.burst = 0", 8, "limits.burst"),
+        (
+            "answer_timeout = \"10s\"",
+            "limits.media_types = [\"text\"]",
+            8,
+            "media type",
+        ),
+        (
+            "answer_timeout = \"10s\"",
+            "servers = [\"im.beta.example\"]",
+            8,
+            "host:port",
+        ),
+        (
+            "answer_timeout = \"10s\"",
+            "speaks_for.numbers = [\"+44*\"]",
+            8,
+            "no prefix",
+        ),
+        (
+            "answer_timeout = \"10s\"",
+            "role = \"home\"",
+            8,
+            "must be in [gateway] domains",
+        ),
+        ("[\"127.0.0.0/8\"]", "[\"127.0.0.0/40\"]", 13, "no network"),
+        ("[ssp]", "[relay]\ncut_through = \"0s\"\n[ssp]", 6, "1s to 30s"),
+        (
+            "[ssp]",
+            "[relay]\nfirst_retry = \"1h\"\n[ssp]",
+            6,
+            "longest_retry",
+        ),
+        ("[ssp]", "[relay]\noutbox_concurrency = 0\n[ssp]", 6, "at least 1"),
+        ("[ssp]", "[store]\nmax_size = \"1 MiB\"\n[ssp]", 6, "16 MiB"),
+        (
+            "[ssp]",
+            "[store]\nmax_items_per_queue = 2000000\n[ssp]",
+            6,
+            "larger than max_items",
+        ),
+        (
+            "[ssp]",
+            "[admin]\nlisten = \"0.0.0.0:1\"\n[ssp]",
+            6,
+            "hosts must name",
+        ),
+        ("[ssp]", "[admin]\nhosts = [\"https://x\"]\n[ssp]", 6, "no name"),
+        (
+            "[ssp]",
+            "[admin]\nlisten = \"127.0.0.1:9\"\nhealth = \"127.0.0.1:9\"\n[ssp]",
+            7,
+            "its own port",
+        ),
+        (
+            "[ssp]",
+            "[routing.cache]\nrefresh_percent = 90\n[ssp]",
+            6,
+            "over 50",
+        ),
+        (
+            "[ssp]",
+            "[[routing.default_gateway]]\npeer = \"gamma\"\n[ssp]",
+            5,
+            "there is no agreement",
+        ),
+        (
+            "[ssp]",
+            "[[routing.home_ranges]]\nprefix = \"+44\"\ndomain = \"x.example\"\n[ssp]",
+            5,
+            "not ours",
+        ),
+        (
+            "[ssp]",
+            "[[routing.apexes]]\napex = \"e164.arpa\"\nview = \"none\"\n[ssp]",
+            5,
+            "not there",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let found = mistakes(&GOOD.replacen(from, to, 1));
+        assert!(
+            found.iter().any(|(at, text)| *at == line && text.contains(words)),
+            "{to:?}: nothing with {words:?} for line {line} in {found:?}"
+        );
+    }
+}
+
+#[test]
+fn agreements_of_a_folder_are_read_and_blamed_with_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = GOOD.replace(
+        "domains = [\"alpha.example\"]",
+        "domains = [\"alpha.example\"]\nagreement_dir = \"peers\"",
+    );
+    std::fs::write(dir.path().join("impsgw.toml"), main).unwrap();
+    std::fs::create_dir(dir.path().join("peers")).unwrap();
+    let gamma = "[[agreement]]\npeer = \"gamma\"\ndomains = [\"gamma.example\"]\n";
+    std::fs::write(dir.path().join("peers/gamma.toml"), gamma).unwrap();
+    std::fs::write(dir.path().join("peers/notes.txt"), "not read").unwrap();
+    let config = Config::load(&dir.path().join("impsgw.toml")).unwrap();
+    assert_eq!(config.agreements.len(), 2);
+    std::fs::write(
+        dir.path().join("peers/gamma.toml"),
+        format!("{gamma}peeer = 1\n[ssp]\n"),
+    )
+    .unwrap();
+    let mistakes = Config::load(&dir.path().join("impsgw.toml")).unwrap_err().0;
+    let lines: Vec<_> = mistakes
+        .iter()
+        .filter(|mistake| mistake.file.ends_with("gamma.toml"))
+        .map(|mistake| mistake.line)
+        .collect();
+    assert_eq!(lines.len(), 2, "{mistakes:?}");
+    assert!(lines.contains(&4) && lines.contains(&5), "{mistakes:?}");
+}

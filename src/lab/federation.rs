@@ -133,6 +133,7 @@ async fn operator(
         ssp: Some(ssp),
         subscribers: Some(bind().await?),
         trails: Some(sender),
+        reload: None,
     };
     let app = App::start(config, sockets).await?;
     let subscribers = app
@@ -168,6 +169,9 @@ authorities = "{folder}/ca.pem"
 views = [{{ name = "lab", resolvers = ["{dns}"] }}]
 apexes = [{{ apex = "e164enum.net", view = "lab", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
+
+[admin]
+listen = "127.0.0.1:0"
 
 [home]
 listen = "127.0.0.1:0"

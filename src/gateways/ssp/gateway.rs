@@ -24,7 +24,7 @@ use crate::{
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
     relay::{Delivery, Egress, Relay, Undelivered},
     routing::Router,
-    store::{Store, StoreError},
+    store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
     wire::ssp::{Profile, TransactionId},
 };
@@ -85,7 +85,8 @@ pub struct SspGateway {
     relay: OnceLock<Weak<Relay>>,
     incarnation: String,
     this: Weak<Self>,
-    suspended: Mutex<std::collections::HashSet<String>>,
+    suspended: Mutex<HashMap<String, String>>,
+    store: Arc<dyn Store>,
     slots: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
@@ -96,7 +97,13 @@ impl SspGateway {
     /// When the store can't be read.
     pub async fn new(parts: SspParts) -> Result<Arc<Self>, StoreError> {
         let now = parts.clock.now();
-        let (sessions, known) = Sessions::load(parts.store, now).await?;
+        let store = parts.store;
+        let mut suspended = HashMap::new();
+        for row in store.rows(Space::Meta, "suspended ", None, 10_000, now).await? {
+            let peer = row.key.trim_start_matches("suspended ").to_owned();
+            suspended.insert(peer, String::from_utf8_lossy(&row.value).into_owned());
+        }
+        let (sessions, known) = Sessions::load(Arc::clone(&store), now).await?;
         let gateway = Arc::new_cyclic(|this: &Weak<Self>| Self {
             config: parts.config,
             own: parts.own,
@@ -115,7 +122,8 @@ impl SspGateway {
             relay: OnceLock::new(),
             incarnation: format!("{}-{}", parts.node, super::random::text(6)),
             this: this.clone(),
-            suspended: Mutex::default(),
+            suspended: Mutex::new(suspended),
+            store,
             slots: Mutex::default(),
         });
         for session in known.into_iter().filter(|session| session.is_usable(now)) {
@@ -161,14 +169,36 @@ impl SspGateway {
         self.open(link);
     }
 
-    /// Nothing goes to the peer, and nothing is taken from it, until it is resumed.
-    pub fn suspend(&self, peer: &str, is_suspended: bool) {
-        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_suspended {
-            suspended.insert(peer.to_owned());
-        } else {
-            suspended.remove(peer);
-        }
+    /// Nothing goes to the peer, and nothing is taken from it, until it is resumed; holds over restarts.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing is changed.
+    pub async fn suspend(&self, peer: &str, reason: &str) -> Result<(), StoreError> {
+        let row = format!("suspended {peer}");
+        let batch = Batch::new(self.now()).put(Space::Meta, row, reason.as_bytes().to_vec(), None);
+        self.store.commit(batch).await?;
+        self.suspensions().insert(peer.to_owned(), reason.to_owned());
+        Ok(())
+    }
+
+    /// Ends a suspension.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing is changed.
+    pub async fn resume(&self, peer: &str) -> Result<(), StoreError> {
+        let batch = Batch::new(self.now()).remove(Space::Meta, format!("suspended {peer}"));
+        self.store.commit(batch).await?;
+        self.suspensions().remove(peer);
+        Ok(())
+    }
+
+    /// Why a peer is suspended; `None` when it is not.
+    pub fn suspension(&self, peer: &str) -> Option<String> {
+        self.suspensions().get(peer).cloned()
+    }
+
+    fn suspensions(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.suspended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up changed certificates and agreements for new connections.
@@ -182,8 +212,8 @@ impl SspGateway {
     }
 
     pub(super) fn is_suspended(&self, agreement: &InterconnectionAgreement) -> bool {
-        let suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        !suspended.is_empty() && suspended.contains(agreement.peer().as_str())
+        let suspended = self.suspensions();
+        !suspended.is_empty() && suspended.contains_key(agreement.peer().as_str())
     }
 
     pub(super) fn link(&self, own: &Domain, peer: &Domain) -> Arc<Link> {

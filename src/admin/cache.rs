@@ -1,0 +1,74 @@
+//! Looking into the caches of routing, and flushing them.
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    answer::{Answer, Asked, Shared, with_plus},
+    error::ApiError,
+};
+use crate::routing::{CacheFilter, EntryKind, EntryState};
+
+/// Which entries; `all=true` must be said to flush without a condition.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wanted {
+    number: Option<String>,
+    prefix: Option<String>,
+    domain: Option<String>,
+    state: Option<EntryState>,
+    kind: Option<EntryKind>,
+    limit: Option<usize>,
+    all: bool,
+    #[serde(rename = "unmask")]
+    _unmask: bool,
+}
+
+impl Wanted {
+    fn filter(&self) -> Result<CacheFilter, ApiError> {
+        let number = self.number.as_ref().or(self.prefix.as_ref());
+        let number = number
+            .map(|text| with_plus(text).parse())
+            .transpose()
+            .map_err(|error: crate::routing::InvalidPrefix| ApiError::BadRequest(error.to_string()))?;
+        let domain = self.domain.as_ref().map(|text| text.parse()).transpose();
+        Ok(CacheFilter {
+            number,
+            domain: domain
+                .map_err(|error: crate::model::InvalidDomain| ApiError::BadRequest(error.to_string()))?,
+            state: self.state,
+            kind: self.kind,
+        })
+    }
+
+    fn has_condition(&self) -> bool {
+        self.number.is_some()
+            || self.prefix.is_some()
+            || self.domain.is_some()
+            || self.state.is_some()
+            || self.kind.is_some()
+    }
+}
+
+pub(super) async fn list(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
+    let limit = wanted.limit.unwrap_or(100).min(MAX_ENTRIES);
+    let entries = parts
+        .router
+        .cache_entries(&wanted.filter()?, limit, parts.clock.now());
+    Ok(Json(json!({ "entries": entries, "stats": parts.router.stats() })))
+}
+
+pub(super) async fn flush(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
+    if !wanted.has_condition() && !wanted.all {
+        let text = "nothing says what to flush: give number, prefix, domain, state or kind, or all=true";
+        return Err(ApiError::BadRequest(text.into()));
+    }
+    let count = parts
+        .router
+        .flush_cache(&wanted.filter()?, parts.clock.now())
+        .await;
+    Ok(Json(json!({ "flushed": count })))
+}
+
+const MAX_ENTRIES: usize = 10_000;

@@ -1,0 +1,56 @@
+//! The probes of orchestrators and load balancers, on a listener of their own, without a token and without detail.
+
+use std::{future::Future, io, sync::Arc};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use tokio::net::TcpListener;
+
+use super::NotReady;
+use crate::{
+    store::{Space, Store},
+    telemetry::Clock,
+};
+
+#[derive(Clone)]
+struct Probes {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    not_ready: NotReady,
+}
+
+/// Serves `/healthz` (the process answers) and `/readyz` (the store answers and nothing else speaks against traffic)
+/// until `shutdown` is done.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_health(
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    not_ready: NotReady,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let probes = Probes {
+        store,
+        clock,
+        not_ready,
+    };
+    let router = Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(probes);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
+    let mut reasons = (probes.not_ready)();
+    if let Err(error) = probes.store.row(Space::Meta, "probe", probes.clock.now()).await {
+        reasons.push(error.to_string());
+    }
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n".into());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
+}

@@ -1,0 +1,163 @@
+//! The client of the admin API that most commands are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::output::Failure;
+
+/// Where the admin API is, and how the answer is printed.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Remote {
+    /// Print JSON, as the admin API answers.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The admin API of the node that is asked.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "IMPSGW_ADMIN",
+        default_value = "http://127.0.0.1:7080"
+    )]
+    admin: String,
+    /// A file that holds a token of the admin API.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "IMPSGW_TOKEN_FILE",
+        default_value = "data/admin-token"
+    )]
+    token_file: PathBuf,
+    /// Show people in full to a token of role read; the audit log says so.
+    #[arg(long)]
+    unmask: bool,
+}
+
+/// A connection to the admin API.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    unmask: bool,
+}
+
+impl Remote {
+    /// A client with the token of the file.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let token = std::fs::read_to_string(&self.token_file).map_err(|error| {
+            let file = self.token_file.display();
+            Failure::Usage(format!(
+                "the token file {file} can't be read: {error}; name one with --token-file or IMPSGW_TOKEN_FILE"
+            ))
+        })?;
+        // A proxy has no business between an operator and his gateway.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(std::time::Duration::from_secs(60))
+            .build()
+            .map_err(|error| Failure::Bad(format!("no HTTP client: {error}")))?;
+        Ok(Client {
+            http,
+            base: self.admin.trim_end_matches('/').to_owned(),
+            token: token.trim().to_owned(),
+            unmask: self.unmask,
+        })
+    }
+}
+
+impl Client {
+    /// `GET`, with the conditions that are set.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Failure> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// `POST`.
+    pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// `DELETE`.
+    pub(super) async fn delete(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+    ) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, Option<String>)],
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
+        let mut pairs: Vec<String> = query
+            .iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", escaped(value.as_ref()?))))
+            .collect();
+        if self.unmask && method == Method::GET && HIDING.iter().any(|one| path.starts_with(one)) {
+            pairs.push("unmask=true".into());
+        }
+        let mut url = format!("{}/api/v1/{path}", self.base);
+        if !pairs.is_empty() {
+            url = format!("{url}?{}", pairs.join("&"));
+        }
+        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let answer: Value = response.json().await.map_err(|_| {
+            Failure::Bad(format!(
+                "{} answered {status} without JSON; is it the admin API?",
+                self.base
+            ))
+        })?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let error = answer.get("error");
+        let text = |key| {
+            error
+                .and_then(|error| error.get(key))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        Err(match text("code") {
+            "bad-request" => Failure::Usage(text("message").to_owned()),
+            _ => Failure::Bad(text("message").to_owned()),
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            text = inner.to_string();
+            source = inner.source();
+        }
+        Failure::Bad(format!(
+            "the admin API at {} can't be asked: {text}; is the gateway running, and is [admin] listen that address?",
+            self.base
+        ))
+    }
+}
+
+/// A segment of a path.
+pub(super) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+/// Calls that show people and take `unmask`.
+const HIDING: [&str; 5] = ["route", "cache", "trace", "items", "audit"];

@@ -1,0 +1,74 @@
+//! The commands of the people who run a gateway: checks of the configuration, and clients of the admin API.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{
+    agreement, audit, cache, check,
+    output::{self, Done, Failure},
+    override_, peer, queue, reload, route, store, token, trace, watch,
+};
+
+/// What operators ask and do.
+#[derive(Debug, Subcommand)]
+pub enum NocCommand {
+    /// Check the configuration: every mistake at once, with file and line.
+    Check(check::CheckArgs),
+    /// Put the changed configuration in force without a restart.
+    Reload(reload::ReloadArgs),
+    /// Ask where a number or address is routed now, and why.
+    Route(route::RouteArgs),
+    /// Say where a number, a range or a domain is routed, whatever was found.
+    Override(override_::OverrideArgs),
+    /// Ask what happened to a request, by trail ID, number, address or message ID.
+    Trace(trace::TraceArgs),
+    /// Follow a number or address and print what happens to it.
+    Watch(watch::WatchArgs),
+    /// Look into the caches of routing, or flush them.
+    Cache(cache::CacheArgs),
+    /// Look at peers and their sessions; suspend, resume, reconnect them.
+    Peer(peer::PeerArgs),
+    /// Show the interconnection agreements in force.
+    Agreement(agreement::AgreementArgs),
+    /// Look at what waits; hold, release, retry, discard it.
+    Queue(queue::QueueArgs),
+    /// Show how full the store is.
+    Store(store::StoreArgs),
+    /// Make, list and revoke tokens of the admin API.
+    Token(token::TokenArgs),
+    /// Show who did what.
+    Audit(audit::AuditArgs),
+}
+
+/// Carries a command out; exit code 0 good, 1 the thing asked about is bad, 2 usage.
+pub(super) async fn run(command: NocCommand) -> ExitCode {
+    match carry_out(command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            match failure {
+                Failure::Bad(_) => ExitCode::from(1),
+                Failure::Usage(_) => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+pub(super) async fn carry_out(command: NocCommand) -> Done {
+    match command {
+        NocCommand::Check(args) => check::run(&args),
+        NocCommand::Reload(args) => reload::run(args).await,
+        NocCommand::Route(args) => Box::pin(route::run(args)).await,
+        NocCommand::Override(args) => override_::run(args).await,
+        NocCommand::Trace(args) => trace::run(args).await,
+        NocCommand::Watch(args) => watch::run(args).await,
+        NocCommand::Cache(args) => cache::run(args).await,
+        NocCommand::Peer(args) => peer::run(args).await,
+        NocCommand::Agreement(args) => agreement::run(args).await,
+        NocCommand::Queue(args) => queue::run(args).await,
+        NocCommand::Store(args) => store::run(args).await,
+        NocCommand::Token(args) => token::run(args).await,
+        NocCommand::Audit(args) => audit::run(args).await,
+    }
+}
