@@ -1,6 +1,7 @@
 //! The one integration-test binary.
 
 mod conformance;
+mod corpus;
 mod crash;
 mod lab;
 mod rules;
