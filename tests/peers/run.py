@@ -43,6 +43,10 @@ def play(arguments: argparse.Namespace, folder: pathlib.Path) -> int:
         '*.4.0.0.9.0.0.7.7.4.4 IN NAPTR 100 10 "u" "E2U+im" "!^(.*)$!im:\\\\1@bravo.example!" .\n'
         '                      IN NAPTR 100 10 "u" "E2U+pres" "!^(.*)$!pres:\\\\1@bravo.example!" .\n'
     )
+    # A certificate, so that https can be tried before http on the peer's plain port.
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=alpha.example",
+                    "-addext", "subjectAltName=DNS:alpha.example", "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+                   check=True, stderr=subprocess.DEVNULL)
     config = folder / "alpha.toml"
     config.write_text(CONFIG.format(folder=folder, dns=dns, ssp=ssp, subscribers=subscribers))
     started = []
@@ -102,6 +106,9 @@ data_dir = "{folder}/data"
 
 [ssp]
 listen_plain = "127.0.0.1:{ssp}"
+certificate = "{folder}/cert.pem"
+key = "{folder}/key.pem"
+authorities = "{folder}/cert.pem"
 
 [routing]
 views = [{{ name = "lab", resolvers = ["127.0.0.1:{dns}"] }}]
