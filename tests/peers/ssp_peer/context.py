@@ -191,6 +191,23 @@ class Context:
 
     # Pieces that many scenarios share.
 
+    def watch_bea(self) -> None:
+        """Ada watches Bea and her first values were taken."""
+        self.session()
+        self.ada.subscribe(self.BEA)
+        self.wait(carries("SubscribeRequest"), 30, what="subscription")
+        self.wait(lambda e: carries("PresenceNotification", "out")(e) and e["answer"] == 200 and "OnlineStatus" in e["body"],
+                  what="notification taken")
+
+    def publish_status(self, text: str) -> None:
+        """Bea changes her StatusText."""
+        self.peer.home.publish(self.peer, self.bea, {"StatusText": text})
+
+    def ada_sees_status(self, text: str, timeout: float = 10) -> None:
+        """Ada is shown that StatusText of Bea's."""
+        event = self.ada.expect("presence", self.seconds(timeout), self.marks["ada"], lambda e: e["values"].get("StatusText") == text, user=self.BEA)
+        self.check(event, f"the gateway's subscriber never saw StatusText {text!r}")
+
     def message_to_ada(self, text: str, message_id: str | None = None, **more) -> ET.Element:
         return primitives.send_message(self.p, more.pop("sender", self.BEA), more.pop("to", [self.ADA]), text,
                                        message_id or f"m-{secrets.token_hex(6)}", **more)

@@ -230,7 +230,8 @@ class Ladders:
         code = attr(child(step.primitive, "Status"), "code") or "404"
         if not code.startswith("2"):
             if code == "302" and handshake.initiator:
-                self.node.redirects[handshake.peer_domain] = [attr(r, "url") for r in children(child(step.primitive, "RedirectList"), "Redirect")]
+                self.node.redirects[handshake.peer_domain] = [
+                    url for r in children(child(step.primitive, "RedirectList"), "Redirect") if (url := attr(r, "url"))]
             self._end(handshake, f"refused with {code}")
             return self._refuse(200)
         if not handshake.peer_proven:

@@ -140,9 +140,8 @@ class Node:
     def discover(self, domain: str) -> list[str] | None:
         """The URLs to try for a domain; None when it has no SRV record."""
         url = self.peers.get(domain)
-        if self.redirects.get(domain):
-            return [u for u in self.redirects[domain] if u]
-        return transport.candidates(url, self.personality.https_first) if url else None
+        usual = transport.candidates(url, self.personality.https_first) if url else []
+        return self.redirects.pop(domain, []) + usual or None
 
     def new_session_id(self) -> str:
         return f"{next(self._numbers) if self.personality.half_open_forever else secrets.token_hex(8)}@{self.domain}"

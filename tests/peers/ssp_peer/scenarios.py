@@ -117,7 +117,7 @@ def self_check() -> list[str]:
 
 def load() -> None:
     """Imports the modules that register scenarios."""
-    from . import rows_checklist, rows_differences, rows_ladder  # noqa: F401
+    from . import rows_checklist, rows_ladder, rows_semantics, rows_syntax  # noqa: F401
 
 
 def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:

@@ -21,7 +21,6 @@ from .control import Control
 from .groups import Group
 from .node import Node
 from .personality import OBSERVED, STRICT, Personality
-from .record import carries
 from .subscriber import LocalSubscriber
 from .xmltree import E
 
@@ -40,6 +39,7 @@ MUTANTS: tuple[tuple[dict, str], ...] = (
     ({"closes_silently": True}, "check_16_3_unknown_session"),
     ({"reports_as_requests": True}, "row_14_12_gateway_reports_in_response_mode"),
     ({"reads_only_responses": True}, "row_14_12_report_in_request_mode"),
+    ({"explicit_failure": False}, "row_14_11_gateway_does_not_leave_us_half_open"),
     ({"https_first": False}, "row_14_19_gateway_tries_https_first"),
 )
 

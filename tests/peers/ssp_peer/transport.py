@@ -52,6 +52,7 @@ class Inbound:
     headers: dict[str, str]
     source: str
     scheme: str
+    path: str = "/"
     client_names: list[str] = field(default_factory=list)
 
 
@@ -84,7 +85,7 @@ class Listener:
                 else:
                     body = self.rfile.read(int(length or 0))
                 reply = receive(Inbound(body, dict(self.headers.items()), self.client_address[0],
-                                        "https" if context else "http", _names(self.connection)))
+                                        "https" if context else "http", self.path, _names(self.connection)))
                 if reply.status == CLOSE:
                     self.close_connection = True
                 else:
