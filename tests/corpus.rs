@@ -2,10 +2,17 @@
 //!
 //! The inputs are `fuzz/corpus/<target>/`; the SSP vectors and the zones serve as inputs as well, as in `fuzz/run.sh`.
 
+#![expect(clippy::unwrap_used, reason = "a corpus that can't be read fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/checks.rs"]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a check that panics is what finds the fault"
+)]
 mod checks;
 
 #[test]

@@ -171,13 +171,13 @@ impl FromStr for WvAddress {
             Some((name, resource)) => (name, Some(resource)),
             None => (user, None),
         };
+        let name = name.split(';').next().unwrap_or_default();
         if resource.is_some_and(str::is_empty) || (name.is_empty() && domain.is_none()) {
             return Err(InvalidAddress::Empty);
         }
         if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(InvalidAddress::BadCharacter);
         }
-        let name = name.split(';').next().unwrap_or_default();
         let local = if name.is_empty() {
             LocalPart::Service
         } else if name.starts_with('+') {

@@ -107,14 +107,21 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(mut sender) = known.filter(|sender| !sender.is_closed()) {
-            let answer = sender.send_request(self.request(&body, headers, false)).await;
-            if let Ok(response) = answer {
-                return Ok(response.status().as_u16());
+            match sender.try_send_request(self.request(&body, headers, false)).await {
+                Ok(response) => return Ok(response.status().as_u16()),
+                Err(mut error) => {
+                    self.multiplexed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .take();
+                    // Only what was never written may be sent again on another connection.
+                    if error.take_message().is_none() {
+                        return Err(PostError::Closed {
+                            server: self.server(),
+                        });
+                    }
+                }
             }
-            self.multiplexed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
         }
         let Ok(_place) = self.connections.acquire().await else {
             return Err(PostError::Closed {
@@ -130,7 +137,9 @@ impl Client {
                 Ok(response) => return Ok(self.finish(sender, response).await),
                 Err(mut error) => {
                     if error.take_message().is_none() {
-                        break;
+                        return Err(PostError::Closed {
+                            server: self.server(),
+                        });
                     }
                 }
             }
