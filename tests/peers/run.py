@@ -115,6 +115,9 @@ views = [{{ name = "lab", resolvers = ["127.0.0.1:{dns}"] }}]
 apexes = [{{ apex = "e164enum.net", view = "lab", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
 
+[relay]
+first_retry = "1s"
+
 [home]
 listen = "127.0.0.1:{subscribers}"
 
