@@ -1,6 +1,282 @@
 //! The embedded home domain: subscribers of an operator that has no IMPS server of its own.
+//!
+//! [`HomeDomain`] is server X and server Y of the use cases at once: what its subscribers do goes to the relay like any
+//! peer's request, what the relay brings for them is carried out here. One process may hold several home domains.
+//! Accounts, relations and inboxes live in memory and in the store, row by row. Groups are not hosted.
+//!
+//! `incoming/` carries out what arrives, `outgoing/` what subscribers do, `api/` is the HTTP side of the latter.
 
-/// Stand-in.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HomeConfig {}
+mod account;
+mod accounts;
+mod api;
+mod config;
+mod event;
+mod inbox;
+mod incoming;
+mod line;
+mod load;
+mod outgoing;
+mod relation;
+mod reports;
+mod secret;
+mod status;
+mod stream;
+mod subscriber;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use account::{Account, DeliveryMethod, NewAccount, Settings};
+pub use config::{AccountConfig, HomeConfig, HomeDomainConfig, HomeLimits, Secret, Templates};
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use self::{
+    incoming::KeptSearches, line::Errands, line::Line, reports::Owed, secret::PasswordHash,
+    subscriber::Subscriber, text::Words,
+};
+use crate::{
+    model::{Domain, E164, LocalPart, Refusal, Timestamp, WvAddress},
+    relay::Relay,
+    routing::HomeDirectory,
+    store::{Batch, Committed, Store, StoreError},
+    telemetry::Clock,
+};
+
+/// The subscribers of our home domains.
+pub struct HomeDomain {
+    /// For tasks that outlive a call.
+    me: Weak<Self>,
+    config: HomeConfig,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    words: Words,
+    line: Line,
+    directory: RwLock<Directory>,
+    /// The newest inbox ID; above every one that was given out before, also by earlier runs.
+    last_id: AtomicU64,
+    searches: Mutex<KeptSearches>,
+    owed: Mutex<Owed>,
+    errands: Errands,
+    /// What unknown names are checked against, so that they take as long as known ones.
+    nobody: PasswordHash,
+    /// At most this many passwords are checked at once; each takes a core for a tenth of a second.
+    password_checks: tokio::sync::Semaphore,
+}
+
+/// Subscribers by everything that names them.
+#[derive(Debug, Default)]
+struct Directory {
+    by_number: HashMap<E164, Arc<Subscriber>>,
+    /// By user name in lower case, within a domain.
+    by_name: HashMap<(Domain, String), Arc<Subscriber>>,
+    by_device: HashMap<String, Arc<Subscriber>>,
+}
+
+impl HomeDomain {
+    /// Reads accounts, relations and inboxes from the store, and makes the accounts of the configuration that are missing.
+    ///
+    /// # Errors
+    /// [`HomeError`]: a mistake in the configuration, an account that can't be made, or a store that can't be read.
+    pub async fn new(
+        config: HomeConfig,
+        store: Arc<dyn Store>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, HomeError> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(HomeError::Config(problems.join("; ")));
+        }
+        let nobody = PasswordHash::of_nobody(config.limits.password_rounds);
+        let home = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            words: Words::new(&config.templates, &config.language),
+            config,
+            store,
+            clock,
+            line: Line::default(),
+            directory: RwLock::default(),
+            last_id: AtomicU64::new(0),
+            searches: Mutex::default(),
+            owed: Mutex::default(),
+            errands: Errands::default(),
+            nobody,
+            password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
+        });
+        home.load().await?;
+        home.make_configured_accounts().await?;
+        Ok(home)
+    }
+
+    /// Joins the relay and starts the housekeeping, which ends with the home domain. Called once, inside the runtime.
+    pub fn connect(&self, relay: Weak<Relay>) {
+        self.line.connect(relay);
+        tokio::spawn(keep_house(self.me.clone()));
+    }
+
+    /// Waits until notifications and subscriptions under way have been handed over; for an orderly end, before the store
+    /// is closed.
+    pub async fn finish(&self) {
+        self.errands.idle().await;
+    }
+
+    /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed. Called every
+    /// second by the housekeeping.
+    pub(crate) async fn sweep(&self) {
+        let now = self.clock.now();
+        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
+        for subscriber in everybody {
+            if subscriber.state().inbox.has_expired(now) {
+                self.expire_inbox(&subscriber, now).await;
+            }
+            self.forget_expired_devices(&subscriber, now);
+            self.update_online(&subscriber);
+        }
+        self.searches().forget(now);
+        self.settle_reports().await;
+    }
+
+    /// The subscriber whom an address names: by number under any domain, by user name within one of ours.
+    fn subscriber(&self, address: &WvAddress) -> Option<Arc<Subscriber>> {
+        if address.is_group() {
+            return None;
+        }
+        let directory = self.directory();
+        let found = match address.local() {
+            LocalPart::Msisdn(number) => directory.by_number.get(number),
+            LocalPart::Name(name) => {
+                let domain = address.domain()?.clone();
+                directory.by_name.get(&(domain, name.to_lowercase()))
+            }
+            LocalPart::Service => None,
+        };
+        found.cloned()
+    }
+
+    /// As [`HomeDomain::subscriber`], for people with an active account only.
+    fn active(&self, address: &WvAddress) -> Option<Arc<Subscriber>> {
+        self.subscriber(address)
+            .filter(|found| found.state().account.is_active)
+    }
+
+    /// The canonical identity that a person is held under: the number for our own, however they are named.
+    fn person(&self, address: &WvAddress) -> String {
+        self.subscriber(address)
+            .map_or_else(|| address.key(), |subscriber| subscriber.key())
+    }
+
+    /// An ID above all earlier ones; below 2^53, so that JSON readers keep it exact.
+    fn next_id(&self, now: Timestamp) -> u64 {
+        let floor = now.0.saturating_mul(1 << 10);
+        let next = |last: u64| Some(last.saturating_add(1).max(floor));
+        let last = self
+            .last_id
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        last.unwrap_or_else(|last| last).saturating_add(1).max(floor)
+    }
+
+    /// Commits a batch without preconditions.
+    async fn commit(&self, batch: Batch) -> Result<(), Refusal> {
+        match self.store.commit(batch).await.map_err(refused)? {
+            Committed::Done => Ok(()),
+            Committed::Conflict { key, .. } => Err(Refusal::Internal {
+                reason: format!("the row {key} was changed by somebody else"),
+            }),
+            Committed::LeaseLost(_) => Err(Refusal::Internal {
+                reason: "the store answered for an item that was not asked for".into(),
+            }),
+        }
+    }
+
+    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn searches(&self) -> std::sync::MutexGuard<'_, KeptSearches> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HomeDirectory for HomeDomain {
+    fn account(&self, address: &WvAddress) -> Option<Domain> {
+        self.active(address).map(|subscriber| subscriber.domain.clone())
+    }
+}
+
+impl std::fmt::Debug for HomeDomain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let accounts = self.directory().by_number.len();
+        f.debug_struct("HomeDomain")
+            .field("accounts", &accounts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the home domain can't start, or an account can't be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The configuration contradicts itself.
+    #[error("{0}")]
+    Config(String),
+    /// The account can't be made or changed as asked.
+    #[error("the account {number} can't be made or changed: {reason}")]
+    Account {
+        /// Whose.
+        number: E164,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    NoAccount(E164),
+    /// The store can't be read or written.
+    #[error("the accounts can't be read or written")]
+    Store(#[from] StoreError),
+}
+
+/// A failure of the store, as the side that asked is told.
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
+        StoreError::Disk { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Engine { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Closed => Refusal::Internal {
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// A value of ours that can't be written down.
+fn damaged(error: serde_json::Error) -> Refusal {
+    Refusal::Internal {
+        reason: format!("a row can't be written: {error}"),
+    }
+}
+
+async fn keep_house(home: Weak<HomeDomain>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(home) = home.upgrade() else { return };
+        home.sweep().await;
+    }
+}
+
+/// How long events wait that have no validity of their own: reports, notices, answers.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+const PASSWORD_CHECKS: usize = 4;
