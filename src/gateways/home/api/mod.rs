@@ -30,10 +30,6 @@ use super::HomeDomain;
 
 impl HomeDomain {
     /// The subscriber API, to be served by a listener.
-    ///
-    /// # Panics
-    /// Never, once it has been built in a test: the paths are constants.
-    #[must_use]
     pub fn api(self: &Arc<Self>) -> Router {
         let limit = usize::try_from(self.config.limits.max_body.0).unwrap_or(usize::MAX);
         Router::new()

@@ -29,10 +29,13 @@ impl Egress for HomeDomain {
 
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
         let outcome = self.carry_out(delivery.request).await;
-        outcome.map_err(|refusal| match refusal {
-            // Our own store failed or is full: nothing was taken, and it is worth trying again.
-            Refusal::Internal { .. } => Undelivered::NotTaken(refusal),
-            refusal => Undelivered::Refused(refusal),
+        outcome.map_err(|refusal| {
+            if matches!(refusal, Refusal::Internal { .. }) {
+                // Our own store failed: nothing was taken, and it is worth trying again.
+                Undelivered::NotTaken(refusal)
+            } else {
+                Undelivered::Refused(refusal)
+            }
         })
     }
 }

@@ -11,6 +11,8 @@ pub(crate) use contact::{Added, NewContact, Wish};
 pub(crate) use invite::NewInvite;
 pub(crate) use message::NewMessage;
 pub(crate) use people::SettingsChange;
+#[cfg(test)]
+pub(crate) use session::LoggedIn;
 
 use super::{HomeDomain, subscriber::Subscriber};
 use crate::model::{Acceptance, Answer, InvalidAddress, Outcome, Refusal, WvAddress};
