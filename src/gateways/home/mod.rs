@@ -9,6 +9,7 @@
 mod account;
 mod accounts;
 mod api;
+mod arrival;
 mod config;
 mod event;
 mod inbox;
@@ -40,8 +41,13 @@ use std::{
 };
 
 use self::{
-    incoming::KeptSearches, line::Errands, line::Line, reports::Owed, secret::PasswordHash,
-    subscriber::Subscriber, text::Words,
+    incoming::KeptSearches,
+    line::Errands,
+    line::Line,
+    reports::Owed,
+    secret::PasswordHash,
+    subscriber::{Strangers, Subscriber},
+    text::Words,
 };
 use crate::{
     model::{Domain, E164, LocalPart, Refusal, Timestamp, WvAddress},
@@ -64,6 +70,8 @@ pub struct HomeDomain {
     /// The newest inbox ID; above every one that was given out before, also by earlier runs.
     last_id: AtomicU64,
     searches: Mutex<KeptSearches>,
+    /// Wrong names at login.
+    strangers: Mutex<Strangers>,
     owed: Mutex<Owed>,
     errands: Errands,
     /// What unknown names are checked against, so that they take as long as known ones.
@@ -106,6 +114,7 @@ impl HomeDomain {
             directory: RwLock::default(),
             last_id: AtomicU64::new(0),
             searches: Mutex::default(),
+            strangers: Mutex::default(),
             owed: Mutex::default(),
             errands: Errands::default(),
             nobody,
@@ -202,6 +211,10 @@ impl HomeDomain {
 
     fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
         self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strangers(&self) -> std::sync::MutexGuard<'_, Strangers> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn searches(&self) -> std::sync::MutexGuard<'_, KeptSearches> {

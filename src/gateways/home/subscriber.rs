@@ -4,14 +4,21 @@
 //! so that memory and store see them in one order; nothing that waits for the relay holds it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{account::Account, config::HomeConfig, inbox::Inbox, relation::Relations, stream::Streams};
+use super::{
+    account::Account,
+    arrival::digest_text,
+    config::{HomeConfig, HomeLimits},
+    inbox::Inbox,
+    relation::Relations,
+    stream::Streams,
+};
 use crate::model::{
     AttributeName, AttributeValue, Availability, Domain, E164, Presence, Refusal, Timestamp, WvAddress,
 };
@@ -251,5 +258,32 @@ impl Attempts {
     }
 }
 
+/// Wrong passwords under names that nobody has: they are refused after as many, so that a refusal tells nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers(HashMap<String, Attempts>);
+
+impl Strangers {
+    /// Counts an attempt under a name that nobody has.
+    ///
+    /// # Errors
+    /// As [`Attempts::check`].
+    pub(crate) fn begin(&mut self, name: &str, now: Timestamp, limits: &HomeLimits) -> Result<(), Refusal> {
+        let (most, window) = (limits.login_attempts, limits.login_window);
+        if self.0.len() >= MAX_STRANGERS {
+            self.0.retain(|_, attempts| attempts.since.plus(window) > now);
+        }
+        let name = digest_text(&name.trim().to_lowercase());
+        if self.0.len() >= MAX_STRANGERS && !self.0.contains_key(&name) {
+            return Ok(());
+        }
+        let attempts = self.0.entry(name).or_default();
+        attempts.check(now, most, window)?;
+        attempts.begin(now, window);
+        Ok(())
+    }
+}
+
+/// Names that are remembered; past them, wrong names are not counted until the window has passed.
+const MAX_STRANGERS: usize = 10_000;
 /// One request in the unit of [`Rate::level`]: milliseconds a minute.
 const ONE: u64 = 60_000;

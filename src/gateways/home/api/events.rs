@@ -22,8 +22,8 @@ use serde::Serialize;
 use super::{
     super::{
         HomeDomain,
+        arrival::is_pushed,
         event::{Event, PresenceView},
-        inbox::is_pushed,
         stream::{Joined, Kept, Missed, Streamed},
         subscriber::Subscriber,
     },

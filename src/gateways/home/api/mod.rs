@@ -21,7 +21,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::header,
+    http::{HeaderValue, header},
+    middleware::map_response,
+    response::Response,
     routing::{delete, get, patch, post, put},
 };
 
@@ -68,8 +70,17 @@ impl HomeDomain {
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
             .layer(DefaultBodyLimit::max(limit))
+            .layer(map_response(never_stored))
             .with_state(Arc::clone(self))
     }
+}
+
+/// Answers hold tokens and what people write: no cache keeps them.
+async fn never_stored(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn openapi() -> ([(header::HeaderName, &'static str); 1], &'static str) {

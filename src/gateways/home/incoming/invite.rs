@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     HomeDomain, KEPT,
+    arrival::{Arriving, digest_text, identity},
     event::{self, Event},
-    inbox::{Arriving, digest_text, identity},
     text,
 };
 use crate::{
@@ -67,7 +67,7 @@ impl HomeDomain {
         let event = Event::Invitation {
             invitation_id: invite.id.to_string(),
             kind: invite.kind,
-            by: invite.inviting,
+            by: invite.inviting.canonical(),
             group: invite.group,
             application: invite.application.map(|text| text::line(&text, MAX_NOTE)),
             attributes: invite.attributes,
@@ -105,7 +105,7 @@ impl HomeDomain {
         );
         let event = Event::InvitationAnswer {
             invitation_id: answer.id.to_string(),
-            by: answer.responding,
+            by: answer.responding.canonical(),
             is_accepted: answer.accepted,
             note: answer.note.map(|note| text::line(&note, MAX_NOTE)),
             screen_name: answer.screen_name.map(|name| text::line(&name, MAX_NOTE)),
@@ -132,7 +132,7 @@ impl HomeDomain {
         }
         let event = Event::InvitationCancelled {
             invitation_id: cancel.id.to_string(),
-            by: cancel.canceling,
+            by: cancel.canceling.canonical(),
             note: cancel.note.map(|note| text::line(&note, MAX_NOTE)),
         };
         let arriving = Arriving::new(&subscriber, event, self.clock.now().plus(KEPT));

@@ -3,8 +3,9 @@
 use super::{
     super::{
         HomeDomain, KEPT,
+        arrival::{Arriving, identity},
         event::{self, Body, Event},
-        inbox::{Arriving, ReportDue, identity},
+        inbox::ReportDue,
         secret, status,
     },
     outcome,
@@ -91,7 +92,7 @@ impl HomeDomain {
         );
         let event = Event::Report {
             message_id: report.message.to_string(),
-            recipient: report.recipient,
+            recipient: report.recipient.canonical(),
             is_delivered,
             status,
             text,
@@ -113,7 +114,7 @@ impl HomeDomain {
 fn event_of(message: &SendMessage, id: &MessageId, recipient: &WvAddress) -> Event {
     Event::Message {
         message_id: id.to_string(),
-        from: message.sender.clone(),
+        from: message.sender.canonical(),
         to: recipient.clone(),
         sent_at: message.sent_at.map(event::time),
         conversation: message.conversation.clone(),

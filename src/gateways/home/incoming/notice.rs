@@ -5,7 +5,7 @@
 //! waits at a time.
 
 use super::{
-    super::{HomeDomain, accounts::MAX_NAME, event::Event, inbox::Arriving, text},
+    super::{HomeDomain, accounts::MAX_NAME, arrival::Arriving, event::Event, text},
     outcome,
 };
 use crate::model::{Answer, ContactAdded, Outcome, Refusal, WvAddress};
@@ -42,11 +42,11 @@ impl HomeDomain {
                 state.relations.contacts.contains_key(&by),
             )
         };
-        let address = notice.by.to_string();
+        let address = notice.by.canonical().to_string();
         let name = friendly_name.as_deref().unwrap_or(&address);
         let (text, language) = self.words.contact_added(&language, name, &address);
         let event = Event::Notice {
-            by: notice.by.clone(),
+            by: notice.by.canonical(),
             friendly_name,
             text,
             language,

@@ -72,7 +72,7 @@ impl HomeDomain {
         for (presentity, presence) in &notification.values {
             let person = self.person(presentity);
             let event = Arc::new(Event::Presence {
-                address: presentity.clone(),
+                address: presentity.canonical(),
                 presence: PresenceView::from(presence),
             });
             for watcher in &notification.watchers {

@@ -165,7 +165,11 @@ impl HomeDomain {
                 account.settings = settings;
             }
         });
+        let before = subscriber.identity();
         let account = changed.await.map_err(refusal_of)?;
+        if account.identity(&subscriber.named) != before {
+            self.watch_under_new_name(subscriber, before);
+        }
         self.tell(subscriber, Told::Everybody);
         Ok(account)
     }

@@ -14,7 +14,7 @@ use super::{
     people::refusal_of,
 };
 use crate::{
-    model::{LocalPart, Refusal, Timestamp, WvAddress},
+    model::{LocalPart, Refusal, Request, Timestamp, Unsubscribe, WvAddress},
     store::{Batch, Space},
 };
 
@@ -51,7 +51,10 @@ impl HomeDomain {
                 state.attempts.begin(now, limits.login_window);
                 state.account.password.clone()
             }
-            None => self.nobody.clone(),
+            None => {
+                self.strangers().begin(user, self.clock.now(), limits)?;
+                self.nobody.clone()
+            }
         };
         let is_right = self.fits(hash, password).await?;
         let Some(subscriber) = subscriber.filter(|_| is_right) else {
@@ -178,6 +181,26 @@ impl HomeDomain {
             for people in people.chunks(AT_ONCE) {
                 if let Err(refusal) = home.subscribe_to(&subscriber, people).await {
                     tracing::info!(%refusal, "contacts could not be subscribed to");
+                }
+            }
+        });
+    }
+
+    /// Moves subscriptions from the address that others knew to the one that they know now.
+    pub(crate) fn watch_under_new_name(&self, subscriber: &Arc<Subscriber>, before: WvAddress) {
+        let people = subscriber.state().relations.watched();
+        let Some(home) = self.me.upgrade() else { return };
+        let subscriber = Arc::clone(subscriber);
+        self.errands.run(async move {
+            for people in people.chunks(AT_ONCE) {
+                let old = Request::Unsubscribe(Unsubscribe {
+                    watcher: before.clone(),
+                    presentities: people.to_vec(),
+                });
+                let ended = home.ask(&subscriber.domain, None, old).await;
+                let begun = home.subscribe_to(&subscriber, people).await;
+                if let Err(refusal) = ended.and(begun) {
+                    tracing::info!(%refusal, "contacts could not be told of the new address");
                 }
             }
         });

@@ -79,7 +79,7 @@ impl Stream {
     }
 
     /// Whether the server has ended the stream.
-    async fn is_over(mut self) -> bool {
+    async fn wait_for_end(mut self) -> bool {
         let read = async { while self.response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
         tokio::time::timeout(Duration::from_secs(10), read).await.is_ok()
     }
@@ -197,7 +197,7 @@ async fn streams_are_bounded_and_end_with_the_login() {
         (429, Some("too-many-streams"))
     );
     assert_eq!(served.call("POST", "/v1/logout", Some(&token), None).await.0, 204);
-    assert!(stream.is_over().await);
+    assert!(stream.wait_for_end().await);
 }
 
 #[test]

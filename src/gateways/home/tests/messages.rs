@@ -331,3 +331,32 @@ async fn store_that_fails_takes_nothing() {
     ));
     assert!(fixture.ada().state().inbox.waiting.is_empty());
 }
+
+#[tokio::test]
+async fn same_message_at_once_comes_once_and_the_bound_holds() {
+    let fixture = Fixture::with(|config| config.limits.inbox_events = 5).await;
+    let same = (0..8).map(|_| fixture.deliver(send("m1", &[ADA], "x")));
+    let answers = futures_util::future::join_all(same).await;
+    let taken = answers
+        .into_iter()
+        .filter(|answer| refusal(answer.clone()).is_none())
+        .count();
+    assert!(taken >= 5, "{taken}");
+    assert_eq!(
+        fixture
+            .home
+            .waiting(&fixture.ada(), None, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    let ids: Vec<_> = (0..8).map(|id| format!("n{id}")).collect();
+    let answers =
+        futures_util::future::join_all(ids.iter().map(|id| fixture.deliver(send(id, &[ADA], "x")))).await;
+    let taken = answers
+        .into_iter()
+        .filter(|answer| refusal(answer.clone()).is_none())
+        .count();
+    assert_eq!((taken, fixture.ada().state().inbox.waiting.len()), (4, 5));
+}

@@ -21,7 +21,7 @@ use std::{
 use super::{HomeConfig, HomeDomain, HomeDomainConfig, NewAccount, subscriber::Subscriber};
 use crate::{
     model::{
-        Answer, DeliveryReport, Domain, Outcome, Presence, PresenceNotification, Refusal, Request,
+        Answer, DeliveryReport, Domain, Found, Outcome, Presence, PresenceNotification, Refusal, Request,
         Timestamp, Trail, TrailId, WvAddress,
     },
     relay::{Delivery, Egress, Undelivered},
@@ -62,17 +62,21 @@ impl Recorder {
     }
 
     pub(super) fn notifications(&self) -> Vec<PresenceNotification> {
-        let notify = |request| match request {
-            Request::Notify(notification) => Some(notification),
-            _ => None,
+        let notify = |request| {
+            let Request::Notify(notification) = request else {
+                return None;
+            };
+            Some(notification)
         };
         self.take().into_iter().filter_map(notify).collect()
     }
 
     pub(super) fn reports(&self) -> Vec<DeliveryReport> {
-        let report = |request| match request {
-            Request::Report(report) => Some(report),
-            _ => None,
+        let report = |request| {
+            let Request::Report(report) = request else {
+                return None;
+            };
+            Some(report)
         };
         self.take().into_iter().filter_map(report).collect()
     }
@@ -82,18 +86,7 @@ impl Recorder {
         home.line.connect_to(Box::new(move |_ingress, request| {
             let recorder = recorder.clone();
             Box::pin(async move {
-                let fallback = match &request {
-                    Request::Search(_) => Ok(Answer::Found(crate::model::Found::default())),
-                    Request::GetPresence(get) => {
-                        let empty = |one: &WvAddress| (one.clone(), Presence::default());
-                        Ok(Answer::Presence(get.presentities.iter().map(empty).collect()))
-                    }
-                    Request::Send(message) => Ok(Answer::Sent {
-                        id: message.id.clone(),
-                        recipients: Vec::new(),
-                    }),
-                    _ => Ok(Answer::Done),
-                };
+                let fallback = success(&request);
                 recorder.sent.lock().unwrap().push(request);
                 recorder.script.lock().unwrap().pop_front().unwrap_or(fallback)
             })
@@ -191,6 +184,22 @@ impl Fixture {
         self.line.take();
         logged_in
     }
+}
+
+/// What a side answers that takes everything and knows nothing.
+fn success(request: &Request) -> Outcome {
+    if let Request::Search(_) = request {
+        return Ok(Answer::Found(Found::default()));
+    }
+    if let Request::GetPresence(get) = request {
+        let empty = |one: &WvAddress| (one.clone(), Presence::default());
+        return Ok(Answer::Presence(get.presentities.iter().map(empty).collect()));
+    }
+    if let Request::Send(message) = request {
+        let (id, recipients) = (message.id.clone(), Vec::new());
+        return Ok(Answer::Sent { id, recipients });
+    }
+    Ok(Answer::Done)
 }
 
 pub(super) fn config() -> HomeConfig {

@@ -262,3 +262,59 @@ async fn refused_subscription_is_not_kept() {
     assert_eq!(fixture.home.watch_person(&ada, &address(BEA)).await, Err(refusal));
     assert!(ada.state().relations.watching.is_empty());
 }
+
+#[tokio::test]
+async fn last_notification_is_the_newest_state() {
+    let fixture = Fixture::with(|config| config.public_attributes.push(AttributeName::StatusText)).await;
+    fixture.log_in(ADA).await;
+    fixture.deliver(subscribe(BEA, ADA)).await.unwrap();
+    fixture.line.take();
+    let ada = fixture.ada();
+    for count in 0..20 {
+        fixture
+            .home
+            .set_presence(&ada, text(AttributeName::StatusText, &count.to_string()))
+            .await
+            .unwrap();
+    }
+    fixture.home.finish().await;
+    let told = fixture.line.notifications();
+    let texts: Vec<u32> = told
+        .iter()
+        .map(|one| {
+            one.values[0]
+                .1
+                .text(AttributeName::StatusText)
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert!(texts.is_sorted() && texts.last() == Some(&19), "{texts:?}");
+}
+
+#[tokio::test]
+async fn hiding_the_number_moves_subscriptions_to_the_user_name() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.ada();
+    fixture.home.watch_person(&ada, &address(BEA)).await.unwrap();
+    fixture.line.take();
+    let settings = super::super::Settings {
+        disclose_msisdn: false,
+        ..super::super::Settings::default()
+    };
+    let change = super::super::outgoing::SettingsChange {
+        settings: Some(settings),
+        ..Default::default()
+    };
+    fixture.home.change_settings(&ada, change).await.unwrap();
+    fixture.home.finish().await;
+    let sent = fixture.line.take();
+    let [Request::Unsubscribe(old), Request::Subscribe(new)] = &sent[..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(
+        (old.watcher.to_string(), new.watcher.to_string()),
+        (ADA.into(), "wv:ada@alpha.example".into())
+    );
+}

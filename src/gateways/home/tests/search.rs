@@ -14,10 +14,11 @@ fn search(by: &str, element: SearchElement, text: &str) -> Request {
 }
 
 async fn found(fixture: &Fixture, request: Request) -> Found {
-    match fixture.deliver(request).await.unwrap() {
-        Answer::Found(found) => found,
-        other => panic!("{other:?}"),
-    }
+    let answer = fixture.deliver(request).await.unwrap();
+    let Answer::Found(found) = answer else {
+        panic!("{answer:?}")
+    };
+    found
 }
 
 #[tokio::test]

@@ -95,14 +95,12 @@ async fn wrong_passwords_close_the_account_for_a_while() {
     for _ in 0..5 {
         assert!(fixture.home.log_in(ADA, PASSWORD, "").await.unwrap().is_some());
     }
-    assert!(
-        fixture
-            .home
-            .log_in("+447700900199", PASSWORD, "")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    for _ in 0..2 {
+        let nobody = fixture.home.log_in("+447700900199", PASSWORD, "").await;
+        assert!(nobody.unwrap().is_none());
+    }
+    let closed = fixture.home.log_in("+447700900199", PASSWORD, "").await;
+    assert!(matches!(closed, Err(Refusal::RateExceeded { .. })));
 }
 
 #[tokio::test]

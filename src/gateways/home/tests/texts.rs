@@ -36,3 +36,13 @@ fn words_fall_back_from_region_to_language_to_english() {
     assert_eq!(words.contact_added("tlh", "B", "a").1, "en");
     assert_eq!(words.contact_added("nl", "{address}", "secret").0, "{address}!");
 }
+
+proptest::proptest! {
+    #[test]
+    fn line_is_short_and_stays_as_it_is(text in ".*", most in 0_usize..80) {
+        let once = line(&text, most);
+        proptest::prop_assert!(once.chars().count() <= most);
+        proptest::prop_assert!(!once.chars().any(char::is_control));
+        proptest::prop_assert_eq!(&line(&once, most), &once);
+    }
+}
