@@ -175,6 +175,10 @@ listen = "127.0.0.1:0"
 
 [home]
 listen = "127.0.0.1:0"
+public_attributes = ["OnlineStatus", "UserAvailability", "StatusText", "StatusMood"]
+
+[[home.domain]]
+name = "{name}.example"
 "#
     );
     for (number, user, friendly_name) in cast.subscribers {
@@ -185,7 +189,7 @@ number = "{number}"
 user = "{user}"
 domain = "{name}.example"
 friendly_name = "{friendly_name}"
-password = "{user}"
+password = "{user}-on-the-lab"
 "#
         ));
     }

@@ -73,8 +73,11 @@ impl Handset {
                 .unwrap_or_default()
                 .to_owned()
         };
-        (handset.token, handset.address, handset.name) =
-            (text("token"), text("address"), text("friendly_name"));
+        (handset.token, handset.address) = (text("token"), text("address"));
+        let me = handset.call("GET", "/v1/me", Value::Null).await?;
+        if let Some(name) = me.get("friendly_name").and_then(Value::as_str) {
+            name.clone_into(&mut handset.name);
+        }
         let stream = handset
             .request("GET", "/v1/events")
             .header("accept", "text/event-stream")

@@ -26,8 +26,8 @@ pub struct Played {
 /// # Errors
 /// When the output can't be written or a handset can't log in; a step that fails is reported in [`Played`].
 pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Played, PlayError> {
-    let mut ada = Handset::log_in(&federation.alpha.subscribers, "+447700900123", "ada").await?;
-    let mut bea = Handset::log_in(&federation.beta.subscribers, "bea@beta.example", "bea").await?;
+    let mut ada = Handset::log_in(&federation.alpha.subscribers, "+447700900123", "ada-on-the-lab").await?;
+    let mut bea = Handset::log_in(&federation.beta.subscribers, "bea@beta.example", "bea-on-the-lab").await?;
     let mut stage = Stage {
         out,
         federation,
@@ -61,9 +61,10 @@ pub enum PlayError {
 async fn add_contact(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset) -> Result<(), PlayError> {
     stage.title("5.20  Add a contact by number")?;
     let began = clock();
-    let added = ada.call("POST", "/v1/contacts", json!({ "address": BEA })).await;
+    let added = ada.call("POST", "/v1/contacts", json!({ "number": BEA })).await;
     let is_right = |contact: &Value| {
-        text(contact, "address") == format!("wv:{BEA}") && text(contact, "nickname") == "Bea"
+        contact.pointer("/contact/address") == Some(&json!(format!("wv:{BEA}")))
+            && contact.pointer("/contact/nickname") == Some(&json!("Bea"))
     };
     let added = added.map_err(|error| error.to_string()).and_then(|contact| {
         if is_right(&contact) {
@@ -79,7 +80,7 @@ async fn add_contact(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset
     )?;
     let began = clock();
     let notice = bea
-        .event("contact-added", "names Ada", |event| {
+        .event("notice", "names Ada", |event| {
             text(event, "friendly_name") == "Ada"
         })
         .await;
@@ -89,11 +90,11 @@ async fn add_contact(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset
         .call(
             "POST",
             "/v1/contacts",
-            json!({ "address": ADA, "nickname": "Ada L." }),
+            json!({ "number": ADA, "nickname": "Ada L." }),
         )
         .await;
     let back = said(back).and_then(|contact| {
-        if text(&contact, "nickname") == "Ada L." {
+        if contact.pointer("/contact/nickname") == Some(&json!("Ada L.")) {
             Ok(contact)
         } else {
             Err(contact.to_string())
@@ -113,21 +114,27 @@ async fn presence(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset) -
         .await;
     stage.step("Ada sees that Bea is online", began, said(online))?;
     let began = clock();
-    let change = json!({ "availability": "DISCREET", "text": "On the 08:15", "mood": "HAPPY" });
+    let attributes =
+        json!({ "UserAvailability": "DISCREET", "StatusText": "On the 08:15", "StatusMood": "HAPPY" });
+    let change = json!({ "attributes": attributes });
     let changed = bea.call("PUT", "/v1/presence", change).await;
     let seen = match changed {
         Ok(_) => {
-            let fits = |event: &Value| event.pointer("/presence/text") == Some(&json!("On the 08:15"));
+            let fits = |event: &Value| {
+                let attributes = event.get("attributes").and_then(Value::as_array);
+                attributes
+                    .into_iter()
+                    .flatten()
+                    .any(|one| text(one, "value") == "On the 08:15")
+            };
             said(ada.event("presence", "carries the new text", fits).await)
         }
         Err(error) => Err(error.to_string()),
     };
     stage.step("Bea changes her status, Ada sees it", began, seen)?;
     let began = clock();
-    let asked = bea
-        .call("POST", "/v1/presence/query", json!({ "addresses": [ADA] }))
-        .await;
-    let asked = said(asked).and_then(|answer| match answer.pointer("/presence/0/presence/online") {
+    let asked = bea.call("GET", &format!("/v1/presence/{ADA}"), Value::Null).await;
+    let asked = said(asked).and_then(|answer| match answer.get("online") {
         Some(Value::Bool(true)) => Ok(answer),
         _ => Err(format!("the answer is {answer}")),
     });
@@ -183,7 +190,7 @@ async fn one_message(
     let arrived_id = arrived
         .as_ref()
         .ok()
-        .map(|event| text(event, "id").to_owned())
+        .and_then(|event| event.get("inbox_id")?.as_u64())
         .unwrap_or_default();
     stage.step(
         &format!("it is pushed to {to_name}'s handset"),
@@ -197,14 +204,14 @@ async fn one_message(
     let report = match acknowledged {
         Ok(_) => said(
             from.event("report", "names the message", |event| {
-                text(event, "message") == id
+                text(event, "message_id") == id
             })
             .await,
         ),
         Err(error) => Err(error.to_string()),
     };
     let report = report.and_then(|event| {
-        if event.get("delivered") == Some(&Value::Bool(true)) {
+        if event.get("is_delivered") == Some(&Value::Bool(true)) {
             Ok(event)
         } else {
             Err(event.to_string())
@@ -232,7 +239,7 @@ async fn invitation(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset)
     let id = got
         .as_ref()
         .ok()
-        .map(|event| text(event, "id").to_owned())
+        .map(|event| text(event, "invitation_id").to_owned())
         .unwrap_or_default();
     stage.step("Ada invites Bea to a conversation", began, got)?;
     let began = clock();
@@ -240,12 +247,12 @@ async fn invitation(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset)
         .call(
             "POST",
             &format!("/v1/invitations/{id}/answer"),
-            json!({ "accepted": true, "note": "At noon" }),
+            json!({ "accept": true, "note": "At noon" }),
         )
         .await;
     let told = match answered {
         Ok(_) => {
-            let fits = |event: &Value| event.get("accepted") == Some(&Value::Bool(true));
+            let fits = |event: &Value| event.get("is_accepted") == Some(&Value::Bool(true));
             said(ada.event("invitation-answer", "accepts", fits).await)
         }
         Err(error) => Err(error.to_string()),
@@ -262,7 +269,14 @@ async fn refusals(stage: &mut Stage<'_>, ada: &mut Handset) -> Result<(), PlayEr
         ("+15550100", 516, "a number that ENUM does not know"),
     ] {
         let began = clock();
-        let outcome = match ada.call("POST", "/v1/search", json!({ "number": number })).await {
+        let outcome = match ada
+            .call(
+                "POST",
+                "/v1/search",
+                json!({ "pairs": [{ "element": "USER_MOBILE_NUMBER", "text": number }] }),
+            )
+            .await
+        {
             Err(HandsetError::Refused { answer, .. })
                 if answer.pointer("/error/status") == Some(&json!(status)) =>
             {

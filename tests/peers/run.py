@@ -57,7 +57,7 @@ def play(arguments: argparse.Namespace, folder: pathlib.Path) -> int:
         for port in (dns, ssp, subscribers):
             wait_for(port, started)
         command = [sys.executable, "-m", "tests.peers.ssp_peer", "run", "--gateway-url", f"http://127.0.0.1:{ssp}/", "--listen", str(peer),
-                   "--subscriber-url", f"http://127.0.0.1:{subscribers}", "--subscriber-user", "+447700900123", "--role", "partner"]
+                   "--subscriber-url", f"http://127.0.0.1:{subscribers}", "--subscriber-user", "+447700900123", "--subscriber-password", "ada-at-alpha", "--role", "partner"]
         for only in arguments.only:
             command += ["--only", only]
         for skip in arguments.skip:
@@ -121,19 +121,25 @@ first_retry = "1s"
 [home]
 listen = "127.0.0.1:{subscribers}"
 
+public_attributes = ["OnlineStatus", "UserAvailability", "StatusText", "StatusMood"]
+limits = {{ requests_per_minute = 60000, devices = 50, connections = 50 }}
+
+[[home.domain]]
+name = "alpha.example"
+
 [[home.account]]
 number = "+447700900123"
 user = "ada"
 domain = "alpha.example"
 friendly_name = "Ada"
-password = "ada"
+password = "ada-at-alpha"
 
 [[home.account]]
 number = "+447700900124"
 user = "al"
 domain = "alpha.example"
 friendly_name = "Al"
-password = "al"
+password = "al-at-alpha"
 
 [[agreement]]
 peer = "bravo"

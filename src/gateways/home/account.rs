@@ -1,105 +1,136 @@
-//! Accounts: who a subscriber is, and how he proves it.
+//! An account: who the subscriber is, and what he has settled on.
 
-use std::num::NonZeroU32;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use ring::{
-    pbkdf2,
-    rand::{SecureRandom, SystemRandom},
-};
 use serde::{Deserialize, Serialize};
 
-use super::config::AccountConfig;
-use crate::model::{Domain, E164, InvalidAddress, WvAddress};
+use super::{config::number, secret::PasswordHash};
+use crate::model::{AttributeName, Domain, E164, Timestamp, WvAddress};
 
-/// A subscriber, as he is kept.
+/// An account as it is kept (`Space::Account`, key: the number).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Account {
-    /// His number, with `+`.
-    pub(super) number: String,
-    /// His user name.
-    pub(super) user: String,
-    /// Which of our domains.
-    pub(super) domain: Domain,
-    /// What others see.
-    pub(super) friendly_name: String,
-    /// Whether others learn his number; else they see `wv:user@domain`.
-    pub(super) disclose_msisdn: bool,
-    /// Whether those whom he adds may see that he is online.
-    pub(super) grant_to_contacts: bool,
-    /// Whether he is told that somebody added him.
-    pub(super) notices: bool,
-    /// Salt and hash of his password, base64.
-    pub(super) password: (String, String),
+pub struct Account {
+    /// The number; no two accounts share one.
+    #[serde(with = "number")]
+    pub number: E164,
+    /// The domain of ours that the account belongs to.
+    pub domain: Domain,
+    /// The user name, unique within the domain, compared without case.
+    pub user: String,
+    /// The name that others see.
+    pub friendly_name: String,
+    /// For searches among our own people.
+    #[serde(default)]
+    pub first_name: Option<String>,
+    /// For searches among our own people.
+    #[serde(default)]
+    pub last_name: Option<String>,
+    /// The language the server speaks to him, an RFC 5646 tag.
+    pub language: String,
+    /// `false` once the number was ported out: nothing is delivered, nobody logs in, nothing is lost.
+    pub is_active: bool,
+    /// The password.
+    pub(crate) password: PasswordHash,
+    /// What he has settled on.
+    pub settings: Settings,
+    /// When it was made.
+    pub created: Timestamp,
 }
 
 impl Account {
-    pub(super) fn new(config: &AccountConfig) -> Self {
-        Self {
-            number: config.number.to_string(),
-            user: config.user.clone(),
-            domain: config.domain.clone(),
-            friendly_name: config.friendly_name.clone(),
-            disclose_msisdn: true,
-            grant_to_contacts: true,
-            notices: true,
-            password: hashed(&config.password),
-        }
-    }
-
-    /// The address that he is known by elsewhere.
-    pub(super) fn address(&self) -> Result<WvAddress, InvalidAddress> {
-        if self.disclose_msisdn {
-            return Ok(WvAddress::msisdn(
-                self.number.parse::<E164>().map_err(InvalidAddress::Number)?,
+    /// The address by user name.
+    ///
+    /// # Errors
+    /// When the user name is no name: empty, a number, or with `/`, `;`, `@` or white space.
+    pub(crate) fn named(user: &str, domain: &Domain) -> Result<WvAddress, String> {
+        let is_name = !user.is_empty()
+            && user.len() <= 64
+            && !user.starts_with('+')
+            && !user.contains(['/', '@', ';', ':']);
+        if !is_name {
+            return Err(format!(
+                "{user:?} is no user name: 1 to 64 characters without / @ ; : and not a number"
             ));
         }
-        format!("wv:{}@{}", self.user, self.domain).parse()
+        format!("wv:{user}@{domain}")
+            .parse()
+            .map_err(|error| format!("{user:?} is no user name: {error}"))
     }
 
-    /// Whether the password is his; takes the same time either way.
-    pub(super) fn is_password(&self, password: &str) -> bool {
-        let (Ok(salt), Ok(hash)) = (
-            STANDARD.decode(&self.password.0),
-            STANDARD.decode(&self.password.1),
-        ) else {
-            return false;
-        };
-        pbkdf2::verify(
-            pbkdf2::PBKDF2_HMAC_SHA256,
-            ITERATIONS,
-            &salt,
-            password.as_bytes(),
-            &hash,
-        )
-        .is_ok()
+    /// The address that others know him by: the number, which stays when he changes operator, unless he keeps it private.
+    #[must_use]
+    pub(crate) fn identity(&self, named: &WvAddress) -> WvAddress {
+        if self.settings.disclose_msisdn {
+            WvAddress::msisdn(self.number.clone())
+        } else {
+            named.clone()
+        }
+    }
+
+    /// The name that others see, when they may.
+    #[must_use]
+    pub(crate) fn disclosed_name(&self) -> Option<String> {
+        let name = &self.friendly_name;
+        (self.settings.disclose_friendly_name && !name.is_empty()).then(|| name.clone())
     }
 }
 
-fn hashed(password: &str) -> (String, String) {
-    let mut salt = [0_u8; 16];
-    super::fill_random(&mut salt);
-    let mut hash = [0_u8; 32];
-    pbkdf2::derive(
-        pbkdf2::PBKDF2_HMAC_SHA256,
-        ITERATIONS,
-        &salt,
-        password.as_bytes(),
-        &mut hash,
-    );
-    (STANDARD.encode(salt), STANDARD.encode(hash))
+/// What a subscriber has settled on; he changes it with `PATCH /v1/me`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether messages come by themselves or are fetched.
+    pub delivery: DeliveryMethod,
+    /// Whether he wants to know that somebody has added him (use case 5.20 step 14).
+    pub notices: bool,
+    /// Whether he wants to know of a new watcher (use case 5.21 step 4).
+    pub watcher_notices: bool,
+    /// Whether others know him by his number; otherwise by his user name.
+    pub disclose_msisdn: bool,
+    /// Whether others see his friendly name.
+    pub disclose_friendly_name: bool,
+    /// Whether his contacts may see that he is online (use case 5.20.6).
+    pub online_status_to_contacts: bool,
+    /// What everybody may see of his presence; absent, what the operator has set.
+    pub public_attributes: Option<Vec<AttributeName>>,
 }
 
-/// A token as subscribers carry it: 32 random octets.
-pub(super) fn new_token() -> String {
-    let mut octets = [0_u8; 32];
-    super::fill_random(&mut octets);
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(octets)
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            delivery: DeliveryMethod::Push,
+            notices: true,
+            watcher_notices: true,
+            disclose_msisdn: true,
+            disclose_friendly_name: true,
+            online_status_to_contacts: true,
+            public_attributes: None,
+        }
+    }
 }
 
-/// Enough to slow guessing of stolen hashes, little enough for a login storm.
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(20_000).unwrap();
+/// How messages reach the devices (IMPS delivery method).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryMethod {
+    /// Sent to every connected device.
+    #[default]
+    Push,
+    /// Held until a device fetches them.
+    Fetch,
+}
 
-pub(super) fn random(buffer: &mut [u8]) -> bool {
-    SystemRandom::new().fill(buffer).is_ok()
+/// What an account is made from.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// The number.
+    pub number: E164,
+    /// The user name.
+    pub user: String,
+    /// The domain; `None` takes the one whose range the number lies in, else the first.
+    pub domain: Option<Domain>,
+    /// The name that others see.
+    pub friendly_name: String,
+    /// The password; at least 8 characters.
+    pub password: String,
+    /// The language; `None` takes that of the configuration.
+    pub language: Option<String>,
 }

@@ -1,26 +1,31 @@
-//! The home domain's settings.
+//! The settings of the embedded home domain: its domains and number ranges, where subscribers reach it, its bounds, the
+//! words it uses, and accounts that stand in the file (for the lab; others are made with `impsgw home`).
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{AttributeName, Domain, E164};
+use crate::model::{AttributeName, ByteSize, Domain, E164, duration};
 
-/// The embedded home domain.
+/// The section `[home]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HomeConfig {
-    /// Where subscribers reach it; plain HTTP, so loopback or behind a TLS front.
+    /// Where the subscriber API listens; absent, subscribers can't reach it, and only deliveries are taken.
     pub listen: Option<SocketAddr>,
-    /// What everybody may see of a subscriber who has not said otherwise.
+    /// The domains whose subscribers live here; the first takes accounts that name none.
+    #[serde(rename = "domain")]
+    pub domains: Vec<HomeDomainConfig>,
+    /// What everybody may see of a subscriber who has not chosen otherwise (use case 5.20.5: "default presence
+    /// attributes"); empty makes each watcher wait for the subscriber's consent.
     pub public_attributes: Vec<AttributeName>,
-    /// Most contacts of one subscriber.
-    pub max_contacts: usize,
-    /// Most messages that one inbox holds.
-    pub max_inbox: usize,
-    /// Events that a device may miss and still get when it comes back.
-    pub events_kept: usize,
-    /// Accounts that are made at the start when they don't exist yet.
+    /// The language of subscribers who have not chosen one, as an RFC 5646 tag.
+    pub language: String,
+    /// Bounds; each refuses with a code of its own.
+    pub limits: HomeLimits,
+    /// Words of the server by language, in place of the built-in ones.
+    pub templates: BTreeMap<String, Templates>,
+    /// Accounts that are made at the start when they are not there yet; meant for the lab.
     #[serde(rename = "account")]
     pub accounts: Vec<AccountConfig>,
 }
@@ -29,49 +34,278 @@ impl Default for HomeConfig {
     fn default() -> Self {
         Self {
             listen: None,
-            public_attributes: vec![
-                AttributeName::OnlineStatus,
-                AttributeName::UserAvailability,
-                AttributeName::StatusText,
-                AttributeName::StatusMood,
-            ],
-            max_contacts: 10_000,
-            max_inbox: 10_000,
-            events_kept: 256,
+            domains: Vec::new(),
+            public_attributes: vec![AttributeName::OnlineStatus, AttributeName::UserAvailability],
+            language: "en".into(),
+            limits: HomeLimits::default(),
+            templates: BTreeMap::new(),
             accounts: Vec::new(),
         }
     }
 }
 
-/// An account that is made at the start.
+impl HomeConfig {
+    /// Every mistake that one value alone does not show; empty when there is none.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.domains.is_empty() {
+            problems
+                .push("[home] has no [[home.domain]]; name the domain whose subscribers live here".into());
+        }
+        for (index, domain) in self.domains.iter().enumerate() {
+            if self
+                .domains
+                .iter()
+                .skip(index + 1)
+                .any(|other| other.name == domain.name)
+            {
+                problems.push(format!("[[home.domain]] {} is there twice", domain.name));
+            }
+            for prefix in &domain.numbers {
+                if digits_of(prefix).is_none() {
+                    problems.push(format!(
+                        "[[home.domain]] {}: {prefix:?} is no number prefix; write it as \"+447700900\"",
+                        domain.name
+                    ));
+                }
+            }
+        }
+        for (index, account) in self.accounts.iter().enumerate() {
+            let number = &account.number;
+            if self
+                .accounts
+                .iter()
+                .skip(index + 1)
+                .any(|other| other.number == *number)
+            {
+                problems.push(format!("[[home.account]] {number} is there twice"));
+            }
+            if account.domain.as_ref().is_some_and(|named| !self.serves(named)) {
+                problems.push(format!(
+                    "[[home.account]] {number}: its domain is no [[home.domain]]"
+                ));
+            }
+        }
+        problems.extend(self.limits.problems());
+        problems
+    }
+
+    /// Whether subscribers of this domain live here.
+    #[must_use]
+    pub fn serves(&self, domain: &Domain) -> bool {
+        self.domains.iter().any(|one| one.name == *domain)
+    }
+
+    /// The domain in whose number ranges a number lies; the longest prefix counts.
+    #[must_use]
+    pub fn domain_of_number(&self, number: &E164) -> Option<&Domain> {
+        let fits = |domain: &HomeDomainConfig| {
+            let lengths = domain.numbers.iter().filter_map(|prefix| digits_of(prefix));
+            lengths
+                .filter(|digits| number.has_prefix(digits))
+                .map(str::len)
+                .max()
+        };
+        let ranked = self
+            .domains
+            .iter()
+            .filter_map(|domain| Some((fits(domain)?, &domain.name)));
+        ranked.max_by_key(|(length, _)| *length).map(|(_, name)| name)
+    }
+}
+
+/// A domain whose subscribers live here.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeDomainConfig {
+    /// Its name, also in `[gateway] domains`.
+    pub name: Domain,
+    /// Number prefixes such as `+447700900`; an account without a domain goes to the one its number lies in. Numbers
+    /// ported in lie outside and name their domain.
+    #[serde(default)]
+    pub numbers: Vec<String>,
+}
+
+/// The bounds of the home domain.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HomeLimits {
+    /// Contacts of one subscriber, 1 to 100000.
+    pub contacts: usize,
+    /// People who watch one subscriber; more are refused as a full queue.
+    pub watchers: usize,
+    /// People whom one subscriber blocks, or gives rights of their own.
+    pub rules: usize,
+    /// Events that wait in one inbox until a device acknowledges them.
+    pub inbox_events: usize,
+    /// Octets that wait in one inbox.
+    pub inbox_size: ByteSize,
+    /// The largest content of one message.
+    pub max_content: ByteSize,
+    /// The largest body of one request of the subscriber API; base64 and JSON make content a third larger.
+    pub max_body: ByteSize,
+    /// Recipients of one message.
+    pub recipients: usize,
+    /// Requests a minute of one subscriber, all devices together; that many may come at once.
+    pub requests_per_minute: u32,
+    /// Wrong passwords in a row, within `login_window`, after which the account's logins are refused for the rest of it.
+    pub login_attempts: u32,
+    /// How long wrong passwords count.
+    #[serde(with = "duration")]
+    pub login_window: Duration,
+    /// Devices that may be logged in at once for one subscriber; one more logs the longest idle one out.
+    pub devices: usize,
+    /// Event streams that may be open at once for one subscriber.
+    pub connections: usize,
+    /// Passing events (presence, watchers) kept for a device that comes back; older ones make it read anew.
+    pub events: usize,
+    /// A device without a request or an open stream for so long no longer counts as online.
+    #[serde(with = "duration")]
+    pub idle: Duration,
+    /// How long a token is good after its last login.
+    #[serde(with = "duration")]
+    pub token_validity: Duration,
+    /// How long a message waits when its sender gave no validity.
+    #[serde(with = "duration")]
+    pub default_validity: Duration,
+    /// The longest validity that is honoured.
+    #[serde(with = "duration")]
+    pub max_validity: Duration,
+    /// Rounds of PBKDF2-HMAC-SHA512 for new passwords, 1000 to 10000000; more is slower for us and for a thief.
+    pub password_rounds: u32,
+}
+
+impl Default for HomeLimits {
+    fn default() -> Self {
+        Self {
+            contacts: 10_000,
+            watchers: 10_000,
+            rules: 1_000,
+            inbox_events: 1_000,
+            inbox_size: ByteSize::mib(8),
+            max_content: ByteSize::kib(64),
+            max_body: ByteSize::kib(128),
+            recipients: 50,
+            requests_per_minute: 600,
+            login_attempts: 10,
+            login_window: Duration::from_secs(900),
+            devices: 16,
+            connections: 8,
+            events: 256,
+            idle: Duration::from_secs(1800),
+            token_validity: Duration::from_secs(30 * 86_400),
+            default_validity: Duration::from_secs(86_400),
+            max_validity: Duration::from_secs(7 * 86_400),
+            password_rounds: 210_000,
+        }
+    }
+}
+
+impl HomeLimits {
+    fn problems(&self) -> Vec<String> {
+        let counts = [
+            ("contacts", self.contacts, 100_000),
+            ("watchers", self.watchers, 100_000),
+            ("rules", self.rules, 100_000),
+            ("inbox_events", self.inbox_events, 100_000),
+            ("recipients", self.recipients, 1_000),
+            ("devices", self.devices, 100),
+            ("connections", self.connections, 100),
+            ("events", self.events, 10_000),
+            (
+                "requests_per_minute",
+                self.requests_per_minute as usize,
+                1_000_000,
+            ),
+            ("login_attempts", self.login_attempts as usize, 1_000),
+        ];
+        let wrong = counts
+            .into_iter()
+            .filter(|(_, value, most)| !(1..=*most).contains(value));
+        let mut problems: Vec<String> = wrong
+            .map(|(key, _, most)| format!("[home.limits] {key} is 1 to {most}"))
+            .collect();
+        if !(1_000..=10_000_000).contains(&self.password_rounds) {
+            problems.push("[home.limits] password_rounds is 1000 to 10000000".into());
+        }
+        if self.max_body < self.max_content {
+            problems.push("[home.limits] max_body must be larger than max_content".into());
+        }
+        problems
+    }
+
+    /// How long a message may wait.
+    #[must_use]
+    pub fn validity(&self, asked: Option<Duration>) -> Duration {
+        let asked = asked.filter(|asked| !asked.is_zero());
+        asked.unwrap_or(self.default_validity).min(self.max_validity)
+    }
+}
+
+/// What the server says to a subscriber; `{name}` and `{address}` stand for the other person.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Templates {
+    /// Somebody has added the subscriber to a contact list (use case 5.20.9: server defined text).
+    pub contact_added: String,
+}
+
+/// An account that stands in the configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountConfig {
-    /// The subscriber's number, as `+447700900123`.
+    /// The number, as `+447700900123`.
     #[serde(with = "number")]
     pub number: E164,
-    /// The user name, before the `@`.
+    /// The user name: the part before `@` of `wv:user@domain`.
     pub user: String,
-    /// Which of our domains.
-    pub domain: Domain,
-    /// The display name.
+    /// The domain; absent, the one whose range the number lies in, else the first.
+    #[serde(default)]
+    pub domain: Option<Domain>,
+    /// The name that others see.
     pub friendly_name: String,
-    /// The password; hashed when the account is made.
-    pub password: String,
+    /// The password, in clear; anybody who reads the file reads it.
+    #[serde(skip_serializing)]
+    pub password: Secret,
+    /// The subscriber's language; absent, that of `[home]`.
+    #[serde(default)]
+    pub language: Option<String>,
 }
 
-mod number {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+/// A text that is not shown.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
 
-    use crate::model::E164;
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
 
-    pub(super) fn serialize<S: Serializer>(number: &E164, serializer: S) -> Result<S::Ok, S::Error> {
+/// Numbers as `+447700900123`.
+pub(crate) mod number {
+    use serde::Serializer;
+
+    use super::{Deserialize, Deserializer, E164};
+
+    pub(crate) fn serialize<S: Serializer>(number: &E164, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(number)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<E164, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<E164, D::Error> {
+        super::parsed(&String::deserialize(deserializer)?)
     }
+}
+
+fn parsed<E: serde::de::Error>(text: &str) -> Result<E164, E> {
+    text.parse()
+        .map_err(|error| E::custom(format!("{text:?}: {error}")))
+}
+
+fn digits_of(prefix: &str) -> Option<&str> {
+    let digits = prefix.strip_prefix('+')?;
+    let is_prefix = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_prefix.then_some(digits)
 }

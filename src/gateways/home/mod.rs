@@ -1,235 +1,295 @@
 //! The embedded home domain: subscribers of an operator that has no IMPS server of its own.
 //!
-//! `incoming.rs` is what the relay brings for subscribers, `actions.rs` what subscribers do, `api.rs` their JSON API. State is
-//! in memory over rows of the store; every change is stored before it is answered.
+//! [`HomeDomain`] is server X and server Y of the use cases at once: what its subscribers do goes to the relay like any
+//! peer's request, what the relay brings for them is carried out here. One process may hold several home domains.
+//! Accounts, relations and inboxes live in memory and in the store, row by row. Groups are not hosted.
+//!
+//! `incoming/` carries out what arrives, `outgoing/` what subscribers do, `api/` is the HTTP side of the latter.
 
 mod account;
-mod actions;
+mod accounts;
 mod api;
+mod arrival;
 mod config;
+mod event;
+mod inbox;
 mod incoming;
-mod state;
+mod line;
+mod load;
+mod outgoing;
+mod relation;
+mod reports;
+mod secret;
+mod status;
+mod stream;
+mod subscriber;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod text;
 
-pub use config::{AccountConfig, HomeConfig};
+pub use account::{Account, DeliveryMethod, NewAccount, Settings};
+pub use config::{AccountConfig, HomeConfig, HomeDomainConfig, HomeLimits, Secret, Templates};
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use self::{
-    account::Account,
-    state::{Contact, InboxMessage, State, Subscriber, Watcher},
+    incoming::KeptSearches,
+    line::Errands,
+    line::Line,
+    reports::Owed,
+    secret::PasswordHash,
+    subscriber::{Strangers, Subscriber},
+    text::Words,
 };
 use crate::{
-    model::{Domain, LocalPart, Timestamp, WvAddress},
+    model::{Domain, E164, LocalPart, Refusal, Timestamp, WvAddress},
     relay::Relay,
     routing::HomeDirectory,
-    store::{Batch, Space, Store, StoreError},
+    store::{Batch, Committed, Store, StoreError},
     telemetry::Clock,
 };
 
-/// The subscribers of our domains.
+/// The subscribers of our home domains.
 pub struct HomeDomain {
+    /// For tasks that outlive a call.
+    me: Weak<Self>,
     config: HomeConfig,
     store: Arc<dyn Store>,
     clock: Clock,
-    state: Mutex<State>,
-    relay: OnceLock<Weak<Relay>>,
-    this: Weak<Self>,
+    words: Words,
+    line: Line,
+    directory: RwLock<Directory>,
+    /// The newest inbox ID; above every one that was given out before, also by earlier runs.
+    last_id: AtomicU64,
+    searches: Mutex<KeptSearches>,
+    /// Wrong names at login.
+    strangers: Mutex<Strangers>,
+    owed: Mutex<Owed>,
+    errands: Errands,
+    /// What unknown names are checked against, so that they take as long as known ones.
+    nobody: PasswordHash,
+    /// At most this many passwords are checked at once; each takes a core for a tenth of a second.
+    password_checks: tokio::sync::Semaphore,
 }
 
-/// Why the home domain can't start or change.
-#[derive(Debug, thiserror::Error)]
-pub enum HomeError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A row can't be read.
-    #[error("a row of the home domain is damaged: {0}")]
-    Damaged(#[from] serde_json::Error),
+/// Subscribers by everything that names them.
+#[derive(Debug, Default)]
+struct Directory {
+    by_number: HashMap<E164, Arc<Subscriber>>,
+    /// By user name in lower case, within a domain.
+    by_name: HashMap<(Domain, String), Arc<Subscriber>>,
+    by_device: HashMap<String, Arc<Subscriber>>,
 }
 
 impl HomeDomain {
-    /// Reads the subscribers from the store and makes the configured accounts that are missing.
+    /// Reads accounts, relations and inboxes from the store, and makes the accounts of the configuration that are missing.
     ///
     /// # Errors
-    /// [`HomeError`].
+    /// [`HomeError`]: a mistake in the configuration, an account that can't be made, or a store that can't be read.
     pub async fn new(
         config: HomeConfig,
         store: Arc<dyn Store>,
         clock: Clock,
     ) -> Result<Arc<Self>, HomeError> {
-        let now = clock.now();
-        let mut state = load(&config, &store, now).await?;
-        let mut batch = Batch::new(now);
-        for one in &config.accounts {
-            let number = one.number.to_string();
-            if state.subscribers.contains_key(&number) {
-                continue;
-            }
-            let account = Account::new(one);
-            batch = batch.put(Space::Account, number, serde_json::to_vec(&account)?, None);
-            add(&mut state, account, config.events_kept);
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(HomeError::Config(problems.join("; ")));
         }
-        if !batch.is_empty() {
-            store.commit(batch).await?;
-        }
-        Ok(Arc::new_cyclic(|this| Self {
+        let nobody = PasswordHash::of_nobody(config.limits.password_rounds);
+        let home = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            words: Words::new(&config.templates, &config.language),
             config,
             store,
             clock,
-            state: Mutex::new(state),
-            relay: OnceLock::new(),
-            this: this.clone(),
-        }))
+            line: Line::default(),
+            directory: RwLock::default(),
+            last_id: AtomicU64::new(0),
+            searches: Mutex::default(),
+            strangers: Mutex::default(),
+            owed: Mutex::default(),
+            errands: Errands::default(),
+            nobody,
+            password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
+        });
+        home.load().await?;
+        home.make_configured_accounts().await?;
+        Ok(home)
     }
 
-    /// Joins the relay that subscribers' requests go to.
+    /// Joins the relay and starts the housekeeping, which ends with the home domain. Called once, inside the runtime.
     pub fn connect(&self, relay: Weak<Relay>) {
-        let _ = self.relay.set(relay);
+        self.line.connect(relay);
+        tokio::spawn(keep_house(self.me.clone()));
     }
 
-    /// The routes of the subscriber API.
-    pub fn api(self: &Arc<Self>) -> axum::Router {
-        api::router(Arc::clone(self))
+    /// Waits until notifications and subscriptions under way have been handed over; for an orderly end, before the store
+    /// is closed.
+    pub async fn finish(&self) {
+        self.errands.idle().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed. Called every
+    /// second by the housekeeping.
+    pub(crate) async fn sweep(&self) {
+        let now = self.clock.now();
+        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
+        for subscriber in everybody {
+            if subscriber.state().inbox.has_expired(now) {
+                self.expire_inbox(&subscriber, now).await;
+            }
+            self.forget_expired_devices(&subscriber, now);
+            self.update_online(&subscriber);
+        }
+        self.searches().forget(now);
+        self.settle_reports().await;
     }
 
-    fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// The subscriber whom an address names: by number under any domain, by user name within one of ours.
+    fn subscriber(&self, address: &WvAddress) -> Option<Arc<Subscriber>> {
+        if address.is_group() {
+            return None;
+        }
+        let directory = self.directory();
+        let found = match address.local() {
+            LocalPart::Msisdn(number) => directory.by_number.get(number),
+            LocalPart::Name(name) => {
+                let domain = address.domain()?.clone();
+                directory.by_name.get(&(domain, name.to_lowercase()))
+            }
+            LocalPart::Service => None,
+        };
+        found.cloned()
     }
 
-    fn relay(&self) -> Option<Arc<Relay>> {
-        self.relay.get()?.upgrade()
+    /// As [`HomeDomain::subscriber`], for people with an active account only.
+    fn active(&self, address: &WvAddress) -> Option<Arc<Subscriber>> {
+        self.subscriber(address)
+            .filter(|found| found.state().account.is_active)
+    }
+
+    /// The canonical identity that a person is held under: the number for our own, however they are named.
+    fn person(&self, address: &WvAddress) -> String {
+        self.subscriber(address)
+            .map_or_else(|| address.key(), |subscriber| subscriber.key())
+    }
+
+    /// An ID above all earlier ones; below 2^53, so that JSON readers keep it exact.
+    fn next_id(&self, now: Timestamp) -> u64 {
+        let floor = now.0.saturating_mul(1 << 10);
+        let next = |last: u64| Some(last.saturating_add(1).max(floor));
+        let last = self
+            .last_id
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        last.unwrap_or_else(|last| last).saturating_add(1).max(floor)
+    }
+
+    /// Commits a batch without preconditions.
+    async fn commit(&self, batch: Batch) -> Result<(), Refusal> {
+        match self.store.commit(batch).await.map_err(refused)? {
+            Committed::Done => Ok(()),
+            Committed::Conflict { key, .. } => Err(Refusal::Internal {
+                reason: format!("the row {key} was changed by somebody else"),
+            }),
+            Committed::LeaseLost(_) => Err(Refusal::Internal {
+                reason: "the store answered for an item that was not asked for".into(),
+            }),
+        }
+    }
+
+    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strangers(&self) -> std::sync::MutexGuard<'_, Strangers> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn searches(&self) -> std::sync::MutexGuard<'_, KeptSearches> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HomeDirectory for HomeDomain {
     fn account(&self, address: &WvAddress) -> Option<Domain> {
-        let state = self.lock();
-        let number = state.number_of(address)?;
-        state
-            .subscribers
-            .get(&number)
-            .map(|subscriber| subscriber.account.domain.clone())
+        self.active(address).map(|subscriber| subscriber.domain.clone())
     }
 }
 
 impl std::fmt::Debug for HomeDomain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HomeDomain({} subscribers)", self.lock().subscribers.len())
+        let accounts = self.directory().by_number.len();
+        f.debug_struct("HomeDomain")
+            .field("accounts", &accounts)
+            .finish_non_exhaustive()
     }
 }
 
-impl State {
-    /// The number of the subscriber that an address names.
-    fn number_of(&self, address: &WvAddress) -> Option<String> {
-        if address.is_group() {
-            return None;
-        }
-        match address.local() {
-            LocalPart::Msisdn(number) => {
-                let number = number.to_string();
-                self.subscribers.contains_key(&number).then_some(number)
-            }
-            LocalPart::Name(_) => self.names.get(&address.key()).cloned(),
-            LocalPart::Service => None,
-        }
-    }
+/// Why the home domain can't start, or an account can't be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The configuration contradicts itself.
+    #[error("{0}")]
+    Config(String),
+    /// The account can't be made or changed as asked.
+    #[error("the account {number} can't be made or changed: {reason}")]
+    Account {
+        /// Whose.
+        number: E164,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    NoAccount(E164),
+    /// The store can't be read or written.
+    #[error("the accounts can't be read or written")]
+    Store(#[from] StoreError),
+}
 
-    fn subscriber(&mut self, address: &WvAddress) -> Option<&mut Subscriber> {
-        let number = self.number_of(address)?;
-        self.subscribers.get_mut(&number)
+/// A failure of the store, as the side that asked is told.
+fn refused(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
+        StoreError::Disk { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Engine { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Closed => Refusal::Internal {
+            reason: error.to_string(),
+        },
     }
 }
 
-fn add(state: &mut State, account: Account, events_kept: usize) {
-    let name = format!("{}@{}", account.user.to_lowercase(), account.domain);
-    state.names.insert(name, account.number.clone());
-    state
-        .subscribers
-        .insert(account.number.clone(), Subscriber::new(account, events_kept));
+/// A value of ours that can't be written down.
+fn damaged(error: serde_json::Error) -> Refusal {
+    Refusal::Internal {
+        reason: format!("a row can't be written: {error}"),
+    }
 }
 
-async fn load(config: &HomeConfig, store: &Arc<dyn Store>, now: Timestamp) -> Result<State, HomeError> {
-    let mut state = State::default();
-    for (_, value) in all_rows(store, Space::Account, now).await? {
-        add(&mut state, serde_json::from_slice(&value)?, config.events_kept);
-    }
-    for (key, value) in all_rows(store, Space::Relation, now).await? {
-        let mut parts = key.splitn(3, ' ');
-        let (Some(number), Some(kind), Some(other)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        let Some(subscriber) = state.subscribers.get_mut(number) else {
-            continue;
-        };
-        match kind {
-            "contact" => {
-                subscriber
-                    .contacts
-                    .insert(other.to_owned(), serde_json::from_slice::<Contact>(&value)?);
-            }
-            "watcher" => {
-                subscriber
-                    .watchers
-                    .insert(other.to_owned(), serde_json::from_slice::<Watcher>(&value)?);
-            }
-            "block" => {
-                subscriber
-                    .blocked
-                    .insert(other.to_owned(), serde_json::from_slice(&value)?);
-            }
-            "grant" => {
-                subscriber
-                    .grants
-                    .insert(other.to_owned(), serde_json::from_slice(&value)?);
-            }
-            _ => {}
-        }
-    }
-    for (key, value) in all_rows(store, Space::Inbox, now).await? {
-        let Some((number, id)) = key.split_once(' ') else {
-            continue;
-        };
-        let Some(subscriber) = state.subscribers.get_mut(number) else {
-            continue;
-        };
-        subscriber
-            .inbox
-            .insert(id.to_owned(), serde_json::from_slice::<InboxMessage>(&value)?);
-    }
-    for (key, value) in all_rows(store, Space::Home, now).await? {
-        let number = String::from_utf8_lossy(&value).into_owned();
-        if let (Some(token), true) = (
-            key.strip_prefix("token "),
-            state.subscribers.contains_key(&number),
-        ) {
-            state.tokens.insert(token.to_owned(), number);
-        }
-    }
-    Ok(state)
-}
-
-async fn all_rows(
-    store: &Arc<dyn Store>,
-    space: Space,
-    now: Timestamp,
-) -> Result<Vec<(String, bytes::Bytes)>, StoreError> {
-    let mut all = Vec::new();
-    let mut after: Option<String> = None;
+async fn keep_house(home: Weak<HomeDomain>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let rows = store.rows(space, "", after.as_deref(), 2000, now).await?;
-        let Some(last) = rows.last() else { return Ok(all) };
-        after = Some(last.key.clone());
-        all.extend(rows.into_iter().map(|row| (row.key, row.value)));
+        tick.tick().await;
+        let Some(home) = home.upgrade() else { return };
+        home.sweep().await;
     }
 }
 
-#[expect(clippy::expect_used, reason = "a system without random numbers can't serve")]
-fn fill_random(buffer: &mut [u8]) {
-    account::random(buffer)
-        .then_some(())
-        .expect("the system gives random numbers");
-}
+/// How long events wait that have no validity of their own: reports, notices, answers.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+const PASSWORD_CHECKS: usize = 4;

@@ -108,7 +108,7 @@ class HttpSubscriber(Subscriber):
         threading.Thread(target=self._listen, daemon=True).start()
 
     def search(self, number: str) -> tuple[int, list[str]]:
-        answer = self._call("POST", "/v1/search", {"number": number})
+        answer = self._call("POST", "/v1/search", {"pairs": [{"element": "USER_MOBILE_NUMBER", "text": number}]})
         return _code(answer), [u["address"] for u in answer.get("users", [])]
 
     def add_contact(self, address: str) -> None:
@@ -121,30 +121,24 @@ class HttpSubscriber(Subscriber):
         return ref
 
     def subscribe(self, to: str) -> None:
-        self._call("POST", "/v1/contacts", {"address": to})
+        self._call("PUT", f"/v1/subscriptions/{quote(to, safe='')}", {})
 
     def unsubscribe(self, to: str) -> None:
-        self._call("DELETE", f"/v1/contacts/{quote(to, safe='')}")
+        self._call("DELETE", f"/v1/subscriptions/{quote(to, safe='')}")
 
     def ask_presence(self, of: str) -> None:
-        answer = self._call("POST", "/v1/presence/query", {"addresses": [of]})
-        for one in answer.get("presence", []):
-            self._tell({"kind": "presence", "user": one["address"], "values": _values(one["presence"])})
+        answer = self._call("GET", f"/v1/presence/{quote(of, safe='')}")
+        if "address" in answer:
+            self._tell({"kind": "presence", "user": answer["address"], "values": _values(answer)})
 
     def publish(self, values: dict[str, str]) -> None:
-        body: dict = {}
-        if "OnlineStatus" in values:
-            body["online"] = values["OnlineStatus"] == "T"
-        for name, key in (("UserAvailability", "availability"), ("StatusText", "text"), ("StatusMood", "mood")):
-            if name in values:
-                body[key] = values[name]
-        self._call("PUT", "/v1/presence", body)
+        self._call("PUT", "/v1/presence", {"attributes": {name: value == "T" if value in ("T", "F") else value for name, value in values.items()}})
 
     def invite(self, to: str, note: str) -> str:
         return str(self._call("POST", "/v1/invitations", {"to": to, "note": note}).get("id", ""))
 
     def cancel_invite(self, ref: str, to: str, note: str) -> None:
-        self._call("POST", f"/v1/invitations/{quote(ref, safe='')}/cancel", {"to": to})
+        self._call("POST", f"/v1/invitations/{quote(ref, safe='')}/cancel", {"note": note})
 
     def events(self, since: int = 0, wait: float = 0.0) -> list[dict]:
         with self._changed:
@@ -158,9 +152,9 @@ class HttpSubscriber(Subscriber):
 
     def _listen(self) -> None:
         """Reads the stream, and takes it up again after the last event when it ends."""
-        last = "0"
+        last = ""
         while True:
-            request = urllib.request.Request(self.base + "/v1/events", headers={"Authorization": f"Bearer {self.token}", "Last-Event-ID": last})
+            request = urllib.request.Request(self.base + "/v1/events", headers={"Authorization": f"Bearer {self.token}", **({"Last-Event-ID": last} if last else {})})
             try:
                 with urllib.request.urlopen(request, timeout=3600) as stream:
                     kind = ""
@@ -179,22 +173,23 @@ class HttpSubscriber(Subscriber):
     def _event(self, kind: str, body: dict) -> None:
         if kind == "message":
             self._tell({"kind": "message", "sender": body["from"], "text": body.get("text") or ""})
-            # The device has it: whoever asked for a report gets one.
-            self._call("POST", f"/v1/inbox/{quote(body['id'], safe='')}/ack")
         elif kind == "report":
-            self._tell({"kind": "report", "ref": body["message"], "code": body["status"]})
+            self._tell({"kind": "report", "ref": body["message_id"], "code": body["status"]})
         elif kind == "presence":
-            self._tell({"kind": "presence", "user": body["address"], "values": {} if body["pending"] else _values(body["presence"])})
+            self._tell({"kind": "presence", "user": body["address"], "values": _values(body)})
         elif kind == "invitation":
-            self._tell({"kind": "invitation", "ref": body["id"], "sender": body["from"], "note": body.get("note") or ""})
-            # She accepts everything; the answer is a document of its own.
-            self._call("POST", f"/v1/invitations/{quote(body['id'], safe='')}/answer", {"accepted": True})
+            self._tell({"kind": "invitation", "ref": body["invitation_id"], "sender": body["by"], "note": body.get("note") or ""})
+            # She accepts everything that is not withdrawn soon; the answer is a document of its own.
+            self._call("POST", f"/v1/invitations/{quote(body['invitation_id'], safe='')}/answer", {"accept": True})
         elif kind == "invitation-answer":
-            self._tell({"kind": "invite_answer", "ref": body["id"], "accepted": body["accepted"], "note": body.get("note") or ""})
+            self._tell({"kind": "invite_answer", "ref": body["invitation_id"], "accepted": body["is_accepted"], "note": body.get("note") or ""})
         elif kind == "invitation-cancelled":
-            self._tell({"kind": "invite_cancelled", "ref": body["id"], "note": body.get("note") or ""})
-        elif kind == "contact-added":
+            self._tell({"kind": "invite_cancelled", "ref": body["invitation_id"], "note": body.get("note") or ""})
+        elif kind == "notice":
             self._tell({"kind": "contact_added", "sender": body["by"]})
+        if "inbox_id" in body:
+            # The device has it: whoever asked for a report gets one.
+            self._call("POST", f"/v1/inbox/{body['inbox_id']}/ack")
 
     def _call(self, method: str, path: str, body: dict | None = None) -> dict:
         request = urllib.request.Request(self.base + path, json.dumps(body).encode() if body is not None else None, method=method)
@@ -218,13 +213,8 @@ def _code(answer: dict) -> int:
 
 
 def _values(presence: dict) -> dict[str, str]:
-    values = {}
-    if presence.get("online") is not None:
-        values["OnlineStatus"] = "T" if presence["online"] else "F"
-    for key, name in (("availability", "UserAvailability"), ("text", "StatusText"), ("mood", "StatusMood")):
-        if presence.get(key):
-            values[name] = presence[key]
-    return values
+    shown = {True: "T", False: "F"}
+    return {one["name"]: shown.get(one["value"], one["value"]) for one in presence.get("attributes", []) if isinstance(one["value"], (bool, str))}
 
 
 class LocalSubscriber(Subscriber):

@@ -1,0 +1,94 @@
+//! The one table between refusals and what a subscriber is told: HTTP status, IMPS status (SSP reference §13), a word for
+//! programs, a sentence for people. The operator's own sentence, which names agreements and peers, goes to the log only.
+
+use crate::model::Refusal;
+
+/// How a refusal is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Told {
+    /// The HTTP status.
+    pub(crate) http: u16,
+    /// The IMPS status.
+    pub(crate) status: u16,
+    /// A word that stays the same.
+    pub(crate) code: &'static str,
+    /// A sentence.
+    pub(crate) text: &'static str,
+}
+
+/// The row of a refusal; the compiler keeps the table whole.
+pub(crate) fn told(refusal: &Refusal) -> Told {
+    match refusal {
+        Refusal::NoAgreement { .. } => row(
+            403,
+            506,
+            "no-agreement",
+            "there is no agreement with that operator",
+        ),
+        Refusal::NotAgreed { .. } => row(
+            403,
+            506,
+            "not-agreed",
+            "the agreement with that operator does not include it",
+        ),
+        Refusal::RateExceeded { .. } => row(429, 503, "too-fast", "too many requests; try again later"),
+        Refusal::TooLarge { .. } => row(413, 538, "too-large", "the content is too large"),
+        Refusal::MediaType { .. } => row(415, 415, "media-type", "that kind of content is not accepted"),
+        Refusal::ForeignSender { .. } => {
+            row(403, 901, "foreign-sender", "the sender's address is not accepted")
+        }
+        Refusal::NoTransit { .. } => row(404, 516, "no-transit", "that person is not reached this way"),
+        Refusal::Loop => row(502, 516, "loop", "the request came round in a circle"),
+        Refusal::UnknownUser { .. } => row(404, 531, "unknown-user", "that person is not known"),
+        Refusal::NoRoute { .. } => row(404, 516, "no-route", "nobody serves that address"),
+        Refusal::RouteFailed { .. } => row(
+            503,
+            503,
+            "route-failed",
+            "that person's operator can't be found now",
+        ),
+        Refusal::Wildcard => row(
+            400,
+            402,
+            "incomplete",
+            "wildcards and incomplete values are not accepted",
+        ),
+        Refusal::InvalidAddress { .. } => row(400, 427, "invalid-address", "the address can't be read"),
+        Refusal::BadRequest { .. } => row(400, 400, "bad-request", "the request can't be read"),
+        Refusal::Unsupported { .. } => row(501, 405, "unsupported", "that is not supported"),
+        Refusal::Blocked { .. } => row(
+            403,
+            532,
+            "blocked",
+            "that person does not accept anything from you",
+        ),
+        Refusal::NotAuthorised { .. } => row(403, 534, "not-authorised", "that is not allowed"),
+        Refusal::QueueFull { .. } => row(507, 507, "full", "there is no more room"),
+        Refusal::Expired => row(410, 542, "expired", "it waited too long"),
+        Refusal::Discarded { .. } => row(410, 538, "discarded", "it was discarded"),
+        Refusal::Unreachable { .. } => row(
+            503,
+            503,
+            "unreachable",
+            "that person's operator can't be reached now",
+        ),
+        Refusal::TimedOut { .. } => row(
+            504,
+            504,
+            "timeout",
+            "that person's operator did not answer in time",
+        ),
+        Refusal::NotFound { .. } => row(404, 404, "not-found", "that is not there"),
+        Refusal::Remote { status, .. } => row(502, *status, "remote", "that person's operator refused it"),
+        Refusal::Internal { .. } => row(500, 500, "internal", "it can't be done now"),
+    }
+}
+
+const fn row(http: u16, status: u16, code: &'static str, text: &'static str) -> Told {
+    Told {
+        http,
+        status,
+        code,
+        text,
+    }
+}

@@ -1,0 +1,202 @@
+//! Logging in and out, tokens, wrong passwords.
+
+use std::time::Duration;
+
+use super::{
+    super::outgoing::{NewContact, Wish},
+    ADA, BEA, Fixture, PASSWORD, address,
+};
+use crate::model::{Refusal, Request, Subscribe};
+
+#[tokio::test]
+async fn login_subscribes_to_the_contact_list() {
+    let fixture = Fixture::new().await;
+    let bea = NewContact {
+        wish: Wish::Address(BEA.into()),
+        nickname: None,
+    };
+    fixture.home.add_contact(&fixture.ada(), bea).await.unwrap();
+    fixture.line.take();
+    fixture
+        .home
+        .log_in("+44 7700 900123", PASSWORD, "phone")
+        .await
+        .unwrap()
+        .unwrap();
+    fixture.home.finish().await;
+    let sent = fixture.line.take();
+    let [Request::Subscribe(subscribe)] = &sent[..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(subscribe.presentities, vec![address(BEA)]);
+}
+
+#[tokio::test]
+async fn last_logout_and_long_silence_show_the_subscriber_offline() {
+    let fixture = Fixture::new().await;
+    let first = fixture.log_in("ada@alpha.example").await;
+    let second = fixture.log_in(ADA).await;
+    fixture
+        .deliver(Request::Subscribe(Subscribe {
+            watcher: address(BEA),
+            presentities: vec![address(ADA)],
+            attributes: Vec::new(),
+        }))
+        .await
+        .unwrap();
+    fixture.line.take();
+    let ada = fixture.ada();
+    fixture.home.log_out(&ada, &first.device).await.unwrap();
+    fixture.home.finish().await;
+    assert!(fixture.line.take().is_empty());
+    fixture.home.log_out(&ada, &second.device).await.unwrap();
+    fixture.home.finish().await;
+    assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(false));
+
+    let third = fixture
+        .home
+        .log_in("ada@alpha.example", PASSWORD, "")
+        .await
+        .unwrap()
+        .unwrap();
+    fixture.home.finish().await;
+    assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(true));
+    fixture.hand.advance(Duration::from_secs(1799));
+    fixture.home.sweep().await;
+    fixture.home.finish().await;
+    assert!(fixture.line.take().is_empty());
+    fixture.hand.advance(Duration::from_secs(1));
+    fixture.home.sweep().await;
+    fixture.home.finish().await;
+    assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(false));
+    assert!(fixture.home.authenticate(&third.token).is_some());
+    fixture.home.finish().await;
+    assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(true));
+}
+
+#[tokio::test]
+async fn wrong_passwords_close_the_account_for_a_while() {
+    let fixture = Fixture::with(|config| config.limits.login_attempts = 2).await;
+    for _ in 0..2 {
+        assert!(fixture.home.log_in(ADA, "wrong", "").await.unwrap().is_none());
+    }
+    let closed = fixture.home.log_in(ADA, PASSWORD, "").await;
+    assert!(matches!(closed, Err(Refusal::RateExceeded { .. })));
+    assert!(
+        fixture
+            .home
+            .log_in(super::BEN, PASSWORD, "")
+            .await
+            .unwrap()
+            .is_some()
+    );
+    fixture.hand.advance(Duration::from_secs(900));
+    assert!(fixture.home.log_in(ADA, PASSWORD, "").await.unwrap().is_some());
+    for _ in 0..5 {
+        assert!(fixture.home.log_in(ADA, PASSWORD, "").await.unwrap().is_some());
+    }
+    for _ in 0..2 {
+        let nobody = fixture.home.log_in("+447700900199", PASSWORD, "").await;
+        assert!(nobody.unwrap().is_none());
+    }
+    let closed = fixture.home.log_in("+447700900199", PASSWORD, "").await;
+    assert!(matches!(closed, Err(Refusal::RateExceeded { .. })));
+}
+
+#[tokio::test]
+async fn token_is_good_for_its_device_until_it_is_over() {
+    let fixture = Fixture::new().await;
+    let one = fixture.log_in(ADA).await;
+    let two = fixture.log_in(super::BEN).await;
+    assert_eq!(
+        fixture.home.authenticate(&one.token).unwrap().0.number,
+        fixture.ada().number
+    );
+    let (device, _): (&str, &str) = one.token.split_once('.').unwrap();
+    let (_, secret): (&str, &str) = two.token.split_once('.').unwrap();
+    let wrong: [String; 5] = [
+        format!("{device}.{secret}"),
+        format!("{device}."),
+        device.to_owned(),
+        ".".into(),
+        String::new(),
+    ];
+    for bad in wrong {
+        assert!(fixture.home.authenticate(&bad).is_none(), "{bad}");
+    }
+    fixture.hand.advance(Duration::from_secs(30 * 86_400));
+    assert!(fixture.home.authenticate(&one.token).is_none());
+    fixture.home.sweep().await;
+    assert!(fixture.ada().state().devices.is_empty());
+}
+
+#[tokio::test]
+async fn one_device_too_many_logs_the_longest_idle_one_out() {
+    let fixture = Fixture::with(|config| config.limits.devices = 2).await;
+    let first = fixture.log_in(ADA).await;
+    fixture.hand.advance(Duration::from_secs(1));
+    let second = fixture.log_in(ADA).await;
+    fixture.hand.advance(Duration::from_secs(1));
+    fixture.home.authenticate(&first.token).unwrap();
+    fixture.hand.advance(Duration::from_secs(1));
+    fixture.log_in(ADA).await;
+    assert!(fixture.home.authenticate(&second.token).is_none());
+    assert!(fixture.home.authenticate(&first.token).is_some());
+}
+
+#[tokio::test]
+async fn new_password_logs_other_devices_out() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.log_in(ADA).await, fixture.log_in(ADA).await);
+    let ada = fixture.ada();
+    let wrong = fixture
+        .home
+        .change_password(&ada, &one.device, ("wrong", "long enough"))
+        .await;
+    assert!(matches!(wrong, Err(Refusal::NotAuthorised { .. })));
+    let short = fixture
+        .home
+        .change_password(&ada, &one.device, (PASSWORD, "short"))
+        .await;
+    assert!(matches!(short, Err(Refusal::BadRequest { .. })));
+    fixture
+        .home
+        .change_password(&ada, &one.device, (PASSWORD, "long enough"))
+        .await
+        .unwrap();
+    assert!(fixture.home.authenticate(&one.token).is_some());
+    assert!(fixture.home.authenticate(&two.token).is_none());
+    assert!(fixture.home.log_in(ADA, PASSWORD, "").await.unwrap().is_none());
+    assert!(
+        fixture
+            .home
+            .log_in(ADA, "long enough", "")
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn closed_account_is_logged_out_and_not_let_in() {
+    let fixture = Fixture::new().await;
+    let one = fixture.log_in(ADA).await;
+    fixture
+        .home
+        .set_active(&fixture.ada().number, false)
+        .await
+        .unwrap();
+    assert!(fixture.home.authenticate(&one.token).is_none());
+    assert!(fixture.home.log_in(ADA, PASSWORD, "").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn requests_a_minute_are_bounded() {
+    let fixture = Fixture::with(|config| config.limits.requests_per_minute = 2).await;
+    let take = |fixture: &Fixture| fixture.ada().state().rate.take(fixture.clock.now());
+    assert!(take(&fixture).is_ok() && take(&fixture).is_ok());
+    assert!(matches!(take(&fixture), Err(Refusal::RateExceeded { .. })));
+    fixture.hand.advance(Duration::from_secs(30));
+    assert!(take(&fixture).is_ok());
+    assert!(take(&fixture).is_err());
+}
