@@ -42,6 +42,8 @@ def play(arguments: argparse.Namespace, folder: pathlib.Path) -> int:
         "$ORIGIN e164enum.net.\n$TTL 60\n@ IN SOA ns hostmaster ( 1 3600 600 604800 60 )\n  IN NS ns\nns IN A 127.0.0.1\n"
         '*.4.0.0.9.0.0.7.7.4.4 IN NAPTR 100 10 "u" "E2U+im" "!^(.*)$!im:\\\\1@bravo.example!" .\n'
         '                      IN NAPTR 100 10 "u" "E2U+pres" "!^(.*)$!pres:\\\\1@bravo.example!" .\n'
+        # Numbers of the peer's that nobody has.
+        '*.9.0.0.9.0.0.7.7.4.4 IN NAPTR 100 10 "u" "E2U+im" "!^(.*)$!im:\\\\1@bravo.example!" .\n'
     )
     # A certificate, so that https can be tried before http on the peer's plain port.
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=alpha.example",
