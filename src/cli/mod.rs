@@ -5,14 +5,19 @@
 mod agreement;
 mod audit;
 mod cache;
+mod cert;
 mod check;
 mod client;
+mod completions;
+mod finding;
 pub mod lab;
 mod noc;
 mod output;
 mod override_;
 mod peer;
+mod probe;
 mod queue;
+mod reach;
 mod reload;
 mod route;
 pub mod serve;
@@ -44,8 +49,18 @@ enum Command {
     Lab(lab::LabArgs),
     /// Serve or check zone files.
     Zone(zone::ZoneArgs),
+    /// Print a completion script for a shell, such as: impsgw completions bash > /etc/bash_completion.d/impsgw
+    Completions(completions::CompletionsArgs),
     #[command(flatten)]
     Noc(NocCommand),
+}
+
+impl Cli {
+    /// Whether it is the gateway itself that is wanted, which sets up its log from its configuration.
+    #[must_use]
+    pub fn is_serve(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
 }
 
 /// Runs a command.
@@ -63,6 +78,7 @@ pub async fn run(
         Command::Serve(args) => serve::run(args, out).await,
         Command::Lab(args) => lab::run(args, out).await,
         Command::Zone(args) => Ok(zone::run(args, out).await),
+        Command::Completions(args) => completions::run(&args, out),
         Command::Noc(command) => Ok(noc::run(command).await),
     }
 }

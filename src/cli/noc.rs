@@ -5,16 +5,20 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    agreement, audit, cache, check,
+    agreement, audit, cache, cert, check,
     output::{self, Done, Failure},
-    override_, peer, queue, reload, route, store, token, trace, watch,
+    override_, peer, probe, queue, reload, route, store, token, trace, watch,
 };
 
 /// What operators ask and do.
 #[derive(Debug, Subcommand)]
 pub enum NocCommand {
-    /// Check the configuration: every mistake at once, with file and line.
+    /// Check the configuration, then try resolvers, certificates, peers, folders and listeners.
     Check(check::CheckArgs),
+    /// Make test certificates, and show what certificates say.
+    Cert(cert::CertArgs),
+    /// Try a peer as the gateway would: DNS, TCP, TLS, certificate, HTTP, session; says what is wrong and where.
+    Probe(probe::ProbeArgs),
     /// Put the changed configuration in force without a restart.
     Reload(reload::ReloadArgs),
     /// Ask where a number or address is routed now, and why.
@@ -33,7 +37,7 @@ pub enum NocCommand {
     Agreement(agreement::AgreementArgs),
     /// Look at what waits; hold, release, retry, discard it.
     Queue(queue::QueueArgs),
-    /// Show how full the store is.
+    /// Show how full the store is, check it, copy it.
     Store(store::StoreArgs),
     /// Make, list and revoke tokens of the admin API.
     Token(token::TokenArgs),
@@ -57,7 +61,9 @@ pub(super) async fn run(command: NocCommand) -> ExitCode {
 
 pub(super) async fn carry_out(command: NocCommand) -> Done {
     match command {
-        NocCommand::Check(args) => check::run(&args),
+        NocCommand::Check(args) => Box::pin(check::run(&args)).await,
+        NocCommand::Cert(args) => cert::run(args),
+        NocCommand::Probe(args) => Box::pin(probe::run(args)).await,
         NocCommand::Reload(args) => reload::run(args).await,
         NocCommand::Route(args) => Box::pin(route::run(args)).await,
         NocCommand::Override(args) => override_::run(args).await,
