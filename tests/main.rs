@@ -1,5 +1,6 @@
 //! The one integration-test binary.
 
+mod by_hand;
 mod conformance;
 mod corpus;
 mod crash;
