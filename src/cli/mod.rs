@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod completions;
 mod finding;
+mod help;
 pub mod lab;
 mod noc;
 mod output;
@@ -35,7 +36,7 @@ use clap::{Parser, Subcommand};
 
 /// A federated IMPS gateway between mobile operators.
 #[derive(Debug, Parser)]
-#[command(name = "impsgw", version)]
+#[command(name = "impsgw", version, max_term_width = 100, after_help = help::ALL)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,12 +45,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway.
+    #[command(after_help = help::SERVE)]
     Serve(serve::ServeArgs),
     /// Run a whole federation on this machine and play the use cases.
+    #[command(after_help = help::LAB)]
     Lab(lab::LabArgs),
     /// Serve or check zone files.
+    #[command(after_help = help::ZONE)]
     Zone(zone::ZoneArgs),
-    /// Print a completion script for a shell, such as: impsgw completions bash > /etc/bash_completion.d/impsgw
+    /// Print a completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
     Completions(completions::CompletionsArgs),
     #[command(flatten)]
     Noc(NocCommand),

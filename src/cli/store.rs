@@ -107,6 +107,10 @@ fn check(path: &Path, json: bool) -> Done {
 }
 
 fn backup(path: &Path, to: &Path, json: bool) -> Done {
+    if to.exists() {
+        let text = format!("{} is there already; name a new file", to.display());
+        return Err(Failure::Usage(text));
+    }
     SqliteStore::backup_file(path, to).map_err(|error| Failure::Bad(error.to_string()))?;
     let size = std::fs::metadata(to).map(|file| file.len()).unwrap_or_default();
     if json {

@@ -99,6 +99,20 @@ pub(super) fn load(path: &Path) -> Result<Config, Mistakes> {
     Ok(config)
 }
 
+pub(super) fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistakes> {
+    let name = path.display().to_string();
+    let text = read(path, &name)?;
+    let mut reader = Reader::new(&text, &name);
+    reader.only_agreements();
+    let mut mistakes = std::mem::take(&mut reader.mistakes);
+    mistakes.extend(check::agreements(&reader.agreements, &name));
+    if mistakes.is_empty() {
+        Ok(reader.agreements.into_iter().map(|read| read.value).collect())
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
 pub(super) fn admin_of(path: &Path) -> Option<(Option<SocketAddr>, PathBuf)> {
     let text = fs::read_to_string(path).ok()?;
     let table: toml::Table = text.parse().ok()?;

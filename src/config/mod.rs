@@ -59,6 +59,14 @@ impl Config {
         file::admin_of(path)
     }
 
+    /// The agreements of a file that holds nothing else, checked by themselves and against one another.
+    ///
+    /// # Errors
+    /// Every mistake, with file and line.
+    pub fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistakes> {
+        file::agreements_of(path)
+    }
+
     /// Reads a text; `name` stands for the file in mistakes.
     ///
     /// # Errors
