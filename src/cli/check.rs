@@ -51,7 +51,7 @@ pub(super) async fn run(args: &CheckArgs) -> Done {
     let count = config.agreements.len();
     let mut findings = Findings::default();
     if !args.offline {
-        try_all(config, &mut findings).await;
+        Box::pin(try_all(config, &mut findings)).await;
     }
     if args.json {
         let mut answer = findings.json();
@@ -143,17 +143,14 @@ async fn listeners(config: &Config, findings: &mut Findings) -> bool {
                 findings.ok(key, format!("{address} is in use, and a gateway runs here"));
             }
             Err(error) => {
-                let advice = match error.kind() {
-                    std::io::ErrorKind::AddrInUse => {
-                        "another program has it (`ss -ltnp` says which); stop that or set another port"
-                    }
-                    std::io::ErrorKind::AddrNotAvailable => {
-                        "this machine has no such address; write one that it has, or 0.0.0.0"
-                    }
-                    std::io::ErrorKind::PermissionDenied => {
-                        "ports below 1024 need CAP_NET_BIND_SERVICE; use a higher one"
-                    }
-                    _ => "set another address",
+                let advice = if error.kind() == std::io::ErrorKind::AddrInUse {
+                    "another program has it (`ss -ltnp` says which); stop that or set another port"
+                } else if error.kind() == std::io::ErrorKind::AddrNotAvailable {
+                    "this machine has no such address; write one that it has, or 0.0.0.0"
+                } else if error.kind() == std::io::ErrorKind::PermissionDenied {
+                    "ports below 1024 need CAP_NET_BIND_SERVICE; use a higher one"
+                } else {
+                    "set another address"
                 };
                 findings.fail(key, format!("{address}: {error}"), advice);
             }

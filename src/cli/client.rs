@@ -47,15 +47,13 @@ impl Remote {
         let (base, token_file) = self.place()?;
         let token = std::fs::read_to_string(&token_file).map_err(|error| {
             let file = token_file.display();
-            let hint = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "the gateway writes it at its first start; is it running, and is this its folder?"
-                }
-                std::io::ErrorKind::PermissionDenied => "only the gateway's own user may read it",
-                _ => "is it a file?",
+            let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
+                "only the gateway's own user may read it;"
+            } else {
+                "the gateway writes it at its first start: is it running, and is this its folder?"
             };
             Failure::Usage(format!(
-                "the token file {file} can't be read: {error}; {hint} Else name one with --token-file or --config"
+                "the token file {file} can't be read: {error}; {hint} else name one with --token-file or --config"
             ))
         })?;
         // A proxy has no business between an operator and his gateway.

@@ -161,7 +161,7 @@ pub(super) const TOKEN: &str = "\
 Examples:
   impsgw token create noc-screen --role read --for 365d
 
-JSON: the answers of /api/v1/tokens.";
+JSON: the answers of /api/v1/tokens; recover {\"token_file\"}.";
 
 pub(super) const AUDIT: &str = "\
 Examples:
