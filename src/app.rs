@@ -19,16 +19,16 @@ use tokio::{
 
 use crate::{
     admin::{
-        AdminParts, Board, LeverError, NotReady, PeerState, Reload, SessionState, first_token,
-        load_overrides, serve_admin, serve_health,
+        AdminParts, Board, CertificateState, LeverError, NotReady, PeerState, Reload, SessionState,
+        first_token, load_overrides, serve_admin, serve_health,
     },
     agreement::Agreements,
     config::Config,
     gateways::{
         home::HomeDomain,
         ssp::{
-            CurrentTls, Listener, ListenerBounds, Servers, SspConfig, SspGateway, SspParts, TlsFault,
-            TlsMaterial,
+            CertificateFacts, CurrentTls, Listener, ListenerBounds, Servers, SspConfig, SspGateway, SspParts,
+            TlsFault, TlsMaterial,
         },
     },
     model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
@@ -348,6 +348,7 @@ impl App {
             agreements: Arc::clone(&self.agreements),
             gateway: Arc::clone(&self.gateway),
             router: Arc::clone(&self.router),
+            tls: Arc::clone(&self.tls),
             clock: clock.clone(),
         });
         let reload: Reload = Arc::new(move || {
@@ -396,6 +397,8 @@ impl App {
             Arc::clone(&self.store),
             clock.clone(),
         );
+        self.tasks
+            .spawn(watch_certificate(Arc::clone(&self.tls), clock.clone()));
         self.tasks.spawn(keep_house(parts.0, parts.1, parts.2, parts.3));
     }
 }
@@ -429,6 +432,7 @@ struct PeerBoard {
     agreements: Arc<ArcSwap<Agreements>>,
     gateway: Arc<SspGateway>,
     router: Arc<Router>,
+    tls: CurrentTls,
     clock: Clock,
 }
 
@@ -457,11 +461,7 @@ impl Board for PeerBoard {
                 .map(|link| SessionState {
                     own: link.own.clone(),
                     theirs: link.peer.clone(),
-                    state: if link.session.is_some() {
-                        "open".into()
-                    } else {
-                        "closed".into()
-                    },
+                    state: link.state.clone(),
                     since: link.session.as_ref().map(|session| session.since),
                     under_way: (link.documents + link.waiting + link.outstanding) as u64,
                 })
@@ -469,6 +469,20 @@ impl Board for PeerBoard {
             set_aside: aside.iter().map(|one| one.server.to_string()).collect(),
         };
         self.agreements.load().all().iter().map(state).collect()
+    }
+
+    fn certificates(&self) -> Vec<CertificateState> {
+        let now = self.clock.now();
+        let material = self.tls.load();
+        let chain = material.iter().flat_map(|material| material.chain());
+        let state = |facts: CertificateFacts| CertificateState {
+            days_left: facts.days_left(now),
+            names: facts.dns_names.into_iter().chain(facts.srv_names).collect(),
+            subject: facts.subject,
+            issuer: facts.issuer,
+            not_after: facts.not_after,
+        };
+        chain.filter_map(CertificateFacts::of).map(state).collect()
     }
 
     async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError> {
@@ -529,6 +543,41 @@ async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dy
                 Err(error) => {
                     tracing::warn!(%error, "expired rows could not be removed");
                     break;
+                }
+            }
+        }
+    }
+}
+
+/// Says in the log that our certificate ends: 30, 7 and 1 days ahead, and every day once it has ended.
+async fn watch_certificate(tls: CurrentTls, clock: Clock) {
+    let mut tick = tokio::time::interval(Duration::from_secs(3600));
+    let mut said = None;
+    loop {
+        tick.tick().await;
+        let material = tls.load_full();
+        let first = material.as_ref().and_then(|material| material.chain().first());
+        let Some(facts) = first.and_then(CertificateFacts::of) else {
+            continue;
+        };
+        let days = facts.days_left(clock.now());
+        let alarm = match days {
+            31.. => None,
+            8..=30 => Some(30),
+            2..=7 => Some(7),
+            0..=1 => Some(1),
+            ended => Some(ended),
+        };
+        if alarm != said {
+            said = alarm;
+            let (subject, until) = (&facts.subject, facts.not_after);
+            match alarm {
+                None => {}
+                Some(30) => {
+                    tracing::warn!(%subject, %until, days, "our certificate ends soon; have it renewed")
+                }
+                Some(_) => {
+                    tracing::error!(%subject, %until, days, "our certificate ends; renew it, then `impsgw reload`")
                 }
             }
         }

@@ -3,17 +3,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use impsgw::telemetry::{LogLines, start_log};
 
 fn main() -> ExitCode {
     // Every TLS user of the tree takes the provider from here; a second installation can't happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,hickory_server=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
     let cli = impsgw::cli::Cli::parse();
+    // `serve` sets its log up from the configuration; the other commands only warn.
+    if !cli.is_serve()
+        && let Err(error) = start_log("warn", LogLines::Text)
+    {
+        eprintln!("impsgw: {error}");
+        return ExitCode::from(2);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     match runtime.block_on(impsgw::cli::run(cli, &mut std::io::stdout())) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!(%error, "failed");
+            eprintln!("impsgw: {error}");
             ExitCode::FAILURE
         }
     }

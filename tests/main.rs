@@ -1,6 +1,10 @@
 //! The one integration-test binary.
 
+#[cfg(test)]
+mod by_hand;
 mod conformance;
+#[cfg(test)]
+mod console;
 mod corpus;
 mod crash;
 mod lab;

@@ -12,6 +12,9 @@ pub trait Board: Send + Sync {
     /// Every peer with an agreement, in the order of the configuration.
     fn peers(&self) -> Vec<PeerState>;
 
+    /// The certificates that we show to peers, our own first.
+    fn certificates(&self) -> Vec<CertificateState>;
+
     /// Sends nothing more to the peer and takes nothing from it, until resumed; what may wait, waits. Holds over restarts.
     ///
     /// # Errors
@@ -70,6 +73,21 @@ pub struct SessionState {
     pub since: Option<Timestamp>,
     /// Requests under way.
     pub under_way: u64,
+}
+
+/// A certificate of ours, as NOC staff watch it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CertificateState {
+    /// Its holder.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// The domains and hosts that it names.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// Whole days until then; negative when it has ended.
+    pub days_left: i64,
 }
 
 impl PeerState {

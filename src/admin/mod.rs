@@ -23,11 +23,11 @@ mod table;
 mod token;
 mod trace;
 
-pub use board::{Board, LeverError, PeerState, SessionState};
+pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
 pub use health::serve_health;
 pub use overrides::load_overrides;
 pub use server::serve_admin;
-pub use token::{Role, TokenError, first_token};
+pub use token::{Role, TokenError, first_token, recovery_token};
 
 use std::{fmt, sync::Arc};
 

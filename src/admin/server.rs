@@ -93,6 +93,7 @@ fn routes(parts: Shared, is_loopback: bool) -> Router {
         .route("/", get(console::page))
         .route("/console.js", get(console::script))
         .route("/console.css", get(console::style))
+        .route("/icon.svg", get(console::icon))
         .fallback(nowhere)
         .layer(from_fn_with_state(Arc::clone(&parts), guard::host))
         .with_state(parts)
@@ -131,6 +132,9 @@ async fn metrics(State(parts): State<Shared>) -> Response {
         domains: stats.domains,
     });
     metrics.dropped_trails(parts.trails.dropped());
+    if let Some(own) = parts.board.certificates().first() {
+        metrics.certificate(now.until(own.not_after));
+    }
     metrics.clear_peers();
     for state in parts.board.peers() {
         metrics.peer(

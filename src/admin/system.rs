@@ -41,6 +41,7 @@ pub(super) async fn status(State(parts): State<Shared>, Extension(caller): Exten
         "not_ready": not_ready,
         "peers": parts.board.peers().len(),
         "waiting": waiting,
+        "certificates": parts.board.certificates(),
         "trails_dropped": parts.trails.dropped(),
         "routing": parts.router.stats(),
     })))

@@ -176,6 +176,16 @@ impl Board for OnePeer {
         }]
     }
 
+    fn certificates(&self) -> Vec<CertificateState> {
+        vec![CertificateState {
+            subject: "CN=alpha.example".into(),
+            issuer: "CN=authority".into(),
+            names: vec!["alpha.example".into()],
+            not_after: NOW.plus(Duration::from_secs(9 * 86_400)),
+            days_left: 9,
+        }]
+    }
+
     async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError> {
         if peer.as_str() != "beta" {
             return Err(LeverError::Unknown(peer.clone()));

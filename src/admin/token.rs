@@ -188,12 +188,20 @@ pub async fn first_token(
     if !list(store, now).await?.is_empty() {
         return Ok(None);
     }
+    recovery_token(store, path, now).await.map(Some)
+}
+
+/// Writes a new admin token to the file, for an operator who has lost all others; those stay good until they are revoked.
+///
+/// # Errors
+/// [`TokenError`].
+pub async fn recovery_token(store: &dyn Store, path: &Path, now: Timestamp) -> Result<PathBuf, TokenError> {
     let (_, token) = create(store, "first", Role::Admin, None, now).await?;
     write_secret(path, &token).map_err(|error| TokenError::File {
         path: path.to_owned(),
         error,
     })?;
-    Ok(Some(path.to_owned()))
+    Ok(path.to_owned())
 }
 
 /// A new file that only its owner may read; an old one is replaced, so that its mode can't be kept.

@@ -56,11 +56,11 @@ struct Wanted {
     /// Entries about this domain and all below it, and numbers that lead there.
     #[arg(long)]
     domain: Option<String>,
-    /// Entries in this state: fresh, stale, dead, negative, failed.
-    #[arg(long)]
+    /// Entries in this state.
+    #[arg(long, value_parser = ["fresh", "stale", "dead", "negative", "failed"])]
     state: Option<String>,
-    /// Entries of this kind: number, domain, naptr, srv, a, aaaa.
-    #[arg(long)]
+    /// Entries of this kind.
+    #[arg(long, value_parser = ["number", "domain", "naptr", "srv", "a", "aaaa"])]
     kind: Option<String>,
 }
 
@@ -118,8 +118,9 @@ async fn show(wanted: &Wanted, limit: usize, remote: &Remote, with_stats: bool) 
         return Ok(());
     }
     if with_stats && let Some(stats) = answer.get("stats").and_then(|stats| stats.as_object()) {
-        for (name, count) in stats {
-            print(&format!("{name:12} {count}"));
+        for (key, meaning) in STATS {
+            let count = stats.get(*key).map(ToString::to_string).unwrap_or_default();
+            print(&format!("{count:>12}  {meaning}"));
         }
     }
     if limit > 0 {
@@ -128,6 +129,7 @@ async fn show(wanted: &Wanted, limit: usize, remote: &Remote, with_stats: bool) 
             &[
                 ("KIND", &|row| cell(row, "kind")),
                 ("NAME", &|row| cell(row, "name")),
+                ("FOR", &|row| cell(row, "service")),
                 ("STATE", &|row| cell(row, "state")),
                 ("TTL", &|row| format!("{} s", cell(row, "ttl"))),
                 ("VIEW", &|row| cell(row, "view")),
@@ -138,3 +140,16 @@ async fn show(wanted: &Wanted, limit: usize, remote: &Remote, with_stats: bool) 
     }
     Ok(())
 }
+
+/// The counts of `cache show`, in the order of printing.
+const STATS: &[(&str, &str)] = &[
+    ("numbers", "numbers with a known route"),
+    ("domains", "domains with a known plan"),
+    ("facts", "DNS answers"),
+    ("fact_octets", "octets that they take"),
+    ("derived", "routes derived since the start"),
+    ("queries", "DNS queries sent"),
+    ("refreshed", "answers asked for again ahead of their end"),
+    ("stale", "answers used past their time, because DNS was down"),
+    ("temporary", "routes that failed for now"),
+];

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::output::Failure;
+use crate::config::Config;
 
 /// Where the admin API is, and how the answer is printed.
 #[derive(Args, Clone, Debug)]
@@ -15,26 +16,22 @@ pub(super) struct Remote {
     /// Print JSON, as the admin API answers.
     #[arg(long)]
     pub(super) json: bool,
-    /// The admin API of the node that is asked.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "IMPSGW_ADMIN",
-        default_value = "http://127.0.0.1:7080"
-    )]
-    admin: String,
-    /// A file that holds a token of the admin API.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "IMPSGW_TOKEN_FILE",
-        default_value = "data/admin-token"
-    )]
-    token_file: PathBuf,
+    /// The gateway's configuration, which says where its admin API and its first token are.
+    #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub(super) config: PathBuf,
+    /// The admin API that is asked, in place of the configuration's, such as http://127.0.0.1:7080.
+    #[arg(long, value_name = "URL", env = "IMPSGW_ADMIN")]
+    pub(super) admin: Option<String>,
+    /// A file that holds a token of the admin API, in place of the configuration's.
+    #[arg(long, value_name = "FILE", env = "IMPSGW_TOKEN_FILE")]
+    pub(super) token_file: Option<PathBuf>,
     /// Show people in full to a token of role read; the audit log says so.
     #[arg(long)]
     unmask: bool,
 }
+
+/// The configuration that commands read when none is named.
+pub(super) const DEFAULT_CONFIG: &str = "config/impsgw.toml";
 
 /// A connection to the admin API.
 pub(super) struct Client {
@@ -47,10 +44,16 @@ pub(super) struct Client {
 impl Remote {
     /// A client with the token of the file.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let token = std::fs::read_to_string(&self.token_file).map_err(|error| {
-            let file = self.token_file.display();
+        let (base, token_file) = self.place()?;
+        let token = std::fs::read_to_string(&token_file).map_err(|error| {
+            let file = token_file.display();
+            let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
+                "only the gateway's own user may read it;"
+            } else {
+                "the gateway writes it at its first start: is it running, and is this its folder?"
+            };
             Failure::Usage(format!(
-                "the token file {file} can't be read: {error}; name one with --token-file or IMPSGW_TOKEN_FILE"
+                "the token file {file} can't be read: {error}; {hint} else name one with --token-file or --config"
             ))
         })?;
         // A proxy has no business between an operator and his gateway.
@@ -62,10 +65,33 @@ impl Remote {
             .map_err(|error| Failure::Bad(format!("no HTTP client: {error}")))?;
         Ok(Client {
             http,
-            base: self.admin.trim_end_matches('/').to_owned(),
+            base: base.trim_end_matches('/').to_owned(),
             token: token.trim().to_owned(),
             unmask: self.unmask,
         })
+    }
+
+    /// Where the admin API and the token are: as named, else as the configuration says.
+    fn place(&self) -> Result<(String, PathBuf), Failure> {
+        if let (Some(admin), Some(token)) = (&self.admin, &self.token_file) {
+            return Ok((admin.clone(), token.clone()));
+        }
+        let (listen, token) = match Config::admin_of(&self.config) {
+            Some(known) => known,
+            None if self.config.as_os_str() == DEFAULT_CONFIG => (None, "data/admin-token".into()),
+            None => {
+                let file = self.config.display();
+                return Err(Failure::Usage(format!(
+                    "{file} can't be read; `impsgw check --config {file}` says why"
+                )));
+            }
+        };
+        let base = self.admin.clone().unwrap_or_else(|| match listen {
+            Some(at) if at.ip().is_unspecified() => format!("http://127.0.0.1:{}", at.port()),
+            Some(at) => format!("http://{at}"),
+            None => "http://127.0.0.1:7080".into(),
+        });
+        Ok((base, self.token_file.clone().unwrap_or(token)))
     }
 }
 

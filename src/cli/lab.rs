@@ -65,19 +65,32 @@ pub async fn run(
             ExitCode::FAILURE
         });
     }
-    writeln!(out, "\nThe lab stays up until ^C. Try:")?;
+    let program = std::env::current_exe().unwrap_or_else(|_| "impsgw".into());
+    let program = program.display();
+    writeln!(out, "\nThe lab stays up until ^C. In another terminal:")?;
     if let Some(admin) = federation.alpha.app.admin {
-        let token = folder.join("alpha-data/admin-token");
-        let client = format!("--admin http://{admin} --token-file {}", token.display());
-        writeln!(out, "  impsgw route +447700900456 {client}")?;
-        writeln!(out, "  impsgw trace +447700900456 {client}")?;
-        writeln!(out, "  impsgw cache list {client}")?;
-        writeln!(out, "  impsgw peer list {client}")?;
+        let path = folder.join("alpha-data/admin-token");
+        let token = std::fs::read_to_string(&path).unwrap_or_default();
         writeln!(
             out,
-            "  # the console: http://{admin}/, with the token in {}",
-            token.display()
+            "  export IMPSGW_CONFIG={}",
+            federation.alpha.config.display()
         )?;
+        writeln!(
+            out,
+            "  export IMPSGW_ADMIN=http://{admin} IMPSGW_TOKEN_FILE={}",
+            path.display()
+        )?;
+        for line in [
+            "route +447700900456       # where does Bea's number go, and why?",
+            "trace +447700900456       # what happened to it?",
+            "cache list                # what is known, and how long?",
+            "peer show beta            # the session with Beta",
+            "probe beta                # DNS, TCP, TLS, HTTP and session, tried anew",
+        ] {
+            writeln!(out, "  {program} {line}")?;
+        }
+        writeln!(out, "  # the console: http://{admin}/#token={}", token.trim())?;
     }
     for (handset, base) in played
         .handsets

@@ -5,14 +5,20 @@
 mod agreement;
 mod audit;
 mod cache;
+mod cert;
 mod check;
 mod client;
+mod completions;
+mod finding;
+mod help;
 pub mod lab;
 mod noc;
 mod output;
 mod override_;
 mod peer;
+mod probe;
 mod queue;
+mod reach;
 mod reload;
 mod route;
 pub mod serve;
@@ -30,7 +36,7 @@ use clap::{Parser, Subcommand};
 
 /// A federated IMPS gateway between mobile operators.
 #[derive(Debug, Parser)]
-#[command(name = "impsgw", version)]
+#[command(name = "impsgw", version, max_term_width = 100, after_help = help::ALL)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,13 +45,27 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway.
+    #[command(after_help = help::SERVE)]
     Serve(serve::ServeArgs),
     /// Run a whole federation on this machine and play the use cases.
+    #[command(after_help = help::LAB)]
     Lab(lab::LabArgs),
     /// Serve or check zone files.
+    #[command(after_help = help::ZONE)]
     Zone(zone::ZoneArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(completions::CompletionsArgs),
     #[command(flatten)]
     Noc(NocCommand),
+}
+
+impl Cli {
+    /// Whether it is the gateway itself that is wanted, which sets up its log from its configuration.
+    #[must_use]
+    pub fn is_serve(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
 }
 
 /// Runs a command.
@@ -63,6 +83,7 @@ pub async fn run(
         Command::Serve(args) => serve::run(args, out).await,
         Command::Lab(args) => lab::run(args, out).await,
         Command::Zone(args) => Ok(zone::run(args, out).await),
+        Command::Completions(args) => completions::run(&args, out),
         Command::Noc(command) => Ok(noc::run(command).await),
     }
 }

@@ -61,19 +61,65 @@ pub(super) fn print_table(rows: &[Value], columns: &[Column<'_>], none: &str) {
         let cells = lines.iter().filter_map(|line| line.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let widths = fitted((0..columns.len()).map(width).collect());
     let mut text = String::new();
     for line in &lines {
-        let cells: Vec<String> = line
+        let cells: Vec<Vec<String>> = line
             .iter()
             .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
+            .map(|(cell, width)| wrapped(cell, *width))
             .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
+        let height = cells.iter().map(Vec::len).max().unwrap_or(1);
+        for row in 0..height {
+            let parts: Vec<String> = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{:width$}", cell.get(row).map_or("", String::as_str)))
+                .collect();
+            text.push_str(parts.join("  ").trim_end());
+            text.push('\n');
+        }
     }
     print(&text);
 }
+
+/// Widths that fit into the output together: the widest columns give way first.
+fn fitted(mut widths: Vec<usize>) -> Vec<usize> {
+    let gaps = 2 * widths.len().saturating_sub(1);
+    loop {
+        let total = widths.iter().sum::<usize>() + gaps;
+        let Some(widest) = widths.iter_mut().max() else {
+            break;
+        };
+        if total <= WIDTH || *widest <= LEAST {
+            break;
+        }
+        *widest = widest.saturating_sub(total - WIDTH).max(LEAST).max(*widest / 2);
+    }
+    widths
+}
+
+/// Words on lines of at most `width` columns; a longer word has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// Columns of output.
+pub(super) const WIDTH: usize = 100;
+/// No column is made narrower than this.
+const LEAST: usize = 16;
 
 /// The rows below a key.
 pub(super) fn rows(value: &Value, key: &str) -> Vec<Value> {
@@ -95,10 +141,15 @@ pub(super) fn cell(value: &Value, key: &str) -> String {
                 .iter()
                 .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
                 .collect();
+            let separator = if parts.iter().any(|part| part.contains([' ', ','])) {
+                "; "
+            } else {
+                ", "
+            };
             if parts.is_empty() {
                 "-".into()
             } else {
-                parts.join("; ")
+                parts.join(separator)
             }
         }
         Some(other) => other.to_string(),

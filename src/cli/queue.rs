@@ -62,8 +62,8 @@ struct Wanted {
     /// Items of this queue: a serving domain or a peer.
     #[arg(long)]
     queue: Option<String>,
-    /// Items in this place: scheduled, leased, awaiting, held, dead.
-    #[arg(long)]
+    /// Items in this place.
+    #[arg(long, value_parser = ["scheduled", "leased", "awaiting", "held", "dead"])]
     place: Option<String>,
     /// Items with this message ID or canonical address.
     #[arg(long)]
@@ -96,7 +96,11 @@ pub(super) async fn run(args: QueueArgs) -> Done {
         } => list(&wanted, limit, &remote).await,
         QueueCommand::Show { item, remote } => {
             let answer = remote.client()?.get(&format!("items/{item}"), &[]).await?;
-            print_json(&answer);
+            if remote.json {
+                print_json(&answer);
+            } else {
+                print(&lines(&answer));
+            }
             Ok(())
         }
         QueueCommand::Hold(act) => settle("hold", act).await,
@@ -136,6 +140,19 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
         "no items",
     );
     Ok(())
+}
+
+/// An item, one line a fact; times and empty facts as people read them.
+fn lines(item: &Value) -> String {
+    let facts = item.as_object().into_iter().flatten();
+    let line = |(key, value): (&String, &Value)| {
+        let text = match key.as_str() {
+            "created" | "expires" | "due" | "until" => time(item, key),
+            _ => cell(item, key),
+        };
+        (!value.is_null()).then(|| format!("{:<14}  {text}", key.replace('_', " ")))
+    };
+    facts.filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// How many items stand in each place of each queue.

@@ -1,7 +1,7 @@
 //! `impsgw route`: where a number or address goes now, and why; asked of the running gateway, or offline with the
 //! configuration alone.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -28,14 +28,6 @@ pub struct RouteArgs {
     /// Ask DNS from here with the configuration, not the running gateway; knows no overrides and no accounts.
     #[arg(long)]
     offline: bool,
-    /// The configuration for --offline.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "IMPSGW_CONFIG",
-        default_value = "config/impsgw.toml"
-    )]
-    config: PathBuf,
     #[command(flatten)]
     remote: Remote,
 }
@@ -74,7 +66,7 @@ pub(super) async fn run(args: RouteArgs) -> Done {
 }
 
 async fn offline(args: &RouteArgs) -> Done {
-    let config = Config::load(&args.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
+    let config = Config::load(&args.remote.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
     let address: WvAddress = args
         .address
         .parse()

@@ -5,16 +5,18 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::client::DEFAULT_CONFIG;
 use crate::{
     app::{App, Sockets},
-    config::Config,
+    config::{Config, LogFormat},
+    telemetry::{LogLines, start_log},
 };
 
 /// Arguments of `impsgw serve`.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// The configuration file.
-    #[arg(long, default_value = "config/impsgw.toml")]
+    #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
 }
 
@@ -33,6 +35,11 @@ pub async fn run(
             return Ok(ExitCode::FAILURE);
         }
     };
+    let lines = match config.gateway.log.format {
+        LogFormat::Text => LogLines::Text,
+        LogFormat::Json => LogLines::Json,
+    };
+    start_log(&config.gateway.log.level, lines)?;
     let path = args.config.clone();
     let reload: crate::app::LoadConfig = Box::new(move || Config::load(&path));
     let sockets = Sockets {

@@ -1,13 +1,18 @@
-//! `impsgw store`: how full the store is, and whether the node is ready for traffic.
+//! `impsgw store`: how full the store is, whether it is sound, and a copy of it while the gateway runs.
+//!
+//! `status` asks the gateway; `check` and `backup` read the file beside it, and so work when it is down as well.
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    client::Remote,
+    client::{DEFAULT_CONFIG, Remote},
     output::{Done, Failure, cell, print, print_json},
     queue::print_counts,
 };
+use crate::{config::Config, store::sqlite::SqliteStore};
 
 /// The arguments of `impsgw store`.
 #[derive(Args, Clone, Debug)]
@@ -23,10 +28,104 @@ enum StoreCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Read the whole store and say whether it is sound; the gateway may run meanwhile. Exit code 1 when it is not.
+    Check {
+        #[command(flatten)]
+        file: StoreFile,
+    },
+    /// Write a consistent copy to a new file, while the gateway runs or not.
+    Backup {
+        /// The new file.
+        #[arg(value_name = "NEW-FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        file: StoreFile,
+    },
+}
+
+/// Which store.
+#[derive(Args, Clone, Debug)]
+struct StoreFile {
+    /// The gateway's configuration, which says where the store is.
+    #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// The store itself, in place of the configuration's; a backup, for instance.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl StoreFile {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let config = Config::load(&self.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
+        Ok(config.gateway.data_dir.join(&config.store.path))
+    }
 }
 
 pub(super) async fn run(args: StoreArgs) -> Done {
-    let StoreCommand::Status { remote } = args.command;
+    match args.command {
+        StoreCommand::Status { remote } => status(&remote).await,
+        StoreCommand::Check { file } => check(&file.path()?, file.json),
+        StoreCommand::Backup { to, file } => backup(&file.path()?, &to, file.json),
+    }
+}
+
+fn check(path: &Path, json: bool) -> Done {
+    let checked = SqliteStore::check_file(path).map_err(|error| Failure::Bad(error.to_string()))?;
+    let is_sound = checked.faults.is_empty();
+    if json {
+        print_json(&json!({ "file": path, "good": is_sound, "checked": checked }));
+    } else {
+        let count = format!(
+            "{}: {} row(s), {} item(s)",
+            path.display(),
+            checked.rows,
+            checked.items
+        );
+        if is_sound {
+            print(&format!("{count}; it is sound"));
+        } else {
+            print(&format!(
+                "{count}; it is damaged. Stop the gateway, keep this file, and restore a backup:"
+            ));
+            checked
+                .faults
+                .iter()
+                .for_each(|fault| print(&format!("  {fault}")));
+        }
+    }
+    if is_sound {
+        Ok(())
+    } else {
+        Err(Failure::Bad(String::new()))
+    }
+}
+
+fn backup(path: &Path, to: &Path, json: bool) -> Done {
+    if to.exists() {
+        let text = format!("{} is there already; name a new file", to.display());
+        return Err(Failure::Usage(text));
+    }
+    SqliteStore::backup_file(path, to).map_err(|error| Failure::Bad(error.to_string()))?;
+    let size = std::fs::metadata(to).map(|file| file.len()).unwrap_or_default();
+    if json {
+        print_json(&json!({ "file": path, "backup": to, "octets": size }));
+    } else {
+        print(&format!(
+            "{} holds {} KiB, consistent as of now",
+            to.display(),
+            size.div_ceil(1024)
+        ));
+    }
+    Ok(())
+}
+
+async fn status(remote: &Remote) -> Done {
     let client = remote.client()?;
     let status = client.get("status", &[]).await?;
     let queues = client.get("queues", &[]).await?;

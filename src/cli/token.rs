@@ -1,13 +1,23 @@
 //! `impsgw token`: tokens of the admin API.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    client::{Remote, escaped},
-    output::{Done, cell, print, print_json, print_table, rows, time},
+    client::{DEFAULT_CONFIG, Remote, escaped},
+    output::{Done, Failure, cell, print, print_json, print_table, rows, time},
 };
-use crate::admin::Role;
+use crate::{
+    admin::{Role, recovery_token},
+    config::Config,
+    store::{
+        Store,
+        sqlite::{SqliteConfig, SqliteStore},
+    },
+    telemetry::Clock,
+};
 
 /// The arguments of `impsgw token`.
 #[derive(Args, Clone, Debug)]
@@ -35,6 +45,15 @@ enum TokenCommand {
     List {
         #[command(flatten)]
         remote: Remote,
+    },
+    /// Write a new admin token into the gateway's token file when all others are lost; the gateway must be stopped.
+    Recover {
+        /// The gateway's configuration, which says where its store is.
+        #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Revoke a token at once.
     Revoke {
@@ -79,6 +98,7 @@ pub(super) async fn run(args: TokenArgs) -> Done {
                 "no tokens",
             );
         }
+        TokenCommand::Recover { config, json } => recover(&config, json).await?,
         TokenCommand::Revoke { id, remote } => {
             let answer = remote
                 .client()?
@@ -90,6 +110,26 @@ pub(super) async fn run(args: TokenArgs) -> Done {
                 print(&format!("{id} is revoked"));
             }
         }
+    }
+    Ok(())
+}
+
+async fn recover(config: &Path, json: bool) -> Done {
+    let bad = |error: &dyn std::fmt::Display| Failure::Bad(error.to_string());
+    let config = Config::load(config).map_err(|mistakes| bad(&mistakes))?;
+    let store = config.gateway.data_dir.join(&config.store.path);
+    let store = SqliteStore::open(&SqliteConfig::new(store)).map_err(|error| bad(&error))?;
+    let path = config.gateway.data_dir.join(&config.admin.token_file);
+    let written = recovery_token(&store, &path, Clock::system().now()).await;
+    let written = written.map_err(|error| bad(&error))?;
+    store.close().await.map_err(|error| bad(&error))?;
+    if json {
+        print_json(&json!({ "token_file": written }));
+    } else {
+        print(&format!(
+            "{} holds a new admin token; revoke the lost ones with `impsgw token revoke`",
+            written.display()
+        ));
     }
     Ok(())
 }

@@ -122,12 +122,11 @@ fn event_text(event: &Value) -> String {
                 "-" => "taken".to_owned(),
                 failure => format!("failed: {failure}"),
             };
-            format!(
-                "{} by {} at {}: {outcome}",
-                get("to"),
-                get("protocol"),
-                get("server")
-            )
+            let at = match get("server").as_str() {
+                "-" => String::new(),
+                server => format!(" at {server}"),
+            };
+            format!("{} by {}{at}: {outcome}", get("to"), get("protocol"))
         }
         "stored" => format!("stored: {}", get("reason")),
         "refused" => format!("refused: {}", get("reason")),

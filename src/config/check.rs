@@ -28,9 +28,25 @@ pub(super) fn check(
     found.ssp(config, agreements);
     found.routing(config, agreements);
     found.relay(config);
+    found.home(config);
     found.admin(config);
     found.store(config);
     found.agreements(config, agreements);
+    found.mistakes
+}
+
+/// Mistakes of agreements that only show beside one another; our own domains are not known here.
+pub(super) fn agreements(agreements: &[Read<AgreementConfig>], name: &str) -> Vec<Mistake> {
+    let lines = Lines::new();
+    let mut config = Config::default();
+    let ours = agreements.iter().filter(|read| read.value.role == Role::Home);
+    config.gateway.domains = ours.flat_map(|read| read.value.domains.clone()).collect();
+    let mut found = Found {
+        mistakes: Vec::new(),
+        lines: &lines,
+        name,
+    };
+    found.agreements(&config, agreements);
     found.mistakes
 }
 
@@ -145,6 +161,28 @@ impl Found<'_> {
         }
     }
 
+    fn home(&mut self, config: &Config) {
+        let Some(home) = &config.home else { return };
+        for problem in home.problems() {
+            // A problem begins with the section that it is in.
+            let section: String = problem
+                .chars()
+                .filter(|c| !matches!(c, '['))
+                .take_while(|c| *c != ']')
+                .collect();
+            self.add(&section, problem);
+        }
+        for domain in &home.domains {
+            if !config.gateway.domains.contains(&domain.name) {
+                let text = format!(
+                    "[[home.domain]] {} is not in [gateway] domains, so nothing is taken for it",
+                    domain.name
+                );
+                self.add("home.domain", text);
+            }
+        }
+    }
+
     fn admin(&mut self, config: &Config) {
         let admin = &config.admin;
         let listeners: Vec<(&str, SocketAddr)> = [
@@ -152,6 +190,7 @@ impl Found<'_> {
             ("admin.health", admin.health),
             ("ssp.listen", config.ssp.listen),
             ("ssp.listen_plain", config.ssp.listen_plain),
+            ("home.listen", config.home.as_ref().and_then(|home| home.listen)),
         ]
         .into_iter()
         .filter_map(|(key, address)| Some((key, address?)))

@@ -11,7 +11,10 @@ use toml::{Table, Value};
 use super::{AdminConfig, Config, GatewayConfig, LogConfig, StoreSection};
 use crate::{
     agreement::AgreementConfig,
-    gateways::ssp::SspConfig,
+    gateways::{
+        home::{HomeConfig, HomeDomainConfig, HomeLimits},
+        ssp::SspConfig,
+    },
     relay::RelayConfig,
     routing::{ApexConfig, CacheConfig, LadderConfig, RoutingConfig, SetAsideConfig, ViewConfig},
     telemetry::TrailConfig,
@@ -73,6 +76,7 @@ fn sections() -> Vec<Section> {
     };
     let view: ViewConfig = toml::from_str("name = \"private\"\nresolvers = [\"127.0.0.1:5300\"]").unwrap();
     let apex: ApexConfig = toml::from_str("apex = \"e164enum.net\"\nview = \"private\"").unwrap();
+    let domain: HomeDomainConfig = toml::from_str("name = \"alpha.example\"").unwrap();
     let agreement: AgreementConfig = toml::from_str("peer = \"beta\"\ndomains = [\"beta.example\"]").unwrap();
     let agreement = table(&agreement);
     let part = |key: &str| agreement[key].as_table().unwrap().clone();
@@ -157,6 +161,17 @@ fn sections() -> Vec<Section> {
             "StoreSection",
             table(&StoreSection::default()),
         ),
+        section("[home]", true, HOME, "HomeConfig", table(&HomeConfig::default())),
+        section("[[home.domain]]", true, HOME, "HomeDomainConfig", table(&domain)),
+        section(
+            "[home.limits]",
+            true,
+            HOME,
+            "HomeLimits",
+            table(&HomeLimits::default()),
+        ),
+        section("[home.templates.en]", false, HOME, "Templates", Table::new()),
+        section("[[home.account]]", false, HOME, "AccountConfig", Table::new()),
         section(
             "[admin]",
             true,
@@ -249,7 +264,9 @@ const HEAD: &str = "\
 # The configuration of impsgw: every section and key, what it means, and its default.
 #
 # This file is generated from the sources; `#key = value` shows what holds without the key. As it stands it is one
-# gateway without TLS on loopback, with one agreement. `impsgw check` reports every mistake at once.
+# gateway without TLS on loopback, with subscribers of its own and one agreement; alpha.toml and beta.toml are two
+# with TLS that peer. `impsgw check` reports every mistake at once. Paths count from the folder that the gateway is
+# started in, but agreement_dir, which counts from this file.
 # Durations are \"500ms\", \"30s\", \"5m\", \"24h\", \"7d\"; sizes \"512\", \"64 KiB\", \"1 MiB\", \"2 GiB\".
 ";
 
@@ -265,6 +282,8 @@ const SET: &[(&str, &str)] = &[
     ("routing.default_gateway.peer", "\"beta\""),
     ("routing.home_ranges.prefix", "\"+4477009\""),
     ("routing.home_ranges.domain", "\"alpha.example\""),
+    ("home.listen", "\"127.0.0.1:7090\""),
+    ("home.domain.name", "\"alpha.example\""),
     ("admin.listen", "\"127.0.0.1:7080\""),
     ("admin.health", "\"127.0.0.1:7081\""),
     ("agreement.peer", "\"beta\""),
@@ -297,6 +316,16 @@ const SAMPLES: &[(&str, &str)] = &[
     ("routing.apexes.infrastructure_position", "2"),
     ("routing.apexes.timeout", "\"1s\""),
     ("routing.ladder.ssp_port", "7070"),
+    ("home.account.number", "\"+447700900123\""),
+    ("home.account.user", "\"ada\""),
+    ("home.account.domain", "\"alpha.example\""),
+    ("home.account.friendly_name", "\"Ada\""),
+    ("home.account.password", "\"change me\""),
+    ("home.account.language", "\"en\""),
+    (
+        "home.templates.en.contact_added",
+        "\"{name} ({address}) has added you to a contact list\"",
+    ),
     ("routing.default_gateway.service", "\"mms\""),
     ("routing.default_gateway.prefix", "\"+44\""),
     ("routing.default_gateway.domain", "\"gamma.example\""),
@@ -308,11 +337,15 @@ const OWN_SECTION: &[&str] = &[
     "routing.apexes",
     "routing.default_gateway",
     "routing.home_ranges",
+    "home.domain",
+    "home.account",
+    "home.templates",
 ];
 
 const GATEWAY: &str = include_str!("gateway.rs");
 const TRAILS: &str = include_str!("../telemetry/trails.rs");
 const SSP: &str = include_str!("../gateways/ssp/config.rs");
+const HOME: &str = include_str!("../gateways/home/config.rs");
 const RELAY: &str = include_str!("../relay/config.rs");
 const ROUTING: &str = include_str!("../routing/config.rs");
 const AGREEMENT: &str = include_str!("../agreement/config.rs");

@@ -2,7 +2,13 @@
 //!
 //! A section is read again without the key that was wrong, until no more mistakes come; so one mistake hides no other.
 
-use std::{collections::HashMap, fmt, fs, ops::Range, path::Path};
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    net::SocketAddr,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::de::DeserializeOwned;
 use toml::{
@@ -10,7 +16,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{Config, check};
+use super::{AdminConfig, Config, GatewayConfig, check};
 use crate::agreement::AgreementConfig;
 
 /// One mistake, with where it is and what to do.
@@ -93,6 +99,33 @@ pub(super) fn load(path: &Path) -> Result<Config, Mistakes> {
     Ok(config)
 }
 
+pub(super) fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistakes> {
+    let name = path.display().to_string();
+    let text = read(path, &name)?;
+    let mut reader = Reader::new(&text, &name);
+    reader.only_agreements();
+    let mut mistakes = std::mem::take(&mut reader.mistakes);
+    mistakes.extend(check::agreements(&reader.agreements, &name));
+    if mistakes.is_empty() {
+        Ok(reader.agreements.into_iter().map(|read| read.value).collect())
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
+pub(super) fn admin_of(path: &Path) -> Option<(Option<SocketAddr>, PathBuf)> {
+    let text = fs::read_to_string(path).ok()?;
+    let table: toml::Table = text.parse().ok()?;
+    let section = |name: &str| table.get(name).cloned();
+    let gateway: GatewayConfig = section("gateway")
+        .and_then(|it| it.try_into().ok())
+        .unwrap_or_default();
+    let admin: AdminConfig = section("admin")
+        .and_then(|it| it.try_into().ok())
+        .unwrap_or_default();
+    Some((admin.listen, gateway.data_dir.join(admin.token_file)))
+}
+
 pub(super) fn parse(text: &str, name: &str) -> Result<Config, Mistakes> {
     let mut reader = Reader::new(text, name);
     let mut config = reader.config();
@@ -133,7 +166,7 @@ fn read(path: &Path, name: &str) -> Result<String, Mistakes> {
     })
 }
 
-fn agreement_files(dir: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+fn agreement_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

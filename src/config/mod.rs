@@ -10,7 +10,10 @@ mod gateway;
 pub use file::{Mistake, Mistakes};
 pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat, StoreSection};
 
-use std::path::Path;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     agreement::AgreementConfig,
@@ -47,6 +50,21 @@ impl Config {
     /// Every mistake, with file and line.
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
         file::load(path)
+    }
+
+    /// Where the admin API of a configuration listens and where its first token is, whatever else is wrong with the file;
+    /// for the commands that ask a running gateway. `None` when the file can't be read as TOML.
+    #[must_use]
+    pub fn admin_of(path: &Path) -> Option<(Option<SocketAddr>, PathBuf)> {
+        file::admin_of(path)
+    }
+
+    /// The agreements of a file that holds nothing else, checked by themselves and against one another.
+    ///
+    /// # Errors
+    /// Every mistake, with file and line.
+    pub fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistakes> {
+        file::agreements_of(path)
     }
 
     /// Reads a text; `name` stands for the file in mistakes.

@@ -23,10 +23,15 @@ pub mod duration {
     /// When the serializer fails.
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         let millis = duration.as_millis();
-        let text = if millis.is_multiple_of(1000) {
-            format!("{}s", millis / 1000)
-        } else {
-            format!("{millis}ms")
+        // The largest unit that leaves no rest.
+        let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        let fits = units
+            .iter()
+            .find(|(_, size)| millis >= *size && millis.is_multiple_of(*size));
+        let text = match fits {
+            Some((unit, size)) => format!("{}{unit}", millis / size),
+            None if millis == 0 => "0s".to_owned(),
+            None => format!("{millis}ms"),
         };
         serializer.serialize_str(&text)
     }

@@ -14,7 +14,7 @@ use crate::{
 
 use super::RouteService;
 
-/// The section `[routing]`.
+/// How a number or an address finds the operator that serves it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingConfig {

@@ -26,6 +26,7 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     sessions: Family<PeerLabel, Gauge>,
     suspended: Family<PeerLabel, Gauge>,
+    certificate: Family<KindLabel, Gauge>,
     queue_items: Family<QueueLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge>,
     routing: RoutingMetrics,
@@ -71,6 +72,7 @@ impl Metrics {
             deliveries: Family::default(),
             sessions: Family::default(),
             suspended: Family::default(),
+            certificate: Family::default(),
             queue_items: Family::default(),
             queue_oldest: Family::default(),
             routing: RoutingMetrics::default(),
@@ -163,6 +165,13 @@ impl Metrics {
         self.suspended.get_or_create(&label).set(i64::from(is_suspended));
     }
 
+    /// How long the certificate that we show to peers is good.
+    pub fn certificate(&self, left: Duration) {
+        self.certificate
+            .get_or_create(&KindLabel { kind: "own" })
+            .set(signed(left.as_secs()));
+    }
+
     /// Forgets the queues of before; called ahead of [`Metrics::queue`] at each scrape.
     pub fn clear_queues(&self) {
         self.queue_items.clear();
@@ -225,6 +234,7 @@ impl Metrics {
         add(registry, names::RELAY_DELIVERIES, &self.deliveries);
         add(registry, names::PEER_SESSIONS, &self.sessions);
         add(registry, names::PEER_SUSPENDED, &self.suspended);
+        add(registry, names::CERTIFICATE_SECONDS, &self.certificate);
         add(registry, names::QUEUE_ITEMS, &self.queue_items);
         add(registry, names::QUEUE_OLDEST_SECONDS, &self.queue_oldest);
         add(registry, names::ROUTING_QUERIES, &self.routing.queries);

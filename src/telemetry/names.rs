@@ -16,6 +16,9 @@ pub const RELAY_DELIVERIES: &str = "impsgw_relay_deliveries_total";
 pub const PEER_SESSIONS: &str = "impsgw_peer_sessions";
 /// 1 while an operator has suspended the peer. It stays so until `impsgw peer resume`.
 pub const PEER_SUSPENDED: &str = "impsgw_peer_suspended";
+/// Seconds until the certificate that we show to peers ends; 0 when it has ended, absent without TLS. Alarm at 2592000 (30
+/// days), page at 604800 (7 days): have it renewed, put it in place, `impsgw reload`.
+pub const CERTIFICATE_SECONDS: &str = "impsgw_certificate_seconds_left";
 /// Items in each queue and place (`scheduled`, `leased`, `awaiting`, `held`, `dead`). `dead` items wait for a person:
 /// `impsgw queue list --place dead`.
 pub const QUEUE_ITEMS: &str = "impsgw_queue_items";

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]
+mod cli_page;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod program;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{AttributeName, ByteSize, Domain, E164, duration};
 
-/// The section `[home]`.
+/// Subscribers of our own; without this section a home IMPS server has them, as a peer with `role = "home"`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HomeConfig {

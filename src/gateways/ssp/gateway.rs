@@ -60,6 +60,8 @@ pub struct LinkView {
     pub peer: Domain,
     /// The session in use.
     pub session: Option<Arc<Session>>,
+    /// `open`, `opening`, `closed`, or why the last handshake failed.
+    pub state: String,
     /// Documents under way.
     pub documents: usize,
     /// Transactions that wait for a document.
@@ -154,6 +156,7 @@ impl SspGateway {
                 own: link.own.clone(),
                 peer: link.peer.clone(),
                 session: link.session(),
+                state: link.state(),
                 documents,
                 waiting,
                 outstanding,

@@ -80,6 +80,8 @@ struct Outstanding {
 struct Inner {
     session: Option<Arc<Session>>,
     is_opening: bool,
+    /// Why the last handshake failed, for people; gone when a session opens.
+    failure: Option<String>,
     ready: VecDeque<Waiting>,
     /// Conversations under way, with what waits behind.
     conversations: HashMap<Arc<str>, VecDeque<Waiting>>,
@@ -177,6 +179,7 @@ impl Link {
             let mut inner = self.lock();
             inner.session = Some(session);
             inner.is_opening = false;
+            inner.failure = None;
             inner.failures = 0;
             inner.not_before = Timestamp::default();
             inner.unsupported.clear();
@@ -193,6 +196,7 @@ impl Link {
                 // A renewal, or the peer's own attempt: what waits has a session to go by.
                 return;
             }
+            inner.failure = Some(reason.to_owned());
             inner.failures = inner.failures.saturating_add(1);
             inner.not_before = now.plus(pause_after(inner.failures));
             inner.fail_all()
@@ -205,6 +209,17 @@ impl Link {
     /// The session is used no more for what we send.
     pub(super) fn close(&self) -> Option<Arc<Session>> {
         self.lock().session.take()
+    }
+
+    /// How it stands without a session, in a word or a sentence.
+    pub(super) fn state(&self) -> String {
+        let inner = self.lock();
+        match (&inner.session, inner.is_opening, &inner.failure) {
+            (Some(_), _, _) => "open".into(),
+            (None, true, _) => "opening".into(),
+            (None, false, Some(reason)) => reason.clone(),
+            (None, false, None) => "closed".into(),
+        }
     }
 
     pub(super) fn session(&self) -> Option<Arc<Session>> {

@@ -4,6 +4,7 @@
 //! `link.rs` (what waits) → `servers.rs` (which server) → `client.rs` (connections). `handshake.rs` drives the ladders of
 //! `wire::ssp`, `session.rs` keeps what they come to.
 
+mod certificate;
 mod client;
 mod config;
 mod gateway;
@@ -18,6 +19,7 @@ mod session;
 mod status;
 mod tls;
 
+pub use certificate::CertificateFacts;
 pub use config::SspConfig;
 pub use gateway::{LinkView, SspGateway, SspParts};
 pub use server::{Arrival, Listener, ListenerBounds, Reply};

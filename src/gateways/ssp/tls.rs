@@ -152,6 +152,12 @@ impl TlsMaterial {
         Ok(Arc::new(config))
     }
 
+    /// Our certificate and what follows it, as peers see them.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// When our certificate ends, in seconds since the epoch; for the alarm.
     #[must_use]
     pub fn not_after(&self) -> Option<i64> {

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use moka::{Expiry, future::Cache};
 use tokio::time::Instant;
 
@@ -114,6 +115,8 @@ impl Facts {
 
     /// Answers held and the memory they take, in octets; both lag by what moka has not yet counted.
     pub(in crate::routing) fn size(&self) -> (u64, u64) {
+        // The counts lag behind until the cache has done its housekeeping, which is put off when another does it already.
+        let _ = self.cache.run_pending_tasks().now_or_never();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 }

@@ -158,6 +158,9 @@ impl Routes {
 
     /// Numbers and domains held, without what moka has not yet counted.
     pub(in crate::routing) fn size(&self) -> (u64, u64) {
+        // The counts lag behind until the caches have done their housekeeping.
+        self.numbers.run_pending_tasks();
+        self.domains.run_pending_tasks();
         (self.numbers.entry_count(), self.domains.entry_count())
     }
 }

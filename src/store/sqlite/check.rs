@@ -1,6 +1,9 @@
 //! `impsgw store check` and `impsgw store backup`: both work beside a running gateway.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::Connection;
 
@@ -34,11 +37,7 @@ impl SqliteStore {
     /// [`StoreError::Disk`] when `to` exists or can't be written.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<(), StoreError> {
         let to = to.as_ref().to_owned();
-        if to.exists() {
-            let reason = format!("{} exists; name a new file", to.display());
-            return Err(StoreError::Disk { reason });
-        }
-        let part = open::beside(&to, ".part");
+        let part = part_of(&to)?;
         let begun = part.clone();
         let copied = self.outside(move |connection| copy(connection, &begun)).await;
         if copied.is_err() {
@@ -46,6 +45,31 @@ impl SqliteStore {
         }
         copied?;
         publish(&part, &to)
+    }
+
+    /// As [`SqliteStore::check`], of a file that another process may have open. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] when there is no such file; when the engine fails. Damage is a finding and not an error.
+    pub fn check_file(path: &Path) -> Result<Checked, StoreError> {
+        let connection = beside_others(path)?;
+        let transaction = connection.unchecked_transaction()?;
+        check(&transaction)
+    }
+
+    /// As [`SqliteStore::backup`], of a file that another process may have open. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] when there is no such file, when `to` exists, or can't be written.
+    pub fn backup_file(path: &Path, to: &Path) -> Result<(), StoreError> {
+        let connection = beside_others(path)?;
+        let part = part_of(to)?;
+        let copied = copy(&connection, &part);
+        if copied.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        copied?;
+        publish(&part, to)
     }
 
     /// As `read`, without a transaction.
@@ -58,6 +82,24 @@ impl SqliteStore {
             None => self.writer.aside(move |connection| work(connection)).await,
         }
     }
+}
+
+/// A connection that reads a store which is there, whoever else has it.
+fn beside_others(path: &Path) -> Result<Connection, StoreError> {
+    if !path.is_file() {
+        let reason = format!("{} is no file; is this the gateway's data_dir?", path.display());
+        return Err(StoreError::Disk { reason });
+    }
+    open::reader(path)
+}
+
+/// The name under which a copy is made, until it is whole.
+fn part_of(to: &Path) -> Result<PathBuf, StoreError> {
+    if to.exists() {
+        let reason = format!("{} exists; name a new file", to.display());
+        return Err(StoreError::Disk { reason });
+    }
+    Ok(open::beside(to, ".part"))
 }
 
 fn check(connection: &Connection) -> Result<Checked, StoreError> {
