@@ -6,4 +6,5 @@ mod crash;
 mod lab;
 mod rules;
 mod store;
+mod transport;
 mod zone;

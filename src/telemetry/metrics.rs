@@ -31,6 +31,7 @@ pub struct Metrics {
     routing: RoutingMetrics,
     cache_entries: Family<KindLabel, Gauge>,
     cache_fact_bytes: Gauge,
+    certificate_days: Family<CertificateLabels, Gauge>,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
     admin_calls: Family<StatusLabel, Counter>,
@@ -76,6 +77,7 @@ impl Metrics {
             routing: RoutingMetrics::default(),
             cache_entries: Family::default(),
             cache_fact_bytes: Gauge::default(),
+            certificate_days: Family::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
             admin_calls: Family::default(),
@@ -181,6 +183,18 @@ impl Metrics {
             .set(signed(oldest.as_secs()));
     }
 
+    /// Forgets the certificates of before; called ahead of [`Metrics::certificate`].
+    pub fn clear_certificates(&self) {
+        self.certificate_days.clear();
+    }
+
+    /// How many whole days are left of a certificate or revocation list.
+    pub fn certificate(&self, kind: &'static str, name: &str, days: u64) {
+        let name = name.to_owned();
+        let labels = CertificateLabels { kind, name };
+        self.certificate_days.get_or_create(&labels).set(signed(days));
+    }
+
     /// How routing is used so far.
     pub fn routing(&self, counts: RoutingCounts) {
         let routing = &self.routing;
@@ -234,6 +248,7 @@ impl Metrics {
         add(registry, names::ROUTING_REFRESHES, &self.routing.refreshed);
         add(registry, names::CACHE_ENTRIES, &self.cache_entries);
         add(registry, names::CACHE_FACT_BYTES, &self.cache_fact_bytes);
+        add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);
@@ -281,6 +296,12 @@ struct PeerLabel {
 struct QueueLabels {
     queue: String,
     place: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CertificateLabels {
+    kind: &'static str,
+    name: String,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

@@ -37,6 +37,10 @@ pub const ROUTING_REFRESHES: &str = "impsgw_routing_refreshes_total";
 pub const CACHE_ENTRIES: &str = "impsgw_cache_entries";
 /// Octets of memory that DNS answers take in the cache.
 pub const CACHE_FACT_BYTES: &str = "impsgw_cache_facts_bytes";
+/// Whole days until something of TLS ends, by kind (`identity`: our certificate; `authority`: one that we trust;
+/// `revocation-list`) and by its subject or issuer; set at the start, after each reload and daily. At 0 peers refuse us, or
+/// we refuse them: replace the file that `[ssp]` names, then `impsgw reload`. The log warns at 30, 7 and 1 days.
+pub const SSP_CERTIFICATE_DAYS: &str = "impsgw_ssp_certificate_days";
 /// Seconds that a commit to the store took, by outcome (`done`, `failed`). Every accepted message waits for one; over
 /// 0.1 s the disk is too slow. `failed` above 0: look at the log and the disk at once.
 pub const STORE_COMMIT_SECONDS: &str = "impsgw_store_commit_seconds";
