@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -27,8 +27,11 @@ use crate::{
     gateways::{
         home::HomeDomain,
         ssp::{
-            CertificateFacts, CurrentTls, Listener, ListenerBounds, Servers, SspConfig, SspGateway, SspParts,
-            TlsFault, TlsMaterial,
+            CertificateFacts, Door, Servers, SspConfig, SspGateway, SspParts,
+            certificates::{Bundle, BundleError, Certificates},
+            server::{Limits, ServerConfig, ServerTls, SspServer},
+            tls::{ClientAuthentication, HttpVersions},
+            watch_expiries,
         },
     },
     model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
@@ -59,9 +62,9 @@ pub struct App {
     /// The router.
     pub router: Arc<Router>,
     agreements: Arc<ArcSwap<Agreements>>,
-    tls: CurrentTls,
+    certificates: Arc<Certificates>,
     store: Arc<dyn Store>,
-    listeners: Vec<Listener>,
+    listeners: Vec<SspServer>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -90,7 +93,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The certificates.
     #[error(transparent)]
-    Tls(#[from] TlsFault),
+    Tls(#[from] BundleError),
     /// A socket.
     #[error("can't listen on {address} for {purpose}: {source}")]
     Listen {
@@ -157,8 +160,8 @@ impl App {
             clock.clone(),
         ));
 
-        let tls: CurrentTls = Arc::new(ArcSwapOption::from(TlsMaterial::load(&config.ssp)?.map(Arc::new)));
-        let servers = Servers::new(Arc::clone(&tls), Arc::clone(&router), config.ssp.clone());
+        let certificates = Certificates::new(read_certificates(&config.ssp)?);
+        let servers = Servers::new(Arc::clone(&certificates), Arc::clone(&router), config.ssp.clone());
         let service = format!("gateway.{main}").parse().unwrap_or_else(|_| main.clone());
         let gateway = SspGateway::new(SspParts {
             config: config.ssp.clone(),
@@ -216,7 +219,7 @@ impl App {
             relay,
             router,
             agreements,
-            tls,
+            certificates,
             store,
             listeners: Vec::new(),
             tasks: JoinSet::new(),
@@ -225,9 +228,9 @@ impl App {
         app.listen(&config.ssp, sockets.ssp).await?;
         app.serve_subscribers(&config, sockets.subscribers, stopped)
             .await?;
-        app.serve_admin(&config, sockets.reload, book, metrics, &clock)
+        app.serve_admin(&config, sockets.reload, book, Arc::clone(&metrics), &clock)
             .await?;
-        app.spawn_tasks(&config.gateway.node, &clock);
+        app.spawn_tasks(&config.gateway.node, &clock, metrics);
         tracing::info!(node = config.gateway.node, ssp = ?app.ssp, subscribers = ?app.subscribers, "started");
         Ok(app)
     }
@@ -246,7 +249,7 @@ impl App {
             relay: Arc::clone(&self.relay),
             router: Arc::clone(&self.router),
             gateway: Arc::clone(&self.gateway),
-            tls: Arc::clone(&self.tls),
+            certificates: Arc::clone(&self.certificates),
         }
     }
 
@@ -254,7 +257,7 @@ impl App {
     pub async fn shut_down(mut self) {
         let _ = self.stop.send(true);
         for listener in std::mem::take(&mut self.listeners) {
-            listener.shut_down().await;
+            listener.shut_down(GRACE).await;
         }
         self.tasks.shutdown().await;
         if let Err(error) = self.store.close().await {
@@ -263,20 +266,38 @@ impl App {
     }
 
     async fn listen(&mut self, config: &SspConfig, bound: Option<TcpListener>) -> Result<(), StartError> {
-        let bounds = ListenerBounds {
-            max_body: usize::try_from(config.max_document.0).unwrap_or(usize::MAX),
+        let limits = Limits {
+            handshake: config.exchange_timeout,
+            first_request: config.exchange_timeout,
+            body: config.exchange_timeout,
+            body_size: usize::try_from(config.max_document.0).unwrap_or(usize::MAX),
             connections: config.max_connections,
-            connections_per_address: config.max_connections_per_address,
-            patience: config.exchange_timeout,
+            connections_per_source: config.max_connections_per_address,
+            ..Limits::default()
         };
-        let over_tls = (config.listen, Some(Arc::clone(&self.tls)), bound);
+        // Who needs a certificate is the agreement's to say, when the peer is known.
+        let tls = ServerTls {
+            certificates: Arc::clone(&self.certificates),
+            clients: ClientAuthentication::Requested,
+        };
+        let over_tls = (config.listen, Some(tls), bound);
         for (address, tls, bound) in [over_tls, (config.listen_plain, None, None)] {
             let Some(address) = address else { continue };
             let listener = bind(address, bound, "SSP").await?;
-            let address = listener.local_addr().unwrap_or(address);
-            self.ssp.push(address);
-            self.listeners
-                .push(Listener::start(listener, address, tls, bounds, &self.gateway));
+            let versions = HttpVersions::Both;
+            let server_config = ServerConfig {
+                tls,
+                versions,
+                limits,
+            };
+            let started = SspServer::start(listener, server_config, Door::of(&self.gateway));
+            let server = started.map_err(|source| StartError::Listen {
+                address,
+                purpose: "SSP",
+                source,
+            })?;
+            self.ssp.push(server.local_address());
+            self.listeners.push(server);
         }
         Ok(())
     }
@@ -348,7 +369,7 @@ impl App {
             agreements: Arc::clone(&self.agreements),
             gateway: Arc::clone(&self.gateway),
             router: Arc::clone(&self.router),
-            tls: Arc::clone(&self.tls),
+            certificates: Arc::clone(&self.certificates),
             clock: clock.clone(),
         });
         let reload: Reload = Arc::new(move || {
@@ -387,7 +408,10 @@ impl App {
         Ok(())
     }
 
-    fn spawn_tasks(&mut self, node: &str, clock: &Clock) {
+    fn spawn_tasks(&mut self, node: &str, clock: &Clock, metrics: Arc<Metrics>) {
+        let certificates = Arc::clone(&self.certificates);
+        self.tasks
+            .spawn(watch_expiries(certificates, metrics, clock.clone()));
         self.tasks
             .spawn(Arc::clone(&self.relay).run_outbox(WorkerId(node.to_owned())));
         self.tasks.spawn(Arc::clone(&self.gateway).run_handshakes());
@@ -397,8 +421,6 @@ impl App {
             Arc::clone(&self.store),
             clock.clone(),
         );
-        self.tasks
-            .spawn(watch_certificate(Arc::clone(&self.tls), clock.clone()));
         self.tasks.spawn(keep_house(parts.0, parts.1, parts.2, parts.3));
     }
 }
@@ -409,13 +431,12 @@ struct Levers {
     relay: Arc<Relay>,
     router: Arc<Router>,
     gateway: Arc<SspGateway>,
-    tls: CurrentTls,
+    certificates: Arc<Certificates>,
 }
 
 impl Levers {
     fn put_in_force(&self, config: Config) -> Result<(), StartError> {
-        let material = TlsMaterial::load(&config.ssp)?.map(Arc::new);
-        self.tls.store(material);
+        self.certificates.replace(read_certificates(&config.ssp)?);
         self.agreements
             .store(Arc::new(Agreements::new(config.agreements)));
         self.relay.agreements_changed();
@@ -432,7 +453,7 @@ struct PeerBoard {
     agreements: Arc<ArcSwap<Agreements>>,
     gateway: Arc<SspGateway>,
     router: Arc<Router>,
-    tls: CurrentTls,
+    certificates: Arc<Certificates>,
     clock: Clock,
 }
 
@@ -473,8 +494,6 @@ impl Board for PeerBoard {
 
     fn certificates(&self) -> Vec<CertificateState> {
         let now = self.clock.now();
-        let material = self.tls.load();
-        let chain = material.iter().flat_map(|material| material.chain());
         let state = |facts: CertificateFacts| CertificateState {
             days_left: facts.days_left(now),
             names: facts.dns_names.into_iter().chain(facts.srv_names).collect(),
@@ -482,7 +501,9 @@ impl Board for PeerBoard {
             issuer: facts.issuer,
             not_after: facts.not_after,
         };
-        chain.filter_map(CertificateFacts::of).map(state).collect()
+        let chains = self.certificates.chains();
+        let all = chains.iter().flatten();
+        all.filter_map(CertificateFacts::of).map(state).collect()
     }
 
     async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError> {
@@ -549,41 +570,6 @@ async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dy
     }
 }
 
-/// Says in the log that our certificate ends: 30, 7 and 1 days ahead, and every day once it has ended.
-async fn watch_certificate(tls: CurrentTls, clock: Clock) {
-    let mut tick = tokio::time::interval(Duration::from_secs(3600));
-    let mut said = None;
-    loop {
-        tick.tick().await;
-        let material = tls.load_full();
-        let first = material.as_ref().and_then(|material| material.chain().first());
-        let Some(facts) = first.and_then(CertificateFacts::of) else {
-            continue;
-        };
-        let days = facts.days_left(clock.now());
-        let alarm = match days {
-            31.. => None,
-            8..=30 => Some(30),
-            2..=7 => Some(7),
-            0..=1 => Some(1),
-            ended => Some(ended),
-        };
-        if alarm != said {
-            said = alarm;
-            let (subject, until) = (&facts.subject, facts.not_after);
-            match alarm {
-                None => {}
-                Some(30) => {
-                    tracing::warn!(%subject, %until, days, "our certificate ends soon; have it renewed")
-                }
-                Some(_) => {
-                    tracing::error!(%subject, %until, days, "our certificate ends; renew it, then `impsgw reload`")
-                }
-            }
-        }
-    }
-}
-
 /// Where there is no embedded home domain, nobody has an account in it.
 #[derive(Debug)]
 struct NoAccounts;
@@ -621,6 +607,14 @@ async fn identity_secret(store: &Arc<dyn Store>, clock: &Clock) -> Result<Identi
     Ok(IdentitySecret::new(&kept))
 }
 
+/// Where TLS is not set up there is nothing to read.
+fn read_certificates(config: &SspConfig) -> Result<Bundle, BundleError> {
+    match config.certificate_files() {
+        Some(files) => Bundle::read(&files),
+        None => Ok(Bundle::none()),
+    }
+}
+
 async fn bind(
     address: SocketAddr,
     bound: Option<TcpListener>,
@@ -638,5 +632,7 @@ async fn bind(
     }
 }
 
+/// What is under way when the gateway is stopped may take this long.
+const GRACE: Duration = Duration::from_secs(5);
 /// Rows removed in one go, so that the writer is not held up.
 const EXPIRE_AT_ONCE: usize = 5000;

@@ -10,4 +10,5 @@ mod crash;
 mod lab;
 mod rules;
 mod store;
+mod transport;
 mod zone;

@@ -132,9 +132,6 @@ async fn metrics(State(parts): State<Shared>) -> Response {
         domains: stats.domains,
     });
     metrics.dropped_trails(parts.trails.dropped());
-    if let Some(own) = parts.board.certificates().first() {
-        metrics.certificate(now.until(own.not_after));
-    }
     metrics.clear_peers();
     for state in parts.board.peers() {
         metrics.peer(

@@ -309,15 +309,12 @@ impl<'de> Deserialize<'de> for Network {
 fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
+            // 0.0.0.0/8 reaches the own host on some systems (RFC 1122 §3.2.1.3); from 240.0.0.0 on all is reserved.
+            let [first, ..] = v4.octets();
+            first == 0 || first >= 240 || v4.is_loopback() || v4.is_link_local() || v4.is_multicast()
         }
-        IpAddr::V6(v6) => {
-            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast()
-        }
+        // The last term: an IPv4 address in the low bits of ::/96, deprecated by RFC 4291 §2.5.5.1, with :: and ::1.
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || v6.to_bits() >> 32 == 0,
     }
 }
 

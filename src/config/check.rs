@@ -1,6 +1,6 @@
 //! What only the whole file can tell: names that must agree, files that must exist, settings that need one another.
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::HashMap, error::Error as _, net::SocketAddr, path::Path, time::Duration};
 
 use super::{
     Config,
@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     agreement::{AgreementConfig, Role},
+    gateways::ssp::certificates::{Bundle, CertificateFiles},
     model::ByteSize,
     telemetry::is_log_filter,
 };
@@ -98,6 +99,14 @@ impl Found<'_> {
                 }
                 Some(_) | None => {}
             }
+        }
+        let are_there = |files: &CertificateFiles| files.all().all(|path| path.is_file());
+        if let Some(files) = ssp.certificate_files().filter(are_there)
+            && let Err(error) = Bundle::read(&files)
+        {
+            let source = error.source().map(|source| format!(": {source}"));
+            let text = format!("[ssp] {error}{}", source.unwrap_or_default());
+            self.add("ssp.certificate", text);
         }
         if ssp.transactions_per_document == 0 {
             self.add(

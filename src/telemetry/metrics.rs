@@ -26,12 +26,12 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     sessions: Family<PeerLabel, Gauge>,
     suspended: Family<PeerLabel, Gauge>,
-    certificate: Family<KindLabel, Gauge>,
     queue_items: Family<QueueLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge>,
     routing: RoutingMetrics,
     cache_entries: Family<KindLabel, Gauge>,
     cache_fact_bytes: Gauge,
+    certificate_days: Family<CertificateLabels, Gauge>,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
     admin_calls: Family<StatusLabel, Counter>,
@@ -72,12 +72,12 @@ impl Metrics {
             deliveries: Family::default(),
             sessions: Family::default(),
             suspended: Family::default(),
-            certificate: Family::default(),
             queue_items: Family::default(),
             queue_oldest: Family::default(),
             routing: RoutingMetrics::default(),
             cache_entries: Family::default(),
             cache_fact_bytes: Gauge::default(),
+            certificate_days: Family::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
             admin_calls: Family::default(),
@@ -165,13 +165,6 @@ impl Metrics {
         self.suspended.get_or_create(&label).set(i64::from(is_suspended));
     }
 
-    /// How long the certificate that we show to peers is good.
-    pub fn certificate(&self, left: Duration) {
-        self.certificate
-            .get_or_create(&KindLabel { kind: "own" })
-            .set(signed(left.as_secs()));
-    }
-
     /// Forgets the queues of before; called ahead of [`Metrics::queue`] at each scrape.
     pub fn clear_queues(&self) {
         self.queue_items.clear();
@@ -188,6 +181,18 @@ impl Metrics {
         self.queue_oldest
             .get_or_create(&label)
             .set(signed(oldest.as_secs()));
+    }
+
+    /// Forgets the certificates of before; called ahead of [`Metrics::certificate`].
+    pub fn clear_certificates(&self) {
+        self.certificate_days.clear();
+    }
+
+    /// How many whole days are left of a certificate or revocation list.
+    pub fn certificate(&self, kind: &'static str, name: &str, days: u64) {
+        let name = name.to_owned();
+        let labels = CertificateLabels { kind, name };
+        self.certificate_days.get_or_create(&labels).set(signed(days));
     }
 
     /// How routing is used so far.
@@ -234,7 +239,6 @@ impl Metrics {
         add(registry, names::RELAY_DELIVERIES, &self.deliveries);
         add(registry, names::PEER_SESSIONS, &self.sessions);
         add(registry, names::PEER_SUSPENDED, &self.suspended);
-        add(registry, names::CERTIFICATE_SECONDS, &self.certificate);
         add(registry, names::QUEUE_ITEMS, &self.queue_items);
         add(registry, names::QUEUE_OLDEST_SECONDS, &self.queue_oldest);
         add(registry, names::ROUTING_QUERIES, &self.routing.queries);
@@ -244,6 +248,7 @@ impl Metrics {
         add(registry, names::ROUTING_REFRESHES, &self.routing.refreshed);
         add(registry, names::CACHE_ENTRIES, &self.cache_entries);
         add(registry, names::CACHE_FACT_BYTES, &self.cache_fact_bytes);
+        add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);
@@ -291,6 +296,12 @@ struct PeerLabel {
 struct QueueLabels {
     queue: String,
     place: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CertificateLabels {
+    kind: &'static str,
+    name: String,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

@@ -16,9 +16,6 @@ pub const RELAY_DELIVERIES: &str = "impsgw_relay_deliveries_total";
 pub const PEER_SESSIONS: &str = "impsgw_peer_sessions";
 /// 1 while an operator has suspended the peer. It stays so until `impsgw peer resume`.
 pub const PEER_SUSPENDED: &str = "impsgw_peer_suspended";
-/// Seconds until the certificate that we show to peers ends; 0 when it has ended, absent without TLS. Alarm at 2592000 (30
-/// days), page at 604800 (7 days): have it renewed, put it in place, `impsgw reload`.
-pub const CERTIFICATE_SECONDS: &str = "impsgw_certificate_seconds_left";
 /// Items in each queue and place (`scheduled`, `leased`, `awaiting`, `held`, `dead`). `dead` items wait for a person:
 /// `impsgw queue list --place dead`.
 pub const QUEUE_ITEMS: &str = "impsgw_queue_items";
@@ -40,6 +37,10 @@ pub const ROUTING_REFRESHES: &str = "impsgw_routing_refreshes_total";
 pub const CACHE_ENTRIES: &str = "impsgw_cache_entries";
 /// Octets of memory that DNS answers take in the cache.
 pub const CACHE_FACT_BYTES: &str = "impsgw_cache_facts_bytes";
+/// Whole days until something of TLS ends, by kind (`identity`: our certificate; `authority`: one that we trust;
+/// `revocation-list`) and by its subject or issuer; set at the start, after each reload and daily. At 0 peers refuse us, or
+/// we refuse them: replace the file that `[ssp]` names, then `impsgw reload`. The log warns at 30, 7 and 1 days.
+pub const SSP_CERTIFICATE_DAYS: &str = "impsgw_ssp_certificate_days";
 /// Seconds that a commit to the store took, by outcome (`done`, `failed`). Every accepted message waits for one; over
 /// 0.1 s the disk is too slow. `failed` above 0: look at the log and the disk at once.
 pub const STORE_COMMIT_SECONDS: &str = "impsgw_store_commit_seconds";

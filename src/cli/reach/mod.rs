@@ -27,7 +27,11 @@ use super::{
 use crate::{
     agreement::AgreementConfig,
     config::Config,
-    gateways::ssp::{CertificateFacts, TlsMaterial},
+    gateways::ssp::{
+        CertificateFacts,
+        certificates::{Bundle, Certificates},
+        tls::HttpVersions,
+    },
     model::{Domain, Timestamp, WvAddress},
     routing::{
         Candidate, Explain, HomeDirectory, Plan, RouteFailure, RouteService, Router, static_candidates,
@@ -39,14 +43,15 @@ use crate::{
 pub(super) struct Reach {
     pub(super) config: Config,
     router: Router,
-    tls: Option<TlsMaterial>,
+    tls: Option<Arc<Certificates>>,
 }
 
 impl Reach {
     /// Reads the certificates; what is wrong with them becomes a finding.
     pub(super) fn new(config: Config, findings: &mut Findings) -> Self {
-        let tls = match TlsMaterial::load(&config.ssp) {
-            Ok(tls) => tls,
+        let read = config.ssp.certificate_files();
+        let tls = match read.map(|files| Bundle::read(&files)).transpose() {
+            Ok(bundle) => bundle.map(Certificates::new),
             Err(fault) => {
                 findings.fail(
                     "[ssp]",
@@ -73,7 +78,9 @@ impl Reach {
             }
             return;
         };
-        let Some(facts) = tls.chain().first().and_then(CertificateFacts::of) else {
+        let chains = tls.chains();
+        let first = chains.first().and_then(|chain| chain.first());
+        let Some(facts) = first.and_then(CertificateFacts::of) else {
             return;
         };
         judge(&facts, None, "certificate", WARN_DAYS, now().into(), findings);
@@ -220,7 +227,8 @@ impl Reach {
         if candidate.secure {
             names.push(candidate.host.to_string());
         }
-        let config = match tls.client_config(names.clone(), true) {
+        let own = self.config.gateway.domains.first().map_or("", Domain::as_str);
+        let config = match tls.dialling(own, names.clone(), HttpVersions::Both) {
             Ok(config) => config,
             Err(fault) => {
                 findings.fail(&about, fault.to_string(), "mend the files that [ssp] names");

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::certificates::{CertificateFiles, IdentityFiles};
 use crate::model::{ByteSize, duration};
 
 /// Sockets, certificates, times and bounds of the SSP gateway.
@@ -46,12 +47,28 @@ pub struct SspConfig {
     pub connections_per_server: usize,
     /// Most connections from outside, in all.
     pub max_connections: usize,
-    /// Most connections from one address.
+    /// Most connections from one source: an IPv4 address, or a /64 of IPv6.
     pub max_connections_per_address: usize,
     /// Most requests of one peer that are worked on at once; more wait in its connections.
     pub open_requests_per_peer: usize,
     /// Most transactions that wait for one session.
     pub max_waiting: usize,
+}
+
+impl SspConfig {
+    /// The files of our certificate and of those that we trust; `None` when TLS is not set up.
+    #[must_use]
+    pub fn certificate_files(&self) -> Option<CertificateFiles> {
+        let identity = IdentityFiles {
+            certificate: self.certificate.clone()?,
+            key: self.key.clone()?,
+        };
+        Some(CertificateFiles {
+            identities: vec![identity],
+            authorities: vec![self.authorities.clone()?],
+            revocation_lists: self.revocations.iter().cloned().collect(),
+        })
+    }
 }
 
 impl Default for SspConfig {

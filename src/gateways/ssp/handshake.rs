@@ -345,7 +345,7 @@ impl SspGateway {
             .post_setup(
                 &servers,
                 &running.agreement,
-                &running.peer,
+                (&running.own, &running.peer),
                 body,
                 id.as_ref(),
                 self.now(),

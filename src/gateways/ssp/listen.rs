@@ -3,14 +3,18 @@
 //! A session ID counts only on a connection that is authenticated for its domain. What the peer asks becomes a request for the
 //! relay; what it answers goes to the link that waits for it.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use super::{
     gateway::{SspGateway, profile},
     handshake::SetupVerdict,
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
-    server::{Arrival, Reply},
+    server::{Answer as Reply, Arrival, Handler, TurnedAway},
     session::Session,
+    tls::MadeFor,
 };
 use crate::{
     agreement::{InterconnectionAgreement, ProfileName},
@@ -25,6 +29,39 @@ use crate::{
     },
 };
 
+/// What the listeners hand documents to; it does not keep the gateway alive.
+#[derive(Clone, Debug)]
+pub struct Door(Weak<SspGateway>);
+
+impl Door {
+    /// Of this gateway.
+    #[must_use]
+    pub fn of(gateway: &Arc<SspGateway>) -> Self {
+        Self(Arc::downgrade(gateway))
+    }
+}
+
+impl Handler for Door {
+    async fn take(&self, arrival: Arrival) -> Reply {
+        match self.0.upgrade() {
+            Some(gateway) => gateway.receive(arrival).await,
+            None => Reply::Overloaded,
+        }
+    }
+
+    fn turned_away(&self, source: SocketAddr, reason: &TurnedAway) {
+        match reason {
+            TurnedAway::TlsOnPlainPort | TurnedAway::Silent => {
+                tracing::debug!(%source, %reason, "a connection was turned away");
+            }
+            TurnedAway::TooManyConnections
+            | TurnedAway::TooManyFromSource
+            | TurnedAway::Tls(_)
+            | TurnedAway::Request(_) => tracing::warn!(%source, %reason, "a connection was turned away"),
+        }
+    }
+}
+
 impl SspGateway {
     /// Takes one document: the HTTP answer says only whether it was taken.
     pub async fn receive(self: &Arc<Self>, arrival: Arrival) -> Reply {
@@ -35,26 +72,26 @@ impl SspGateway {
         let decoded = match decode(&arrival.body, &limits, &self.reading_profile()) {
             Ok(decoded) => decoded,
             Err(error) => {
-                tracing::warn!(source = %arrival.source, %error, "a document can't be read");
-                return Reply::BadRequest;
+                tracing::warn!(source = %arrival.source(), %error, "a document can't be read");
+                return Reply::Malformed;
             }
         };
         if decoded.repairs.is_any() {
-            tracing::warn!(source = %arrival.source, repairs = ?decoded.repairs, "an ill-formed document was repaired");
+            tracing::warn!(source = %arrival.source(), repairs = ?decoded.repairs, "an ill-formed document was repaired");
         }
         match decoded.document {
             Document::Setup(step) => {
-                let source = arrival.source.ip().to_string();
-                let spoken_to = arrival.server_name.as_deref().and_then(|name| name.parse().ok());
+                let source = arrival.source().ip().to_string();
+                let spoken_to = arrival.asked_domain().and_then(|name| name.parse().ok());
                 let verdict = self
                     .receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
                         is_authenticated(&arrival, domain, agreement)
                     })
                     .await;
                 match verdict {
-                    SetupVerdict::Taken => Reply::Accepted,
+                    SetupVerdict::Taken => Reply::Taken,
                     SetupVerdict::Refused(reason) => {
-                        tracing::warn!(source = %arrival.source, reason, "a setup step was refused");
+                        tracing::warn!(source = %arrival.source(), reason, "a setup step was refused");
                         Reply::Forbidden
                     }
                 }
@@ -71,13 +108,13 @@ impl SspGateway {
                 let slots = gateway.slots_of(&agreement);
                 // Past the bound the peer's connection waits: back-pressure instead of memory.
                 let Ok(slot) = slots.acquire_owned().await else {
-                    return Reply::Unavailable;
+                    return Reply::Overloaded;
                 };
                 tokio::spawn(async move {
                     gateway.work(session, agreement, transactions).await;
                     drop(slot);
                 });
-                Reply::Accepted
+                Reply::Taken
             }
         }
     }
@@ -89,7 +126,7 @@ impl SspGateway {
         id: &str,
     ) -> Option<(Arc<Session>, Arc<InterconnectionAgreement>)> {
         let Some(session) = self.sessions.by_peer_id(id) else {
-            tracing::warn!(source = %arrival.source, "a document of an unknown session");
+            tracing::warn!(source = %arrival.source(), "a document of an unknown session");
             return None;
         };
         let Some(agreement) = self.agreements.load().for_domain(&session.peer).cloned() else {
@@ -100,7 +137,7 @@ impl SspGateway {
             return None;
         }
         if !is_authenticated(arrival, &session.peer, &agreement) {
-            tracing::warn!(source = %arrival.source, peer = %session.peer, "a session ID on a connection that is not the peer's");
+            tracing::warn!(source = %arrival.source(), peer = %session.peer, "a session ID on a connection that is not the peer's");
             return None;
         }
         Some((session, agreement))
@@ -312,15 +349,14 @@ impl SspGateway {
 /// and it comes from the peer's networks.
 fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &InterconnectionAgreement) -> bool {
     let tls = &agreement.config.tls;
-    let is_near = || agreement.config.allowed_networks.allows(arrival.source.ip());
-    match &arrival.identity {
+    let is_near = || agreement.config.allowed_networks.allows(arrival.source().ip());
+    match &arrival.connection.peer {
         Some(identity) => {
-            let names: HashSet<&str> = identity.names().collect();
-            let is_named =
-                names.contains(domain.as_str()) || tls.names.iter().any(|name| names.contains(name.as_str()));
-            is_named && (!identity.is_for_servers_only() || tls.accept_server_certificates)
+            let is_named = identity.speaks_for(domain.as_str())
+                || tls.names.iter().any(|name| identity.speaks_for(name));
+            is_named && (identity.made_for == MadeFor::Clients || tls.accept_server_certificates)
         }
-        None if arrival.is_tls => !tls.mutual && is_near(),
+        None if arrival.connection.is_tls => !tls.mutual && is_near(),
         None => !tls.required && is_near(),
     }
 }

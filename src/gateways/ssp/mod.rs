@@ -1,28 +1,30 @@
 //! SSP peers over HTTP: sessions, transactions, the mapping to the model.
 //!
 //! In: `server.rs` (sockets) → `listen.rs` (documents) → `map/` → the relay. Out: `gateway.rs` (the relay's egress) → `map/` →
-//! `link.rs` (what waits) → `servers.rs` (which server) → `client.rs` (connections). `handshake.rs` drives the ladders of
-//! `wire::ssp`, `session.rs` keeps what they come to.
+//! `link.rs` (what waits) → `servers.rs` (which server) → `client.rs` (connections). `tls.rs` and `certificates.rs` are under
+//! both. `handshake.rs` drives the ladders of `wire::ssp`, `session.rs` keeps what they come to.
 
-mod certificate;
-mod client;
+pub mod certificates;
+pub mod client;
 mod config;
+mod expiry;
+mod facts;
 mod gateway;
 mod handshake;
 mod link;
 mod listen;
 mod map;
 mod random;
-mod server;
+pub mod server;
 mod servers;
 mod session;
 mod status;
-mod tls;
+pub mod tls;
 
-pub use certificate::CertificateFacts;
 pub use config::SspConfig;
+pub use expiry::watch_expiries;
+pub use facts::CertificateFacts;
 pub use gateway::{LinkView, SspGateway, SspParts};
-pub use server::{Arrival, Listener, ListenerBounds, Reply};
+pub use listen::Door;
 pub use servers::Servers;
 pub use session::Session;
-pub use tls::{CurrentTls, TlsFault, TlsIdentity, TlsMaterial};

@@ -1,10 +1,11 @@
 //! Which server of a peer takes a document: the session's first, then the others as SRV and their health order them.
 //!
 //! A failed server is set aside by itself, never the whole domain. `https` before `http` on one port is tried only with a peer
-//! whose agreement does not require TLS.
+//! whose agreement does not require TLS. A document of a session that may have arrived is not posted to another server.
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,42 +13,71 @@ use bytes::Bytes;
 
 use super::{
     SspConfig,
-    client::{Client, PostError, Target},
+    certificates::Certificates,
+    client::{ClientLimits, InvalidTarget, PostError, PostHeaders, Scheme, SspClient, Target},
     gateway::{SspGateway, profile},
     link::{Link, Posted},
     session::Session,
-    tls::CurrentTls,
+    tls::HttpVersions,
 };
 use crate::{
     agreement::InterconnectionAgreement,
     model::{Domain, Timestamp},
-    routing::{Candidate, Router, Scheme},
+    routing::{Candidate, Router},
     wire::ssp::{Document, Mode, TransactionId, encode, ladder::Delivery},
 };
 
 /// The servers of all peers, with the connections to them.
 pub struct Servers {
-    tls: CurrentTls,
+    certificates: Arc<Certificates>,
     router: Arc<Router>,
     config: SspConfig,
-    clients: Mutex<HashMap<ClientKey, Arc<Client>>>,
+    clients: Mutex<HashMap<ClientKey, Arc<SspClient>>>,
 }
 
 /// A server and how to speak to it.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    scheme: Scheme,
+    security: Security,
     candidate: Candidate,
 }
 
-type ClientKey = (Arc<str>, u16, Scheme, Domain, Arc<[std::net::IpAddr]>);
+/// What the agreement says about TLS.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Security {
+    Tls,
+    /// TLS first, and nothing where the port does not speak TLS.
+    TlsOrPlain,
+    Plain,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct ClientKey {
+    host: Arc<str>,
+    port: u16,
+    security: Security,
+    own: Domain,
+    peer: Domain,
+    addresses: Arc<[IpAddr]>,
+}
+
+/// Why a server did not answer.
+#[derive(Debug, thiserror::Error)]
+enum Unposted {
+    #[error("TLS is not set up here: name certificate, key and authorities in [ssp]")]
+    NoCertificate,
+    #[error(transparent)]
+    Target(#[from] InvalidTarget),
+    #[error(transparent)]
+    Post(#[from] PostError),
+}
 
 impl Servers {
     /// No connections yet.
     #[must_use]
-    pub fn new(tls: CurrentTls, router: Arc<Router>, config: SspConfig) -> Self {
+    pub fn new(certificates: Arc<Certificates>, router: Arc<Router>, config: SspConfig) -> Self {
         Self {
-            tls,
+            certificates,
             router,
             config,
             clients: Mutex::default(),
@@ -72,21 +102,16 @@ impl Servers {
     ) -> Vec<Server> {
         let mut draw = |most: u32| fastrand::u32(0..=most);
         let ordered = self.router.health().order(candidates, &mut draw, now);
-        let schemes: &[Scheme] = match (
+        let security = match (
             agreement.config.tls.required,
             profile(agreement).falls_back_to_http,
         ) {
-            (true, _) => &[Scheme::Https],
-            (false, true) => &[Scheme::Https, Scheme::Http],
-            (false, false) => &[Scheme::Http],
+            (true, _) => Security::Tls,
+            (false, true) => Security::TlsOrPlain,
+            (false, false) => Security::Plain,
         };
-        let with = |candidate: Candidate| {
-            schemes.iter().map(move |scheme| Server {
-                scheme: *scheme,
-                candidate: candidate.clone(),
-            })
-        };
-        let mut servers: Vec<_> = ordered.into_iter().flat_map(with).collect();
+        let with = |candidate| Server { security, candidate };
+        let mut servers: Vec<_> = ordered.into_iter().map(with).collect();
         if let Some(first) = first
             && let Some(index) = servers.iter().position(|server| server.url() == first)
             && !self
@@ -105,32 +130,30 @@ impl Servers {
         &self,
         servers: &[Server],
         agreement: &InterconnectionAgreement,
-        peer: &Domain,
+        (own, peer): (&Domain, &Domain),
         body: Bytes,
         id: Option<&TransactionId>,
         now: Timestamp,
     ) -> (Delivery, Option<String>) {
-        let headers: Vec<_> = id
-            .map(|id| ("x-wv-transactionid", id.to_string()))
-            .into_iter()
-            .collect();
+        let headers = PostHeaders {
+            transaction_id: id.map(TransactionId::as_str),
+            session_id: None,
+        };
         let mut outcome = Delivery::Unreachable;
         for server in servers {
-            match self
-                .post(server, agreement, peer, body.clone(), &headers, now)
-                .await
-            {
+            let posted = self.post(server, agreement, (own, peer), body.clone(), headers, now);
+            match posted.await {
                 Ok(200..=299) => return (Delivery::Accepted, Some(server.url())),
                 Ok(status) => {
                     tracing::info!(%peer, server = server.url(), status, "a setup step was refused");
                     outcome = Delivery::Refused;
                 }
                 Err(error) => {
-                    tracing::info!(%peer, %error, "a setup step could not be delivered");
+                    tracing::info!(%peer, server = server.url(), reason = %error.reason(), "a setup step could not be delivered");
                     match error {
-                        PostError::Closed { .. } => outcome = Delivery::Refused,
-                        PostError::Timeout { .. } => outcome = Delivery::Unanswered,
-                        PostError::NotAllowed(_) | PostError::Connect { .. } | PostError::Tls { .. } => {}
+                        Unposted::Post(PostError::BrokenAfter(_)) => outcome = Delivery::Refused,
+                        Unposted::Post(error) if error.may_have_arrived() => outcome = Delivery::Unanswered,
+                        Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {}
                     }
                 }
             }
@@ -142,37 +165,36 @@ impl Servers {
         &self,
         server: &Server,
         agreement: &InterconnectionAgreement,
-        peer: &Domain,
+        between: (&Domain, &Domain),
         body: Bytes,
-        headers: &[(&'static str, String)],
+        headers: PostHeaders<'_>,
         now: Timestamp,
-    ) -> Result<u16, PostError> {
-        let client = self.client(server, agreement, peer)?;
-        let posted = client.post(body, headers).await;
-        let is_reached = !matches!(
-            &posted,
-            Err(PostError::Connect { .. } | PostError::Tls { .. } | PostError::Timeout { .. })
-        );
+    ) -> Result<u16, Unposted> {
+        let client = self.client(server, agreement, between)?;
+        let posted = client.post("/", body, headers).await;
+        // A peer that closes without an answer was reached: the observed one says in this way that it lost the session.
+        let is_reached = matches!(&posted, Ok(_) | Err(PostError::BrokenAfter(_)));
         self.router
             .health()
             .report(&server.candidate.host_address(), is_reached, now);
-        posted
+        Ok(posted?)
     }
 
     fn client(
         &self,
         server: &Server,
         agreement: &InterconnectionAgreement,
-        peer: &Domain,
-    ) -> Result<Arc<Client>, PostError> {
+        (own, peer): (&Domain, &Domain),
+    ) -> Result<Arc<SspClient>, Unposted> {
         let candidate = &server.candidate;
-        let key: ClientKey = (
-            Arc::clone(&candidate.host),
-            candidate.port,
-            server.scheme,
-            peer.clone(),
-            Arc::clone(&candidate.addresses),
-        );
+        let key = ClientKey {
+            host: Arc::clone(&candidate.host),
+            port: candidate.port,
+            security: server.security,
+            own: own.clone(),
+            peer: peer.clone(),
+            addresses: Arc::clone(&candidate.addresses),
+        };
         if let Some(client) = self
             .clients
             .lock()
@@ -181,49 +203,54 @@ impl Servers {
         {
             return Ok(Arc::clone(client));
         }
-        let tls = match server.scheme {
-            Scheme::Http => None,
-            Scheme::Https => {
-                let fault = |reason: String| PostError::Tls {
-                    server: server.url(),
-                    reason,
-                };
-                let material = self.tls.load_full();
-                let material = material.ok_or_else(|| fault("no certificate is configured".into()))?;
-                let mut names = vec![peer.to_string()];
-                names.extend(
-                    agreement
-                        .config
-                        .tls
-                        .names
-                        .iter()
-                        .map(|name| name.to_ascii_lowercase()),
-                );
-                if candidate.secure {
-                    names.push(candidate.host.to_string());
-                }
-                let config = material
-                    .client_config(names, self.config.http2)
-                    .map_err(|error| fault(error.to_string()))?;
-                Some((config, peer.to_string()))
-            }
-        };
-        let client = Arc::new(Client::new(Target {
-            host: Arc::clone(&candidate.host),
-            port: candidate.port,
-            addresses: Arc::clone(&candidate.addresses),
-            networks: agreement.config.allowed_networks.clone(),
-            tls,
-            connections: self.config.connections_per_server,
-            connect_timeout: self.config.connect_timeout,
-            exchange_timeout: self.config.exchange_timeout,
-        }));
+        let client = Arc::new(SspClient::new(
+            self.target(server, agreement, (own, peer))?,
+            ClientLimits {
+                connect: self.config.connect_timeout,
+                request: self.config.exchange_timeout,
+                connections: self.config.connections_per_server,
+                ..ClientLimits::default()
+            },
+        )?);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         // Addresses change with DNS; what is not used any more is dropped with its connections.
-        clients.retain(|(host, port, scheme, domain, _), _| {
-            (host, port, scheme, domain) != (&key.0, &key.1, &key.2, &key.3)
-        });
+        clients.retain(|known, _| !known.is_same_server(&key));
         Ok(Arc::clone(clients.entry(key).or_insert(client)))
+    }
+
+    fn target(
+        &self,
+        server: &Server,
+        agreement: &InterconnectionAgreement,
+        (own, peer): (&Domain, &Domain),
+    ) -> Result<Target, Unposted> {
+        let candidate = &server.candidate;
+        let certificates = || Arc::clone(&self.certificates);
+        let scheme = match (server.security, self.certificates.is_empty()) {
+            (Security::Tls, true) => return Err(Unposted::NoCertificate),
+            (Security::Tls, false) => Scheme::Https(certificates()),
+            (Security::TlsOrPlain, false) => Scheme::HttpsThenHttp(certificates()),
+            (Security::TlsOrPlain, true) | (Security::Plain, _) => Scheme::Http,
+        };
+        let mut other_names = agreement.config.tls.names.clone();
+        if candidate.secure {
+            other_names.push(candidate.host.to_string());
+        }
+        Ok(Target {
+            own_domain: own.to_string(),
+            service_domain: peer.to_string(),
+            other_names,
+            host: Arc::clone(&candidate.host),
+            addresses: Arc::clone(&candidate.addresses),
+            port: candidate.port,
+            scheme,
+            versions: if self.config.http2 {
+                HttpVersions::Both
+            } else {
+                HttpVersions::Http1
+            },
+            networks: agreement.config.allowed_networks.clone(),
+        })
     }
 }
 
@@ -240,14 +267,12 @@ impl SspGateway {
             return Posted::Failed("the agreement has ended".into());
         };
         let body = Bytes::from(encode(document, &profile(&agreement)));
-        let headers: Vec<_> = match first {
-            Some((Mode::Request, id)) => {
-                vec![
-                    ("x-wv-transactionid", id.to_string()),
-                    ("x-wv-sessionid", session.own_id.clone()),
-                ]
-            }
-            Some((Mode::Response, _)) | None => Vec::new(),
+        let headers = match &first {
+            Some((Mode::Request, id)) => PostHeaders {
+                transaction_id: Some(id.as_str()),
+                session_id: Some(&session.own_id),
+            },
+            Some((Mode::Response, _)) | None => PostHeaders::default(),
         };
         let servers = match self.servers_of(link, session, &agreement).await {
             Ok(servers) => servers,
@@ -256,16 +281,25 @@ impl SspGateway {
         let mut outcome = Posted::Failed("the peer has no server".into());
         for server in &servers {
             let now = self.now();
-            match self
+            let between = (&link.own, &link.peer);
+            let posted = self
                 .servers
-                .post(server, &agreement, &link.peer, body.clone(), &headers, now)
-                .await
-            {
+                .post(server, &agreement, between, body.clone(), headers, now);
+            match posted.await {
                 Ok(200..=299) => return Posted::Accepted,
                 Ok(403 | 404) => return Posted::SessionUnknown,
                 Ok(status) => outcome = Posted::Failed(format!("{} answered HTTP {status}", server.url())),
-                Err(error @ PostError::Closed { .. }) => outcome = Posted::Closed(error.to_string()),
-                Err(error) => outcome = Posted::Failed(error.to_string()),
+                Err(error) => {
+                    let reason = format!("{}: {}", server.url(), error.reason());
+                    match error {
+                        Unposted::Post(PostError::BrokenAfter(_)) => return Posted::Closed(reason),
+                        // It would be in the hands of two servers, neither of which knows of the other's.
+                        Unposted::Post(error) if error.may_have_arrived() => return Posted::Failed(reason),
+                        Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {
+                            outcome = Posted::Failed(reason);
+                        }
+                    }
+                }
             }
         }
         outcome
@@ -286,11 +320,26 @@ impl SspGateway {
 
 impl Server {
     pub(super) fn url(&self) -> String {
-        let scheme = match self.scheme {
-            Scheme::Https => "https",
-            Scheme::Http => "http",
+        let scheme = match self.security {
+            Security::Tls | Security::TlsOrPlain => "https",
+            Security::Plain => "http",
         };
         format!("{scheme}://{}:{}", self.candidate.host, self.candidate.port)
+    }
+}
+
+impl ClientKey {
+    fn is_same_server(&self, other: &Self) -> bool {
+        (&self.host, self.port, self.security) == (&other.host, other.port, other.security)
+            && (&self.own, &self.peer) == (&other.own, &other.peer)
+    }
+}
+
+impl Unposted {
+    /// With what is behind it, for logs and trails.
+    fn reason(&self) -> String {
+        let source = std::error::Error::source(self);
+        source.map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
     }
 }
 

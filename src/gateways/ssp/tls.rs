@@ -1,403 +1,320 @@
-//! TLS with peers: mutual by default, the reference identity is the service domain.
+//! TLS between gateways: who a certificate speaks for, how chains are verified, and why a handshake failed.
 //!
-//! The chain is checked against the configured authorities and revocations; which names count is decided here, because
-//! peers show the service domain as a DNS name or as an SRV name (RFC 4985), and deployed ones show certificates that were
-//! made for servers only. Certificates are replaced while running; connections that stand keep theirs.
+//! A certificate speaks for a service domain when it names it, as DNS name or as SRV name (`_imps-server.<domain>`), letter
+//! by letter: wildcards and common names don't count. Certificates made for servers only are met in the field as client
+//! certificates; they are let in when configured, and marked, so that the agreement decides. Protocols are offered
+//! explicitly (h2, http/1.1). Source: RFC 6125 §6, RFC 4985, RFC 5280 §4.2.1.12; rustls with ring.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "of a certificate's many parts, three matter"
-)]
+mod failure;
+mod verify;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error as TlsError,
-    RootCertStore, ServerConfig, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject,
-    },
-    server::{
-        WebPkiClientVerifier,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
-};
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::SspConfig;
+use super::certificates::{Generation, system_time};
+use verify::{ClientVerifier, ServerVerifier};
 
-/// Our certificate, its key, and whom we believe.
-#[derive(Debug)]
-pub struct TlsMaterial {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    roots: Arc<RootCertStore>,
-    revocations: Vec<CertificateRevocationListDer<'static>>,
+pub use failure::TlsFailure;
+
+/// Whom the verified certificate of a peer speaks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PeerIdentity {
+    /// Its names.
+    pub names: CertificateNames,
+    /// What it was made for; a server's certificate as client certificate needs the agreement's consent.
+    pub made_for: MadeFor,
+    /// The subject, for people.
+    pub subject: String,
+    /// The serial number in hexadecimal, for revocation lists and people.
+    pub serial: String,
+    /// When it ends.
+    pub not_after: SystemTime,
 }
 
-/// The material in force; replaced on reload.
-pub type CurrentTls = Arc<ArcSwapOption<TlsMaterial>>;
-
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsFault {
-    /// A file can't be read as PEM.
-    #[error("{path} can't be read as PEM: {reason}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// rustls does not take the material.
-    #[error("the certificate, key or authorities are not usable: {0}")]
-    Unusable(String),
-}
-
-impl TlsMaterial {
-    /// Reads the files that the configuration names; `None` when it names no certificate.
-    ///
-    /// # Errors
-    /// [`TlsFault`] with the file.
-    pub fn load(config: &SspConfig) -> Result<Option<Self>, TlsFault> {
-        let (Some(certificate), Some(key), Some(authorities)) =
-            (&config.certificate, &config.key, &config.authorities)
-        else {
-            return Ok(None);
-        };
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, &error))?;
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(authorities)? {
-            roots
-                .add(authority)
-                .map_err(|error| TlsFault::Unusable(error.to_string()))?;
-        }
-        let revocations = match &config.revocations {
-            Some(path) => CertificateRevocationListDer::pem_file_iter(path)
-                .and_then(Iterator::collect)
-                .map_err(|error| fault(path, &error))?,
-            None => Vec::new(),
-        };
-        let material = Self {
-            chain,
-            key,
-            roots: Arc::new(roots),
-            revocations,
-        };
-        material.server_config()?;
-        Ok(Some(material))
-    }
-
-    /// For what peers open: client certificates are asked for and checked; whether one is needed is the agreement's to say.
-    ///
-    /// # Errors
-    /// When rustls does not take the material.
-    pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsFault> {
-        let provider = Arc::new(ring::default_provider());
-        let clients =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&provider))
-                .with_crls(self.revocations.iter().cloned())
-                .only_check_end_entity_revocation()
-                .allow_unknown_revocation_status()
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| TlsFault::Unusable(error.to_string()))?;
-        let verifier = Arc::new(PeerClientVerifier {
-            clients,
-            servers: self.chain_verifier(&provider)?,
-        });
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(unusable)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // A resumed session would skip the check of a certificate that was revoked meanwhile.
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
-    }
-
-    /// For what we open towards a peer who must be one of `names`: the service domain first.
-    ///
-    /// # Errors
-    /// When rustls does not take the material.
-    pub fn client_config(&self, names: Vec<String>, http2: bool) -> Result<Arc<ClientConfig>, TlsFault> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(PeerServerVerifier {
-            names,
-            chain: self.chain_verifier(&provider)?,
-        });
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(unusable)?;
-        config.resumption = rustls::client::Resumption::disabled();
-        config.alpn_protocols = if http2 {
-            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-        } else {
-            vec![b"http/1.1".to_vec()]
-        };
-        Ok(Arc::new(config))
-    }
-
-    /// Our certificate and what follows it, as peers see them.
-    #[must_use]
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
-    }
-
-    /// When our certificate ends, in seconds since the epoch; for the alarm.
-    #[must_use]
-    pub fn not_after(&self) -> Option<i64> {
-        let (_, certificate) = X509Certificate::from_der(self.chain.first()?).ok()?;
-        Some(certificate.validity().not_after.timestamp())
-    }
-
-    fn chain_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, TlsFault> {
-        WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(provider))
-            .with_crls(self.revocations.iter().cloned())
-            .only_check_end_entity_revocation()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(|error| TlsFault::Unusable(error.to_string()))
-    }
-}
-
-/// Who a certificate says that its holder is.
+/// The names in a certificate that can stand for a service domain, in lower case.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct TlsIdentity {
-    names: Vec<String>,
-    is_for_servers_only: bool,
+pub struct CertificateNames {
+    dns: Vec<Box<str>>,
+    srv: Vec<Box<str>>,
 }
 
-impl TlsIdentity {
-    /// Reads the names of a certificate whose chain was checked; nothing when it can't be read.
-    #[must_use]
-    pub fn of(certificate: &CertificateDer<'_>) -> Self {
-        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
-            return Self::default();
+/// What a client certificate was made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MadeFor {
+    /// Clients, or everything.
+    Clients,
+    /// Servers only (`serverAuth` without `clientAuth`).
+    ServersOnly,
+}
+
+/// What a listener asks of its clients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientAuthentication {
+    /// A certificate, made for clients.
+    Required,
+    /// A certificate; one made for servers only will do, and is marked.
+    RequiredFromServersToo,
+    /// As before, but a client may come without one: for a listener that peers with and without certificates share, where
+    /// the agreement says who needs one.
+    Requested,
+    /// Nothing; peers are told apart by other means.
+    Off,
+}
+
+/// Which HTTP versions are offered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum HttpVersions {
+    /// HTTP/2, else HTTP/1.1, by ALPN; without TLS HTTP/1.1.
+    #[default]
+    Both,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone; without TLS by prior knowledge.
+    Http2,
+}
+
+impl PeerIdentity {
+    /// Reads a certificate that was verified.
+    ///
+    /// # Errors
+    ///
+    /// `TlsFailure::Other` when the certificate can't be parsed, which verification should have noticed.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, TlsFailure> {
+        let (_, parsed) =
+            X509Certificate::from_der(certificate).map_err(|error| TlsFailure::Other(error.to_string()))?;
+        let usage = parsed.extended_key_usage().ok().flatten();
+        let for_clients = usage.is_none_or(|usage| usage.value.client_auth || usage.value.any);
+        Ok(Self {
+            names: CertificateNames::of(&parsed),
+            made_for: if for_clients {
+                MadeFor::Clients
+            } else {
+                MadeFor::ServersOnly
+            },
+            subject: parsed.subject().to_string(),
+            serial: parsed.raw_serial_as_string(),
+            not_after: system_time(parsed.validity().not_after.timestamp()),
+        })
+    }
+
+    /// Whether the certificate speaks for this service domain.
+    pub fn speaks_for(&self, domain: &str) -> bool {
+        self.names.cover(domain)
+    }
+}
+
+impl CertificateNames {
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        let mut names = Self::default();
+        let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+            return names;
         };
-        let mut identity = Self::default();
-        for extension in certificate.extensions() {
-            match extension.parsed_extension() {
-                ParsedExtension::SubjectAlternativeName(names) => {
-                    identity
-                        .names
-                        .extend(names.general_names.iter().filter_map(domain_of));
-                }
-                ParsedExtension::ExtendedKeyUsage(usage) => {
-                    identity.is_for_servers_only = usage.server_auth && !usage.client_auth && !usage.any;
-                }
-                _ => {}
+        for name in &extension.value.general_names {
+            if let GeneralName::DNSName(name) = name {
+                names.dns.push(name.to_ascii_lowercase().into());
+            } else if let GeneralName::OtherName(kind, value) = name
+                && kind.to_id_string() == ID_ON_DNS_SRV
+            {
+                names
+                    .srv
+                    .extend(string_in(value).map(|name| name.to_ascii_lowercase().into()));
             }
         }
-        identity
+        names
     }
 
-    /// The service domains that it may speak for: DNS names, and the domains of `_imps-server` SRV names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
-    }
-
-    /// Whether the certificate was made for servers only (`serverAuth`).
-    #[must_use]
-    pub fn is_for_servers_only(&self) -> bool {
-        self.is_for_servers_only
-    }
-}
-
-/// Takes client certificates, and those that were made for servers only; the agreement decides on the latter.
-#[derive(Debug)]
-struct PeerClientVerifier {
-    clients: Arc<dyn ClientCertVerifier>,
-    servers: Arc<WebPkiServerVerifier>,
-}
-
-impl ClientCertVerifier for PeerClientVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.clients.root_hint_subjects()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, TlsError> {
-        let error = match self.clients.verify_client_cert(end_entity, intermediates, now) {
-            Ok(verified) => return Ok(verified),
-            Err(error) => error,
+    /// Whether the service domain is one of the DNS names, or `_imps-server.<domain>` one of the SRV names.
+    pub fn cover(&self, domain: &str) -> bool {
+        let srv = |name: &str| {
+            name.strip_prefix(SRV_PREFIX)
+                .is_some_and(|name| name.eq_ignore_ascii_case(domain))
         };
-        if !TlsIdentity::of(end_entity).is_for_servers_only() {
-            return Err(error);
-        }
-        verify_chain(&self.servers, end_entity, intermediates, now)?;
-        Ok(ClientCertVerified::assertion())
+        self.dns.iter().any(|name| name.eq_ignore_ascii_case(domain)) || self.srv.iter().any(|name| srv(name))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.clients
-            .verify_tls12_signature(message, certificate, signature)
+    /// Whether there is no name at all.
+    pub fn is_empty(&self) -> bool {
+        self.dns.is_empty() && self.srv.is_empty()
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.clients
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.clients.supported_verify_schemes()
+    /// All names, the DNS names first.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.dns.iter().chain(&self.srv).map(AsRef::as_ref)
     }
 }
 
-/// Takes a server whose certificate carries one of the names, as DNS name or SRV name.
+/// What a listener shows and asks; made anew for each bundle, so that sessions of an older one can't be resumed.
+///
+/// # Errors
+///
+/// What rustls says of the ring provider's versions; does not happen with the versions built in.
+pub(super) fn server_config(
+    generation: &Arc<Generation>,
+    authentication: ClientAuthentication,
+    versions: HttpVersions,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let trust = generation.bundle.trust.clone();
+    let builder = if authentication == ClientAuthentication::Off {
+        builder.with_no_client_auth()
+    } else {
+        builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(trust, &provider, authentication)))
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(OwnCertificates(generation.clone())));
+    config.alpn_protocols = versions.protocols();
+    // A resumed session would skip the check of the certificate's dates and revocation.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// What a client shows and asks. `references` are the names of which the server's certificate must cover one.
+///
+/// # Errors
+///
+/// As `server_config`.
+pub(super) fn client_config(
+    generation: &Arc<Generation>,
+    own_domain: &str,
+    references: Vec<String>,
+    versions: HttpVersions,
+) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = ServerVerifier::new(generation.bundle.trust.clone(), &provider, references);
+    let own = generation
+        .bundle
+        .identity_for(Some(own_domain))
+        .map(|identity| identity.key.clone());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(OwnCertificate(own)));
+    config.alpn_protocols = versions.protocols();
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+impl HttpVersions {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Both => vec![H2.to_vec(), HTTP_1_1.to_vec()],
+            Self::Http1 => vec![HTTP_1_1.to_vec()],
+            Self::Http2 => vec![H2.to_vec()],
+        }
+    }
+}
+
+/// Shows the certificate of the domain that the client asks for.
 #[derive(Debug)]
-struct PeerServerVerifier {
-    names: Vec<String>,
-    chain: Arc<WebPkiServerVerifier>,
-}
+struct OwnCertificates(Arc<Generation>);
 
-impl ServerCertVerifier for PeerServerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        verify_chain(&self.chain, end_entity, intermediates, now)?;
-        let identity = TlsIdentity::of(end_entity);
-        let is_named = identity
-            .names()
-            .any(|name| self.names.iter().any(|wanted| wanted == name));
-        if !is_named {
-            return Err(TlsError::InvalidCertificate(CertificateError::NotValidForName));
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+impl ResolvesServerCert for OwnCertificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0
+            .bundle
+            .identity_for(hello.server_name())
+            .map(|identity| identity.key.clone())
     }
 }
 
-/// Checks chain, validity, purpose and revocation. The name is the caller's: the certificate is checked for a name of its own.
-fn verify_chain(
-    verifier: &WebPkiServerVerifier,
-    end_entity: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> Result<(), TlsError> {
-    let own = dns_name_of(end_entity);
-    let own = own.as_deref().and_then(|name| ServerName::try_from(name).ok());
-    // A certificate with SRV names only is checked for a name that it lacks; then only that fault is left.
-    let placeholder =
-        || ServerName::try_from("invalid.invalid").map_err(|_| TlsError::General("no name".into()));
-    match own {
-        Some(name) => verifier
-            .verify_server_cert(end_entity, intermediates, &name, &[], now)
-            .map(|_| ()),
-        None => match verifier.verify_server_cert(end_entity, intermediates, &placeholder()?, &[], now) {
-            Ok(_)
-            | Err(TlsError::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(()),
-            Err(error) => Err(error),
-        },
+/// Shows the certificate of the domain that we speak for, whatever authorities the server hints at.
+#[derive(Debug)]
+struct OwnCertificate(Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for OwnCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
     }
 }
 
-fn dns_name_of(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.trim_start_matches("*.").to_ascii_lowercase()),
-        _ => None,
-    })
-}
-
-/// A DNS name, or the domain of an SRV name for our service; wildcards don't count.
-fn domain_of(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) if !name.contains('*') => Some(name.to_ascii_lowercase()),
-        GeneralName::OtherName(oid, value) if oid.to_id_string() == SRV_NAME => {
-            // [0] EXPLICIT IA5String: the text is what follows the two headers.
-            let text = std::str::from_utf8(value.get(4..).or_else(|| value.get(2..))?).ok()?;
-            let domain = text.to_ascii_lowercase();
-            domain.strip_prefix("_imps-server.").map(str::to_owned)
-        }
+/// The string in a DER element of one of the string types; RFC 4985 §2 says IA5String, UTF8String is met as well.
+fn string_in(der: &[u8]) -> Option<&str> {
+    let inner = match der {
+        [EXPLICIT, ..] => element(der)?.1,
+        _ => der,
+    };
+    match element(inner)? {
+        (IA5_STRING | UTF8_STRING, text) => std::str::from_utf8(text).ok(),
         _ => None,
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let all: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| fault(path, &error))?;
-    if all.is_empty() {
-        return Err(TlsFault::File {
-            path: path.display().to_string(),
-            reason: "it holds no certificate".into(),
-        });
-    }
-    Ok(all)
-}
-
-fn fault(path: &Path, error: &dyn std::fmt::Display) -> TlsFault {
-    TlsFault::File {
-        path: path.display().to_string(),
-        reason: error.to_string(),
+fn element(der: &[u8]) -> Option<(u8, &[u8])> {
+    match der {
+        [tag, length @ 0..=0x7f, rest @ ..] => Some((*tag, rest.get(..usize::from(*length))?)),
+        [tag, 0x81, length, rest @ ..] => Some((*tag, rest.get(..usize::from(*length))?)),
+        _ => None,
     }
 }
 
-fn unusable(error: TlsError) -> TlsFault {
-    TlsFault::Unusable(error.to_string())
-}
+/// Of the SRV names that stand for an IMPS server.
+const SRV_PREFIX: &str = "_imps-server.";
+const ID_ON_DNS_SRV: &str = "1.3.6.1.5.5.7.8.7";
+const EXPLICIT: u8 = 0xa0;
+const IA5_STRING: u8 = 0x16;
+const UTF8_STRING: u8 = 0x0c;
+const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// id-on-dnsSRV (RFC 4985 §2).
-const SRV_NAME: &str = "1.3.6.1.5.5.7.8.7";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn srv_name_is_read_from_either_string_type_and_never_past_its_end() {
+        assert_eq!(string_in(b"\xa0\x05\x16\x03abc"), Some("abc"));
+        assert_eq!(string_in(b"\x0c\x03abc"), Some("abc"));
+        let mut long = vec![IA5_STRING, 0x81, 200];
+        long.extend([b'a'; 200]);
+        assert_eq!(string_in(&long).map(str::len), Some(200));
+        for broken in [
+            &b""[..],
+            b"\xa0",
+            b"\x16\x04abc",
+            b"\x16\x80abc",
+            b"\x04\x03abc",
+            b"\x0c\x01\xff",
+            b"\x16\x81",
+        ] {
+            assert_eq!(string_in(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn names_cover_letter_by_letter() {
+        let names = CertificateNames {
+            dns: vec!["*.example".into(), "ssp1.bravo.example".into()],
+            srv: vec![
+                "_imps-server.bravo.example".into(),
+                "_xmpp-server.alpha.example".into(),
+            ],
+        };
+        assert!(
+            names.cover("bravo.example") && names.cover("Bravo.Example") && names.cover("ssp1.bravo.example")
+        );
+        for other in [
+            "alpha.example",
+            "example",
+            "",
+            "o.example",
+            "_imps-server.bravo.example",
+            "ssp2.bravo.example",
+        ] {
+            assert!(!names.cover(other), "{other}");
+        }
+    }
+}

@@ -1,14 +1,14 @@
 //! What a certificate says, for people: names, issuer, purpose, validity, fingerprint.
 //!
-//! `impsgw cert show`, `check`, `probe` and the console show it; nothing is decided here. What decides is `tls.rs`.
+//! `impsgw cert show`, `check`, `probe` and the console show it; nothing is decided here. What decides is in `tls/`.
 
 use std::path::Path;
 
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, pem, pem::PemObject};
 use serde::Serialize;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
-use super::TlsFault;
+use super::certificates::BundleError;
 use crate::model::Timestamp;
 
 /// What a certificate says.
@@ -79,19 +79,23 @@ impl CertificateFacts {
     ///
     /// # Errors
     /// When the file can't be read, or holds no certificate.
-    pub fn of_file(path: &Path) -> Result<Vec<Self>, TlsFault> {
-        let fault = |reason: String| TlsFault::File {
-            path: path.display().to_string(),
-            reason,
+    pub fn of_file(path: &Path) -> Result<Vec<Self>, BundleError> {
+        let file = |source: pem::Error| BundleError::File {
+            path: path.to_owned(),
+            expected: "certificate",
+            source,
         };
-        let all: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-        let all = all.map_err(|error| fault(error.to_string()))?;
+        let all: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(file)?;
         if all.is_empty() {
-            return Err(fault("it holds no certificate".into()));
+            return Err(file(pem::Error::NoItemsFound));
         }
         let facts: Option<Vec<Self>> = all.iter().map(Self::of).collect();
-        facts.ok_or_else(|| fault("a certificate in it can't be read".into()))
+        facts.ok_or_else(|| BundleError::Unreadable {
+            path: path.to_owned(),
+            reason: "a certificate in it is not X.509".into(),
+        })
     }
 
     /// Whole days until it ends; negative when it has ended.
