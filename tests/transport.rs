@@ -8,6 +8,7 @@
     reason = "helpers of tests; certificates are valid around the real time"
 )]
 
+mod gateway;
 mod hostile;
 mod plain;
 mod secure;
@@ -34,6 +35,8 @@ struct Seen {
     documents: Arc<Mutex<Vec<Document>>>,
     turned_away: Arc<Mutex<Vec<TurnedAway>>>,
     changed: Arc<Notify>,
+    /// Lets a held document be answered.
+    let_go: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,9 +69,13 @@ impl Handler for Seen {
             b"full" => Answer::Overloaded,
             _ => Answer::Taken,
         };
+        let is_held = document.body == "held";
         self.documents.lock().unwrap().push(document);
         if self.documents.lock().unwrap().last().unwrap().body == "silence" {
             std::future::pending::<()>().await;
+        }
+        if is_held {
+            self.let_go.notified().await;
         }
         answer
     }

@@ -392,6 +392,47 @@ async fn replaced_certificates_take_effect_and_old_connections_go() {
 }
 
 #[tokio::test]
+async fn exchange_under_way_ends_well_when_certificates_are_replaced() {
+    for versions in [HttpVersions::Http1, HttpVersions::Http2] {
+        let pki = Pki::new();
+        let bravo = pki.issue_for("bravo.example");
+        let certificates = pki.certificates(&bravo);
+        let (server, seen) = listen(mutual(&certificates), limits()).await;
+        let shown = Scheme::Https(pki.certificates(&pki.issue_for("alpha.example")));
+        let client = Arc::new(client_of(Target {
+            versions,
+            ..target(&server, shown)
+        }));
+        let held = tokio::spawn({
+            let client = Arc::clone(&client);
+            async move { post(&client, "held").await }
+        });
+        while seen.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let before = client.shake_hands().await.expect("a handshake").peer;
+        certificates.replace(pki.bundle(&[&pki.issue_for("bravo.example")], &[]));
+        let after = client.shake_hands().await.expect("a handshake").peer;
+        assert_ne!(before, after, "new connections get the new certificate");
+        seen.let_go.notify_one();
+        assert_eq!(
+            held.await.expect("no panic").expect("an answer"),
+            200,
+            "{versions:?}"
+        );
+        assert_eq!(post(&client, "x").await.expect("an answer"), 200, "{versions:?}");
+        let sources: Vec<_> = seen
+            .documents
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|one| one.source)
+            .collect();
+        assert_ne!(sources[0], sources[1], "the old connection was let go");
+    }
+}
+
+#[tokio::test]
 async fn client_shows_its_new_certificate_on_the_next_document() {
     let pki = Pki::new();
     let (server, seen) = listen(

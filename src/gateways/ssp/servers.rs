@@ -113,7 +113,7 @@ impl Servers {
         let with = |candidate| Server { security, candidate };
         let mut servers: Vec<_> = ordered.into_iter().map(with).collect();
         if let Some(first) = first
-            && let Some(index) = servers.iter().position(|server| server.url() == first)
+            && let Some(index) = servers.iter().position(|server| server.is_at(first))
             && !self
                 .router
                 .health()
@@ -159,6 +159,39 @@ impl Servers {
             }
         }
         (outcome, None)
+    }
+
+    /// Posts a document of a session, server by server until one may have seen it.
+    async fn post_document(
+        &self,
+        servers: &[Server],
+        agreement: &InterconnectionAgreement,
+        between: (&Domain, &Domain),
+        body: Bytes,
+        headers: PostHeaders<'_>,
+        now: Timestamp,
+    ) -> Posted {
+        let mut outcome = Posted::Failed("the peer has no server".into());
+        for server in servers {
+            let posted = self.post(server, agreement, between, body.clone(), headers, now);
+            match posted.await {
+                Ok(200..=299) => return Posted::Accepted,
+                Ok(403 | 404) => return Posted::SessionUnknown,
+                Ok(status) => outcome = Posted::Failed(format!("{} answered HTTP {status}", server.url())),
+                Err(error) => {
+                    let reason = format!("{}: {}", server.url(), error.reason());
+                    match error {
+                        Unposted::Post(PostError::BrokenAfter(_)) => return Posted::Closed(reason),
+                        // It would be in the hands of two servers, neither of which knows of the other's.
+                        Unposted::Post(error) if error.may_have_arrived() => return Posted::Failed(reason),
+                        Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {
+                            outcome = Posted::Failed(reason);
+                        }
+                    }
+                }
+            }
+        }
+        outcome
     }
 
     async fn post(
@@ -278,31 +311,10 @@ impl SspGateway {
             Ok(servers) => servers,
             Err(reason) => return Posted::Failed(reason),
         };
-        let mut outcome = Posted::Failed("the peer has no server".into());
-        for server in &servers {
-            let now = self.now();
-            let between = (&link.own, &link.peer);
-            let posted = self
-                .servers
-                .post(server, &agreement, between, body.clone(), headers, now);
-            match posted.await {
-                Ok(200..=299) => return Posted::Accepted,
-                Ok(403 | 404) => return Posted::SessionUnknown,
-                Ok(status) => outcome = Posted::Failed(format!("{} answered HTTP {status}", server.url())),
-                Err(error) => {
-                    let reason = format!("{}: {}", server.url(), error.reason());
-                    match error {
-                        Unposted::Post(PostError::BrokenAfter(_)) => return Posted::Closed(reason),
-                        // It would be in the hands of two servers, neither of which knows of the other's.
-                        Unposted::Post(error) if error.may_have_arrived() => return Posted::Failed(reason),
-                        Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {
-                            outcome = Posted::Failed(reason);
-                        }
-                    }
-                }
-            }
-        }
-        outcome
+        let between = (&link.own, &link.peer);
+        self.servers
+            .post_document(&servers, &agreement, between, body, headers, self.now())
+            .await
     }
 
     async fn servers_of(
@@ -320,11 +332,26 @@ impl SspGateway {
 
 impl Server {
     pub(super) fn url(&self) -> String {
-        let scheme = match self.security {
+        let Candidate { host, port, .. } = &self.candidate;
+        format!("{}://{host}:{port}", self.scheme())
+    }
+
+    /// Whether this is its URL.
+    fn is_at(&self, url: &str) -> bool {
+        let authority = url
+            .strip_prefix(self.scheme())
+            .and_then(|rest| rest.strip_prefix("://"));
+        let parts = authority.and_then(|authority| authority.rsplit_once(':'));
+        parts.is_some_and(|(host, port)| {
+            host == &*self.candidate.host && port.parse() == Ok(self.candidate.port)
+        })
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.security {
             Security::Tls | Security::TlsOrPlain => "https",
             Security::Plain => "http",
-        };
-        format!("{scheme}://{}:{}", self.candidate.host, self.candidate.port)
+        }
     }
 }
 
@@ -359,3 +386,6 @@ fn servers_at(servers: &[Server], index: usize) -> crate::routing::HostAddress {
             port: 0,
         })
 }
+
+#[cfg(test)]
+mod tests;

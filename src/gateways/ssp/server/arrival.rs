@@ -125,34 +125,33 @@ pub(super) async fn read(
     }
 }
 
-/// A body in one frame, which is the rule, is not copied.
+/// A body in one frame, which is the rule, is not copied; a longer one once.
 async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // Trailers hold nothing for us; a body that breaks off is nobody's document.
         let Ok(octets) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
             continue;
         };
-        if first.len() + rest.len() + octets.len() > limit {
+        if first.len() + joined.len() + octets.len() > limit {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        if first.is_empty() {
+        if first.is_empty() && joined.is_empty() {
             first = octets;
         } else {
-            rest.extend_from_slice(&octets);
+            if joined.is_empty() {
+                joined.reserve(expected.min(RESERVED).max(first.len() + octets.len()));
+                joined.extend_from_slice(&std::mem::take(&mut first));
+            }
+            joined.extend_from_slice(&octets);
         }
         if body.is_end_stream() {
             break;
         }
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
 pub(super) fn refusal(status: StatusCode, version: Version) -> Response<Empty<Bytes>> {
@@ -190,6 +189,8 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Taken at once for what a header promises; more is taken when it has come.
+const RESERVED: usize = 64 * 1024;
 /// Repeats a transaction ID of the body.
 pub const X_WV_TRANSACTION_ID: HeaderName = HeaderName::from_static("x-wv-transactionid");
 /// Repeats a session ID.

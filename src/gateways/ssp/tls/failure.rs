@@ -176,3 +176,26 @@ const REFUSING_ALERTS: [&str; 10] = [
     "UnknownCA",
     "UnsupportedCertificate",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_of_our_certificate_is_told_as_such() {
+        for name in ["CertificateRequired", "UnknownCA", "CertificateExpired"] {
+            let failure = TlsFailure::Alert(name.to_owned());
+            assert!(failure.is_refusal_of_our_certificate());
+            assert_eq!(
+                failure.to_string(),
+                format!("the peer refuses our certificate (alert {name})")
+            );
+        }
+        let other = TlsFailure::Alert("HandshakeFailure".to_owned());
+        assert_eq!(
+            other.to_string(),
+            "the peer ended the handshake with the alert HandshakeFailure"
+        );
+        assert!(!TlsFailure::Alert("InternalError".to_owned()).is_refusal_of_our_certificate());
+    }
+}
