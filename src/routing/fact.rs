@@ -148,6 +148,15 @@ impl Fact {
         matches!(self.finding, Finding::Failed(_))
     }
 
+    /// Whether nothing is known only because the one who asked had no time left.
+    #[must_use]
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(
+            self.finding,
+            Finding::Failed(LookupFailure::OutOfTime | LookupFailure::Busy)
+        )
+    }
+
     /// Whether the last part of its life has begun, so that a new answer should be asked for.
     pub(super) fn is_due(&self, now: Timestamp, percent: u8) -> bool {
         let life = self.fetched.until(self.dies);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::Timestamp,
-    wire::naptr::{Name, Srv, arrange},
+    wire::naptr::{Name, Srv, draw_order},
 };
 
 /// The live health of servers, by host and port.
@@ -63,13 +63,11 @@ impl Health {
         now: Timestamp,
     ) -> Vec<Candidate> {
         let ranked: Vec<_> = candidates.iter().map(Ranked::new).collect();
-        let Ok(arranged) = arrange(&ranked, draw) else {
-            return candidates.to_vec();
-        };
+        let ordered = draw_order(ranked, draw);
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut healthy = Vec::with_capacity(candidates.len());
         let mut aside = Vec::new();
-        for ranked in arranged.servers {
+        for ranked in ordered {
             let candidate = ranked.candidate;
             match marks.get_mut(&candidate.host_address()) {
                 Some(mark) if now < mark.until => aside.push(candidate.clone()),
@@ -154,7 +152,7 @@ impl<'a> Ranked<'a> {
                 priority: candidate.priority,
                 weight: candidate.weight,
                 port: candidate.port,
-                // Candidates come from SRV targets, so this is always a name.
+                // Only priority and weight count here.
                 target: candidate.host.parse().unwrap_or_else(|_| Name::root()),
             },
             candidate,

@@ -37,7 +37,7 @@ impl ZoneSet {
         let mut name = name.clone();
         // An alias may lead through other zones of the set; eight steps end a loop.
         for _ in 0..=MAX_ALIASES {
-            let Some(zone) = self.zone_for(&name) else {
+            let Some(zone) = self.zone_of(&name, rtype) else {
                 if reply.answers.is_empty() {
                     reply.code = ResponseCode::Refused;
                 }
@@ -50,6 +50,8 @@ impl ZoneSet {
                     self.add_addresses(zone.targets(&name, rtype), &mut reply);
                     return reply;
                 }
+                // An alias that leads back says no more than it did the first time.
+                Answer::Alias(record, _) if reply.answers.contains(&record) => return reply,
                 Answer::Alias(record, target) => {
                     reply.answers.push(*record);
                     name = target;
@@ -82,6 +84,16 @@ impl ZoneSet {
                     reply.additionals.push(record);
                 }
             }
+        }
+    }
+
+    /// A DS record belongs to the zone above the cut, if that is here too (RFC 4035 §3.1.4.1).
+    fn zone_of(&self, name: &Name, rtype: RecordType) -> Option<&Zone> {
+        let above = || parent(name).and_then(|above| self.zone_for(&above));
+        let zone = self.zone_for(name)?;
+        match rtype == RecordType::DS && zone.origin() == name {
+            true => above().or(Some(zone)),
+            false => Some(zone),
         }
     }
 

@@ -316,3 +316,16 @@ async fn shutdown_frees_the_address() {
         .shutdown()
         .await;
 }
+
+#[tokio::test]
+async fn alias_loop_is_said_once_and_a_cut_is_asked_above() {
+    let zones = zone("a CNAME b\nb CNAME a\n")
+        .with_zone(HEAD, &name("sub.op.example"))
+        .unwrap();
+    let server = ZoneServer::start(zones, loopback()).await.unwrap();
+    let answer = ask(&server, &name("a.op.example"), Type::A).await;
+    assert_eq!(answer.answers.len(), 2, "{:?}", answer.answers);
+    let answer = ask(&server, &name("sub.op.example"), Type::DS).await;
+    assert_eq!(answer.authority[0].owner, name("op.example"));
+    server.shutdown().await;
+}

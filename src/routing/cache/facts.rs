@@ -63,6 +63,26 @@ impl Facts {
         config: &CacheConfig,
         terms: Terms,
     ) -> (Arc<Fact>, FactSource) {
+        let mut found = self.once(question, view, asker, config, terms).await;
+        for _ in 0..MORE_FLIGHTS {
+            // Who asked for us had less time than we have.
+            let is_cut = found.1 == FactSource::Cache && found.0.is_cut();
+            if !is_cut || terms.deadline <= Instant::now() {
+                break;
+            }
+            found = self.once(question, view, asker, config, terms).await;
+        }
+        found
+    }
+
+    async fn once(
+        &self,
+        question: &Question,
+        view: &View,
+        asker: &Asker,
+        config: &CacheConfig,
+        terms: Terms,
+    ) -> (Arc<Fact>, FactSource) {
         let now = terms.now;
         let is_usable = |fact: &Arc<Fact>| {
             fact.is_alive(now) && !(terms.ahead && fact.is_due(now, config.refresh_percent))
@@ -124,11 +144,11 @@ impl Facts {
 /// What takes the place of a failed lookup.
 fn substitute(question: &Question, old: &Arc<Fact>, config: &CacheConfig, terms: Terms) -> Option<Arc<Fact>> {
     let now = terms.now;
+    if old.is_alive(now) && !old.is_failure() {
+        return Some(Arc::clone(old));
+    }
     if !may_be_stale(question, old) {
         return None;
-    }
-    if old.is_alive(now) {
-        return Some(Arc::clone(old));
     }
     let end = old.stale_since.unwrap_or(old.dies).plus(config.stale_window);
     let dies = now.plus(config.stale_ttl).min(end);
@@ -196,5 +216,7 @@ impl Expiry<Question, Arc<Fact>> for Sweep {
 
 /// What moka and the allocator take for one entry besides the fact itself, measured.
 const PER_ENTRY: usize = 520;
+/// How often a caller asks again when others' flights ended early.
+const MORE_FLIGHTS: usize = 3;
 /// Two clocks never agree; nothing is swept up before it is dead by the caller's.
 const SLACK: Duration = Duration::from_secs(60);

@@ -201,7 +201,7 @@ impl<'r> Ladder<'r> {
                             self.pass_over(first_step + place, srv, reason);
                         } else if servers.len() >= MAX_SERVERS {
                             self.pass_over(first_step + place, srv, "more servers than are looked at");
-                        } else if servers.iter().any(|one| same_server(&one.srv, srv)) {
+                        } else if servers.iter().any(|one| same_server(one, srv, transport)) {
                             self.pass_over(first_step + place, srv, "listed more than once");
                         } else {
                             servers.push(Server {
@@ -219,10 +219,7 @@ impl<'r> Ladder<'r> {
         if !servers.is_empty() {
             self.drop_own(&mut servers);
             if servers.is_empty() {
-                self.done = Some(Err(RouteFailure::Unroutable(format!(
-                    "the servers of {} are this gateway itself: loop",
-                    self.domain
-                ))));
+                self.done = Some(Err(self.is_a_loop()));
                 return;
             }
             self.ask_addresses(protocol, servers);
@@ -241,6 +238,10 @@ impl<'r> Ladder<'r> {
             return;
         };
         match &fact.finding {
+            Finding::Found(Records::Srv(records)) if records.iter().all(|srv| srv.target.is_root()) => {
+                // RFC 2782: the domain declares that it does not offer this service over SIP.
+                self.rungs.retain(|rung| rung.protocol != Protocol::Sip);
+            }
             Finding::Found(Records::Srv(records)) => {
                 let best = records
                     .iter()
@@ -270,7 +271,18 @@ impl<'r> Ladder<'r> {
         }
         let mut servers = vec![server];
         self.drop_own(&mut servers);
-        self.done = Some(self.plan(protocol, &servers, facts, first_step));
+        self.done = Some(if servers.is_empty() {
+            Err(self.is_a_loop())
+        } else {
+            self.plan(protocol, &servers, facts, first_step)
+        });
+    }
+
+    fn is_a_loop(&self) -> RouteFailure {
+        RouteFailure::Unroutable(format!(
+            "the servers of {} are this gateway itself: loop",
+            self.domain
+        ))
     }
 
     fn drop_own(&mut self, servers: &mut Vec<Server>) {
@@ -481,22 +493,25 @@ fn addresses_of(name: &Name, view: ViewId) -> [Question; 2] {
     })
 }
 
-/// That a server has no address of one family, said without an SOA and so not kept, when it has one of the other: sloppy
-/// name servers do that, and the plan of a whole domain must not be thrown away for it.
+/// That a server has no address of one family, said without an SOA and so not kept, or that one family could not be asked
+/// for, when it has one of the other: sloppy name servers do that, and the plan of a whole domain must not be thrown away
+/// for it.
 fn is_side_note(question: &Question, fact: &Fact, facts: &[Answered]) -> bool {
     let has_other = || {
         facts.iter().any(|(other, fact, _)| {
             other.name == question.name && matches!(fact.finding, Finding::Found(Records::Addresses(_)))
         })
     };
-    matches!(question.kind, Kind::A | Kind::Aaaa)
-        && matches!(fact.finding, Finding::Absent(_))
-        && fact.dies == fact.fetched
-        && has_other()
+    let says_little = match fact.finding {
+        Finding::Absent(_) => fact.dies == fact.fetched,
+        Finding::Failed(_) => true,
+        Finding::Found(_) => false,
+    };
+    matches!(question.kind, Kind::A | Kind::Aaaa) && says_little && has_other()
 }
 
-fn same_server(one: &Srv, other: &Srv) -> bool {
-    one.target == other.target && one.port == other.port
+fn same_server(one: &Server, other: &Srv, transport: Transport) -> bool {
+    one.srv.target == other.target && one.srv.port == other.port && one.transport == transport
 }
 
 /// Servers of one domain that are looked at; each costs two questions.

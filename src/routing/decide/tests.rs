@@ -181,6 +181,14 @@ impl Oracle {
             .unwrap_or(Timestamp(u64::MAX))
     }
 
+    fn first_death_of_records(&self) -> Timestamp {
+        let found = self
+            .said
+            .values()
+            .filter(|fact| matches!(fact.finding, Finding::Found(_)));
+        found.map(|fact| fact.dies).min().unwrap_or(Timestamp(u64::MAX))
+    }
+
     fn has_failed(&self) -> bool {
         self.said.values().any(|fact| fact.is_failure())
     }
@@ -277,7 +285,8 @@ proptest! {
         let rules = rules(|config| config.own_hosts = vec!["gw.alpha.example".into()]);
         let domain: Domain = "op.example".parse().unwrap();
         let outcome = descend(&rules, &domain, &mut oracle);
-        prop_assert_eq!(outcome.dies, oracle.first_death());
+        prop_assert!(outcome.dies >= oracle.first_death());
+        prop_assert!(outcome.dies <= oracle.first_death_of_records());
         let ssp: Name = "_imps-server._tcp.op.example.".parse().unwrap();
         let of_ssp = oracle.said.iter().find(|(question, _)| question.name == ssp).map(|(_, fact)| &fact.finding);
         match &outcome.plan {

@@ -98,11 +98,11 @@ impl Asker {
         now: Timestamp,
         deadline: Instant,
     ) -> Fact {
-        let failed = |failure| Fact::failed(failure, now, caps.failure);
+        let began = Instant::now();
         if view.servers.is_empty() {
-            return failed(LookupFailure::NoResolver);
+            return Fact::failed(LookupFailure::NoResolver, now, caps.failure);
         }
-        if deadline <= Instant::now() {
+        if deadline <= began {
             return Fact::failed(LookupFailure::OutOfTime, now, Duration::ZERO);
         }
         let Ok(Ok(_room)) = timeout_at(deadline, self.room.acquire()).await else {
@@ -110,7 +110,10 @@ impl Asker {
         };
         match self.follow(view, question, caps, now, deadline).await {
             Ok(fact) => fact,
-            Err(failure) => failed(failure),
+            // The caller's time was up before a server's was: that says nothing about the name, so it is not kept.
+            Err(LookupFailure::OutOfTime) => Fact::failed(LookupFailure::OutOfTime, now, Duration::ZERO),
+            // A failure is kept from when it is known (RFC 9520 §3.2), and failing takes long.
+            Err(failure) => Fact::failed(failure, now, began.elapsed() + caps.failure),
         }
     }
 
@@ -136,6 +139,9 @@ impl Asker {
             let found = response
                 .find(&name, question.kind.rtype())
                 .map_err(|_| LookupFailure::AliasLoop(question.name.clone()))?;
+            if found.records.is_empty() && has_alias(&response, &found.name) {
+                return Err(LookupFailure::AllUnreadable);
+            }
             chain.secure &= response.authenticated;
             chain.ttl = chain.ttl.into_iter().chain(found.ttl).min();
             chain.aliases.extend(found.aliases.iter().cloned());
@@ -162,15 +168,15 @@ impl Asker {
         deadline: Instant,
     ) -> Result<Response, LookupFailure> {
         let first = view.preferred.load(Ordering::Relaxed);
-        let mut last = LookupFailure::TimedOut;
+        let mut last = LookupFailure::OutOfTime;
         for _ in 0..view.tries {
             for (place, server) in view.from(first) {
                 if deadline <= Instant::now() {
                     return Err(last);
                 }
-                let until = deadline.min(Instant::now() + view.timeout);
-                match timeout_at(until, self.one(server, name, qtype)).await {
-                    Ok(Ok(response)) => match refused(response.rcode) {
+                let own = Instant::now() + view.timeout;
+                match timeout_at(deadline.min(own), self.one(server, name, qtype)).await {
+                    Ok(Ok(response)) => match refused(&response) {
                         None => {
                             view.preferred.store(place, Ordering::Relaxed);
                             return Ok(response);
@@ -178,7 +184,8 @@ impl Asker {
                         Some(word) => last = LookupFailure::Refused(word),
                     },
                     Ok(Err(failure)) => last = failure,
-                    Err(_) => last = LookupFailure::TimedOut,
+                    Err(_) if own <= deadline => last = LookupFailure::TimedOut,
+                    Err(_) => {}
                 }
             }
         }
@@ -369,9 +376,16 @@ fn address(data: &Data) -> Option<IpAddr> {
     }
 }
 
-/// Codes that say nothing about the name.
-fn refused(rcode: Rcode) -> Option<&'static str> {
-    match rcode {
+/// An alias that was not followed although it stands at the name cannot be read.
+fn has_alias(response: &Response, name: &Name) -> bool {
+    let mut answers = response.answers.iter();
+    answers.any(|record| record.rtype == RecordType::CNAME && record.owner == *name)
+}
+
+/// Answers that say nothing about the name.
+fn refused(response: &Response) -> Option<&'static str> {
+    match response.rcode {
+        Rcode::NO_ERROR if is_referral(response) => Some("that others serve the name (a referral)"),
         Rcode::NO_ERROR | Rcode::NX_DOMAIN => None,
         Rcode::SERV_FAIL => Some("SERVFAIL"),
         Rcode::REFUSED => Some("REFUSED"),
@@ -379,6 +393,13 @@ fn refused(rcode: Rcode) -> Option<&'static str> {
         Rcode::NOT_IMP => Some("NOTIMP"),
         _ => Some("a code that says nothing"),
     }
+}
+
+/// NS records without an SOA: the server does not have the name, which is not to say that it has no records
+/// (RFC 2308 §2.2.1).
+fn is_referral(response: &Response) -> bool {
+    let has = |rtype| response.authority.iter().any(|record| record.rtype == rtype);
+    response.answers.is_empty() && !response.authoritative && has(RecordType::NS) && !has(RecordType::SOA)
 }
 
 /// A TTL with the top bit set is a large positive number (RFC 8767 §4); the caps cut it.

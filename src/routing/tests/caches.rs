@@ -189,6 +189,35 @@ async fn refresh_that_fails_leaves_what_is_there() {
 }
 
 #[tokio::test]
+async fn refresh_that_fails_leaves_an_absence_that_holds() {
+    let net = Net::with(|config| config.cache.refresh_percent = 20).await;
+    net.dns
+        .say(ENUM, RecordType::NAPTR, Reply::NxDomain(Some((100, 100))));
+    assert!(is_absent(&net.route(NUMBER).await));
+    net.advance(85);
+    net.dns.is_down(true);
+    net.route(NUMBER).await;
+    // The one server is tried twice.
+    settle(&net, 3).await;
+    let routed = net.route(NUMBER).await;
+    assert!(is_absent(&routed), "{routed:?}");
+    net.advance(15);
+    assert!(is_temporary(&net.route(NUMBER).await));
+}
+
+#[tokio::test]
+async fn one_family_that_cannot_be_asked_for_does_not_throw_the_plan_away() {
+    let net = Net::new().await;
+    net.dns.ssp("op.example");
+    net.dns.say("a.op.example.", RecordType::AAAA, Reply::Rcode(2));
+    net.route(BEA).await;
+    let queries = net.dns.asked_in_all();
+    net.advance(299);
+    assert_eq!(net.servers(BEA).await, ["a.op.example:8443"]);
+    assert_eq!(net.dns.asked_in_all(), queries);
+}
+
+#[tokio::test]
 async fn reload_keeps_answers_and_decides_anew() {
     let net = Net::new().await;
     net.dns.alice();

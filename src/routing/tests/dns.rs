@@ -49,6 +49,8 @@ pub(crate) enum Reply {
     SmallLetters(Vec<Rr>),
     /// With AD set.
     Proven(Vec<Rr>),
+    /// NOERROR with the NS record of another server, as one says who does not have the name.
+    Referral,
 }
 
 #[derive(Clone)]
@@ -209,6 +211,12 @@ pub(crate) fn cname(ttl: u32, target: &str) -> Rr {
 }
 
 impl Rr {
+    /// With these octets in place of what it says.
+    pub(crate) fn broken(mut self, rdata: &[u8]) -> Self {
+        self.rdata = rdata.into();
+        self
+    }
+
     pub(crate) fn at(mut self, owner: &str) -> Self {
         self.owner = Some(owner.into());
         self
@@ -265,6 +273,7 @@ fn answer(query: &[u8], state: &Mutex<State>, transport: &'static str) -> Vec<Ve
         Reply::NoData(ttl) => vec![message(head, 0, 0, &[], soa(ttl))],
         Reply::Rcode(rcode) => vec![message(head, rcode, 0, &[], None)],
         Reply::Silence => Vec::new(),
+        Reply::Referral => vec![message(head, 0, 0, &[], Some(ns_record()))],
         Reply::Truncated(records) if transport == "udp" => {
             let mut cut = message(head, 0, 0, &records[..1], None);
             cut[2] |= 0x02;
@@ -321,6 +330,15 @@ fn message(head: &[u8], rcode: u8, ad: u8, answers: &[Rr], authority: Option<Rr>
         out.extend_from_slice(&rr.rdata);
     }
     out
+}
+
+fn ns_record() -> Rr {
+    Rr {
+        owner: Some("arpa.".into()),
+        rtype: RecordType::NS.0,
+        ttl: 3600,
+        rdata: vec![2, b'n', b's', 0],
+    }
 }
 
 fn soa_record(ttl: u32, minimum: u32) -> Rr {

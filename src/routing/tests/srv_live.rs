@@ -200,6 +200,53 @@ async fn sip_uri_host_of_rfc_5509_is_resolved_in_turn() {
 }
 
 #[tokio::test]
+async fn service_declined_over_sip_is_not_looked_for_in_other_sip_records() {
+    let net = Net::with(|config| config.ladder.sip = true).await;
+    net.dns.srv("_im._sip.op.example.", vec![srv(60, 0, 0, 0, ".")]);
+    net.dns.srv(
+        "_sip._tcp.op.example.",
+        vec![srv(60, 1, 1, 5060, "p.op.example.")],
+    );
+    net.dns.a("p.op.example.");
+    assert!(is_absent(&net.route(BEA).await));
+}
+
+#[tokio::test]
+async fn one_port_over_two_transports_is_two_servers() {
+    let net = Net::with(|config| config.ladder.sip = true).await;
+    for label in ["_sip._tcp", "_sip._udp"] {
+        net.dns.srv(
+            &format!("{label}.op.example."),
+            vec![srv(60, 1, 1, 5060, "p.op.example.")],
+        );
+    }
+    net.dns.a("p.op.example.");
+    let routed = net.route(BEA).await;
+    let Ok(Plan::Domain { candidates, .. }) = routed.plan.as_deref() else {
+        panic!()
+    };
+    let order = net.router.health().order(candidates, &mut |_| 0, net.now());
+    let mut transports: Vec<_> = order.iter().map(|one| format!("{:?}", one.transport)).collect();
+    transports.sort();
+    assert_eq!(transports, ["Tcp", "Udp"]);
+}
+
+#[tokio::test]
+async fn own_address_without_srv_is_a_loop_too() {
+    let net = Net::with(|config| {
+        config.ladder.ssp_port = Some(8443);
+        config.own_hosts = vec!["op.example:8443".into()];
+    })
+    .await;
+    net.dns.a("op.example.");
+    let routed = net.route(BEA).await;
+    assert!(
+        matches!(&routed.plan, Err(RouteFailure::Unroutable(why)) if why.contains("loop")),
+        "{routed:?}"
+    );
+}
+
+#[tokio::test]
 async fn s14_failed_ssp_lookup_is_temporary_and_not_xmpp() {
     let net = with_xmpp().await;
     net.dns.say(SSP, RecordType::SRV, Reply::Rcode(2));

@@ -118,6 +118,8 @@ pub struct AliasLoop(pub Name);
 impl RecordType {
     /// An IPv4 address.
     pub const A: Self = Self(1);
+    /// A name server.
+    pub const NS: Self = Self(2);
     /// An alias.
     pub const CNAME: Self = Self(5);
     /// The start of a zone.

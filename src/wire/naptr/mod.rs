@@ -33,5 +33,5 @@ pub use rdata::Naptr;
 pub use select::{Answer, Evaluation, Policy, Step};
 pub use selected::{Candidate, Selected, Verdict};
 pub use services::{Enumservice, Wanted};
-pub use srv::{Srv, arrange};
+pub use srv::{Srv, arrange, draw_order};
 pub use uri::{AbsoluteUri, Mailbox, Target};

@@ -108,11 +108,18 @@ pub fn arrange<T: AsRef<Srv> + Clone>(
     }
     usable.sort_by_key(|record| record.as_ref().priority);
     drop_duplicates(&mut usable, &mut warnings);
-    let servers = usable
+    let servers = draw_order(usable, draw);
+    Ok(Arranged { servers, warnings })
+}
+
+/// Puts records into the order of trying as [`arrange`] does, every one of them: for sets in which the same host and
+/// port is another server, because it is spoken to in another way.
+pub fn draw_order<T: AsRef<Srv> + Clone>(mut records: Vec<T>, draw: &mut impl FnMut(u32) -> u32) -> Vec<T> {
+    records.sort_by_key(|record| record.as_ref().priority);
+    records
         .chunk_by(same_priority)
         .flat_map(|group| weighted(group.to_vec(), draw))
-        .collect();
-    Ok(Arranged { servers, warnings })
+        .collect()
 }
 
 fn same_priority<T: AsRef<Srv>>(one: &T, other: &T) -> bool {
