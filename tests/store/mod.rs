@@ -162,6 +162,8 @@ engines! {
         released_item_waits_for_what_is_under_way,
         only_held_and_dead_are_released_or_redirected,
         redirected_item_joins_the_other_lane,
+        older_item_that_came_back_goes_before_a_retry,
+        older_item_that_came_back_goes_before_a_held_one,
         discarded_item_frees_its_lane,
         items_are_listed_by_queue_place_and_label,
         items_are_listed_in_pages,
