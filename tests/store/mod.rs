@@ -164,6 +164,7 @@ engines! {
         redirected_item_joins_the_other_lane,
         older_item_that_came_back_goes_before_a_retry,
         older_item_that_came_back_goes_before_a_held_one,
+        dead_item_that_leaves_its_lane_sets_nobody_free,
         discarded_item_frees_its_lane,
         items_are_listed_by_queue_place_and_label,
         items_are_listed_in_pages,

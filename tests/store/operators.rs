@@ -147,6 +147,21 @@ pub(super) async fn older_item_that_came_back_goes_before_a_held_one(harness: &i
     assert_eq!(claimed_one(&*store, START).await.id, first.id);
 }
 
+pub(super) async fn dead_item_that_leaves_its_lane_sets_nobody_free(harness: &impl Harness) {
+    let store = harness.open();
+    enqueue(&*store, [an_item("a", "1"), an_item("a", "2"), an_item("a", "3")]).await;
+    let first = claimed_one(&*store, START).await;
+    bury(&*store, first.id).await;
+    let second = claimed_one(&*store, START).await;
+    bury(&*store, second.id).await;
+    claimed_one(&*store, START).await;
+    settled(&*store, second.id, release()).await;
+    settled(&*store, first.id, redirect("c")).await;
+    // The third is under way, so the second waits.
+    assert_eq!(bodies(&claimed(&*store, START).await), ["1"]);
+    assert_eq!(store.next_due().await.unwrap(), Some(at(10_000)));
+}
+
 pub(super) async fn discarded_item_frees_its_lane(harness: &impl Harness) {
     let store = harness.open();
     enqueue(&*store, [an_item("a", "1"), an_item("a", "2")]).await;

@@ -1,7 +1,7 @@
 //! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
-//! that is not dead. Every change of a lane goes through [`promote`] or [`enter`], which keep that so.
+//! that is not dead. Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -89,7 +89,7 @@ pub(super) fn settle(
             connection
                 .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
                 .execute(params![codec::key(id), by])?;
-            enter(connection, &item.lane)?;
+            settle_front(connection, &item.lane)?;
         }
         Settle::Release { due } => release(connection, id, &item.lane, *due)?,
         Settle::Redirect { lane, due } => {
@@ -167,7 +167,7 @@ fn reschedule(
         .prepare_cached(RESCHEDULE)?
         .execute(params![codec::key(id), codec::ticks(due), failure])?;
     // An older one may have come (back) into the lane meanwhile.
-    enter(connection, &item.lane)
+    settle_front(connection, &item.lane)
 }
 
 fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
@@ -177,7 +177,7 @@ fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> 
         lane.conversation,
         codec::ticks(due)
     ])?;
-    enter(connection, lane)
+    settle_front(connection, lane)
 }
 
 fn remove(connection: &Connection, id: ItemId, change: &mut Change) -> Result<(), StoreError> {
@@ -213,7 +213,7 @@ fn leave(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreEr
     connection
         .prepare_cached("UPDATE item SET place = 4, at = NULL, front = 0 WHERE id = ?1")?
         .execute(params![codec::key(id)])?;
-    promote(connection, lane)
+    settle_front(connection, lane)
 }
 
 /// Puts the oldest living item at the front of a lane that has none there.
@@ -224,9 +224,9 @@ fn promote(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts the oldest living item at the front of a lane in which something came to wait (again), unless the front is
-/// under way.
-fn enter(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
+/// Puts the oldest living item at the front of a lane that something left or came to wait in (again), unless the front
+/// is under way.
+fn settle_front(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     let front = connection
         .prepare_cached(FRONT)?
         .query_row(params![lane.queue, lane.conversation], |columns| {
