@@ -9,4 +9,6 @@ mod pages;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod sources;
