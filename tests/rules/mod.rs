@@ -5,6 +5,8 @@ mod arrows;
 #[cfg(test)]
 mod cli_page;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod program;
