@@ -248,7 +248,7 @@ impl SspGateway {
                 from: agreement.peer().to_string(),
                 protocol: Protocol::Ssp.name().into(),
                 sender: request.sender().cloned(),
-                recipients: request.recipients().into_iter().take(16).cloned().collect(),
+                recipients: request.concerns(),
             },
         );
         let side = Side::Peer {
