@@ -1,7 +1,7 @@
 //! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
-//! that is not dead. Every change of a lane goes through [`promote`] or [`enter`], which keep that so.
+//! that is not dead. Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -105,7 +105,7 @@ pub(super) fn settle(
             connection
                 .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
                 .execute(params![codec::key(id), by])?;
-            enter(connection, id, &item.lane)?;
+            settle_front(connection, &item.lane)?;
         }
         Settle::Release { due } => release(connection, id, &item.lane, *due)?,
         Settle::Redirect { lane, due } => {
@@ -182,7 +182,8 @@ fn reschedule(
     connection
         .prepare_cached(RESCHEDULE)?
         .execute(params![codec::key(id), codec::ticks(due), failure])?;
-    Ok(())
+    // An older one may have come (back) into the lane meanwhile.
+    settle_front(connection, &item.lane)
 }
 
 fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
@@ -192,7 +193,7 @@ fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> 
         lane.conversation,
         codec::ticks(due)
     ])?;
-    enter(connection, id, lane)
+    settle_front(connection, lane)
 }
 
 fn remove(connection: &Connection, id: ItemId, change: &mut Change) -> Result<(), StoreError> {
@@ -228,7 +229,7 @@ fn leave(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreEr
     connection
         .prepare_cached("UPDATE item SET place = 4, at = NULL, front = 0 WHERE id = ?1")?
         .execute(params![codec::key(id)])?;
-    promote(connection, lane)
+    settle_front(connection, lane)
 }
 
 /// Puts the oldest living item at the front of a lane that has none there.
@@ -239,29 +240,27 @@ fn promote(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Finds the place in the lane of an item that lives (again): at the front, unless an older one, or one that is
-/// under way, has it.
-fn enter(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreError> {
+/// Puts the oldest living item at the front of a lane that something left or came to wait in (again), unless the front
+/// is under way.
+fn settle_front(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     let front = connection
         .prepare_cached(FRONT)?
         .query_row(params![lane.queue, lane.conversation], |columns| {
             Ok((codec::id(columns.get(0)?), columns.get::<_, i64>(1)?))
         })
         .optional()?;
-    match front {
-        None => promote(connection, lane),
-        Some((other, place)) => {
-            let other_place = codec::place_name(other, place)?;
-            let is_under_way = matches!(other_place, PlaceName::Leased | PlaceName::Awaiting);
-            if other <= id || is_under_way {
-                return Ok(());
-            }
-            connection
-                .prepare_cached("UPDATE item SET front = (id = ?1) WHERE id IN (?1, ?2)")?
-                .execute(params![codec::key(id), codec::key(other)])?;
-            Ok(())
+    if let Some((front, place)) = front {
+        match codec::place_name(front, place)? {
+            PlaceName::Leased | PlaceName::Awaiting => return Ok(()),
+            PlaceName::Scheduled | PlaceName::Held | PlaceName::Dead => {}
         }
+        connection.prepare_cached(STEP_BACK)?.execute(params![
+            codec::key(front),
+            lane.queue,
+            lane.conversation
+        ])?;
     }
+    promote(connection, lane)
 }
 
 fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<ItemId>, StoreError> {
@@ -293,12 +292,18 @@ const HASTEN: &str = "UPDATE item SET at = ?2 WHERE front = 1 AND queue = ?1 AND
 pub(super) const PROMOTE: &str = "
 UPDATE item SET front = 1 WHERE id = (
     SELECT id FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4 ORDER BY id LIMIT 1
-)";
+) AND front = 0";
 
 /// The front of a lane; mostly the first that the index of the lane yields.
 pub(super) const FRONT: &str = "
 SELECT id, place FROM item
 WHERE queue = ?1 AND conversation = ?2 AND place <> 4 AND front = 1 ORDER BY id LIMIT 1";
+
+/// The front gives way to an older living item.
+pub(super) const STEP_BACK: &str = "
+UPDATE item SET front = 0 WHERE id = ?1 AND EXISTS (
+    SELECT 1 FROM item WHERE queue = ?2 AND conversation = ?3 AND place <> 4 AND id < ?1
+)";
 
 /// The scheduled items of a lane and key.
 pub(super) const WAITING_UNDER: &str = "

@@ -190,6 +190,7 @@ const STATEMENTS: &[&str] = &[
     claim::WAITING_QUEUE,
     outbox::FRONT,
     outbox::PROMOTE,
+    outbox::STEP_BACK,
     outbox::WAITING_UNDER,
     query::COUNTS,
     query::ITEM,
