@@ -203,6 +203,7 @@ fn an_item(conversation: &str, body: &str) -> NewItem {
         due: START,
         expires: at(1_000_000),
         replaces: None,
+        is_awaiting: false,
         labels: Vec::new(),
         body: body.to_owned().into(),
     }

@@ -35,6 +35,11 @@ pub(super) fn enqueue(
         codec::ticks(now),
         codec::ticks(item.expires),
         item.replaces,
+        codec::place_number(if item.is_awaiting {
+            PlaceName::Awaiting
+        } else {
+            PlaceName::Scheduled
+        }),
     ])?;
     let id = connection.last_insert_rowid();
     let labels = serde_json::to_string(&item.labels).map_err(|error| StoreError::Engine {
@@ -49,6 +54,17 @@ pub(super) fn enqueue(
             .execute(params![label, id])?;
     }
     change.came(queue);
+    Ok(())
+}
+
+/// Makes what is scheduled at the fronts of a queue due at once; what waits behind them follows in its turn.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn hasten(connection: &Connection, queue: &str, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(HASTEN)?
+        .execute(params![queue, codec::ticks(now)])?;
     Ok(())
 }
 
@@ -257,7 +273,7 @@ fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<
 
 const INSERT: &str = "
 INSERT INTO item (queue, conversation, priority, place, front, at, created, expires, replaces)
-VALUES (?1, ?2, ?3, 0,
+VALUES (?1, ?2, ?3, ?8,
     NOT EXISTS (SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4),
     ?4, ?5, ?6, ?7)";
 
@@ -269,6 +285,8 @@ UPDATE item SET place = 0, at = ?2, who = NULL, unanswered = 0, last_failure = ?
 const RELEASE: &str = "
 UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, attempts = 0, unanswered = 0
 WHERE id = ?1";
+
+const HASTEN: &str = "UPDATE item SET at = ?2 WHERE front = 1 AND queue = ?1 AND place = 0 AND at > ?2";
 
 /// The least living item of a lane.
 pub(super) const PROMOTE: &str = "
