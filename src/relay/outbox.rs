@@ -456,7 +456,10 @@ impl Relay {
             trail,
         };
         if let Err(refusal) = self.report_back(&ingress, &queued.side, report, None).await {
-            tracing::warn!(%refusal, "a failed delivery report could not be passed on");
+            tracing::warn!(
+                refusal = refusal.masked(),
+                "a failed delivery report could not be passed on"
+            );
         }
     }
 
