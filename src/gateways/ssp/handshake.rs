@@ -386,7 +386,10 @@ impl SspGateway {
                 match relay.reassert_subscriptions(&session.peer).await {
                     Ok(0) => {}
                     Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
-                    Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
+                    Err(refusal) => tracing::warn!(
+                        refusal = refusal.masked(),
+                        "subscriptions could not be asserted anew"
+                    ),
                 }
             }
         });

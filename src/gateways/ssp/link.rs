@@ -89,6 +89,8 @@ struct Inner {
     candidates: Arc<[Candidate]>,
     documents: usize,
     waiting: usize,
+    /// Answers are being lost; said once, until a document gets through.
+    is_overrun: bool,
     failures: u32,
     not_before: Timestamp,
     unsupported: HashSet<&'static str>,
@@ -133,8 +135,13 @@ impl Link {
         }
     }
 
-    /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects.
+    /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects. A peer that asks
+    /// and does not take its answers loses those past the bound of what waits.
     pub(super) fn respond(self: &Arc<Self>, id: TransactionId, primitive: Primitive) {
+        let Some(gateway) = self.gateway.upgrade() else {
+            return;
+        };
+        let bound = gateway.pace(&self.peer).max_waiting;
         let size = approximate_size(&primitive);
         let transaction = Transaction {
             mode: Mode::Response,
@@ -143,6 +150,13 @@ impl Link {
         };
         {
             let mut inner = self.lock();
+            if inner.waiting >= bound {
+                if !std::mem::replace(&mut inner.is_overrun, true) {
+                    tracing::warn!(own = %self.own, peer = %self.peer, bound,
+                        "the peer asks faster than it takes the answers; answers past ssp.max_waiting are lost");
+                }
+                return;
+            }
             inner.waiting += 1;
             inner.ready.push_back(Waiting {
                 transaction,
@@ -391,9 +405,19 @@ impl Link {
             Posted::SessionUnknown => {
                 tracing::info!(own = %self.own, peer = %self.peer, "the peer lost the session; opening anew");
                 self.forget_session(&session);
-                let mut inner = self.lock();
-                inner.documents -= 1;
-                inner.put_back(items.filter(|item| item.transaction.mode == Mode::Request), false);
+                // Answers belonged to the lost session.
+                let (requests, answers): (Vec<_>, Vec<_>) =
+                    items.partition(|item| item.transaction.mode == Mode::Request);
+                {
+                    let mut inner = self.lock();
+                    inner.waiting = inner.waiting.saturating_sub(answers.len());
+                }
+                self.failed(
+                    requests,
+                    "the peer does not know the session that it has just opened",
+                    false,
+                );
+                self.lock().documents -= 1;
             }
             Posted::Failed(reason) | Posted::Closed(reason) => {
                 let items: Vec<Waiting> = items.collect();
@@ -401,7 +425,8 @@ impl Link {
                 if was_closed && is_repeated {
                     self.forget_session(&session);
                 }
-                let pause = self.failed(items, &reason);
+                let alone = items.len() > 1;
+                let pause = self.failed(items, &reason, alone);
                 tokio::time::sleep(pause).await;
                 self.lock().documents -= 1;
             }
@@ -427,6 +452,7 @@ impl Link {
             let mut inner = self.lock();
             inner.documents -= 1;
             inner.failures = 0;
+            inner.is_overrun = false;
             for item in items {
                 inner.waiting = inner.waiting.saturating_sub(1);
                 if item.transaction.mode == Mode::Response {
@@ -450,13 +476,12 @@ impl Link {
         }
     }
 
-    /// No server took the document: it is tried again as singles, and given up after a few attempts. Returns the pause before
-    /// the next attempt.
-    fn failed(&self, items: Vec<Waiting>, reason: &str) -> Duration {
+    /// The document was not taken: what is still wanted is tried again, `alone` as singles, and given up after a few attempts.
+    /// Returns the pause before the next attempt.
+    fn failed(&self, items: Vec<Waiting>, reason: &str, alone: bool) -> Duration {
         let mut given_up = Vec::new();
         let pause = {
             let mut inner = self.lock();
-            let alone = items.len() > 1;
             let mut again = Vec::new();
             for mut item in items {
                 item.attempts += 1;
@@ -468,14 +493,17 @@ impl Link {
                     continue;
                 }
                 inner.waiting = inner.waiting.saturating_sub(1);
-                given_up.extend(inner.outstanding.remove(item.transaction.id.as_str()));
+                // One that was given up at its deadline has released its conversation already.
+                let Some(outstanding) = inner.outstanding.remove(item.transaction.id.as_str()) else {
+                    continue;
+                };
+                given_up.push(outstanding);
                 if let Some(conversation) = &item.conversation {
                     inner.release(conversation);
                 }
             }
             let attempts = again.first().map_or(0, |item| item.attempts);
-            inner.waiting = inner.waiting.saturating_sub(again.len());
-            inner.put_back(again.into_iter(), true);
+            inner.put_back(again);
             Duration::from_millis(100 * u64::from(3_u32.saturating_pow(attempts)))
         };
         for outstanding in given_up {
@@ -553,11 +581,7 @@ impl Inner {
         }
     }
 
-    fn put_back(&mut self, items: impl Iterator<Item = Waiting>, counts: bool) {
-        let mut items: Vec<Waiting> = items.collect();
-        if counts {
-            self.waiting += items.len();
-        }
+    fn put_back(&mut self, mut items: Vec<Waiting>) {
         while let Some(item) = items.pop() {
             self.ready.push_front(item);
         }

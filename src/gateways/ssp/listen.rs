@@ -106,8 +106,10 @@ impl SspGateway {
                 };
                 let gateway = Arc::clone(self);
                 let slots = gateway.slots_of(&agreement);
+                let most = gateway.config.open_requests_per_peer.max(1);
+                let places = u32::try_from(transactions.len().clamp(1, most)).unwrap_or(u32::MAX);
                 // Past the bound the peer's connection waits: back-pressure instead of memory.
-                let Ok(slot) = slots.acquire_owned().await else {
+                let Ok(slot) = slots.acquire_many_owned(places).await else {
                     return Reply::Overloaded;
                 };
                 tokio::spawn(async move {
@@ -176,7 +178,7 @@ impl SspGateway {
         };
         match read_request(&view, &transaction, self.now()) {
             Err(refusal) => {
-                tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), %refusal, "refused");
+                tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), refusal = refusal.masked(), "refused");
                 answer(write_refusal(&refusal));
             }
             Ok(Incoming::Unknown(name)) => {
