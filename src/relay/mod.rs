@@ -17,6 +17,7 @@ mod journal;
 mod lanes;
 mod notify;
 mod outbox;
+mod reassert;
 mod repeat;
 mod report;
 mod search;

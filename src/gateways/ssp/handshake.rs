@@ -383,6 +383,7 @@ impl SspGateway {
                 tracing::error!(%error, "a session could not be stored; a restart will open it anew");
             }
             if is_final && let Some(relay) = gateway.relay() {
+                relay.peer_is_back(&session.peer).await;
                 match relay.reassert_subscriptions(&session.peer).await {
                     Ok(0) => {}
                     Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
