@@ -190,27 +190,17 @@ impl SspGateway {
                 );
             }
             Ok(Incoming::KeepAlive(wire)) => {
-                let left = self.now().until(session.ends);
-                let time_to_live = Some(wire.time_to_live.map_or(left, |asked| asked.min(left)));
+                let time_to_live = self.extend(session, wire.time_to_live).await;
                 answer(
                     KeepAliveResponse {
-                        time_to_live,
+                        time_to_live: Some(time_to_live),
                         status: StatusCode::SUCCESS.into(),
                     }
                     .into(),
                 );
             }
             Ok(Incoming::Logout) => {
-                answer(Status::new(StatusCode::SUCCESS).into());
-                if link
-                    .session()
-                    .is_some_and(|current| current.own_id == session.own_id)
-                {
-                    link.close();
-                }
-                if let Err(error) = self.sessions.forget(session, self.now()).await {
-                    tracing::error!(%error, "a closed session could not be forgotten");
-                }
+                self.logged_out(&link, session, transaction).await;
             }
             Ok(Incoming::Answer) => {
                 let Transaction { id, primitive, .. } = transaction;

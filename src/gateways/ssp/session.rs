@@ -28,6 +28,9 @@ pub struct Session {
     pub peer_id: String,
     /// The server that took the first document of the handshake, as `https://host:port`.
     pub url: String,
+    /// Whether the peer sent us to that server, so that documents go there although discovery does not name it.
+    #[serde(default)]
+    pub redirected: bool,
     /// When it was established.
     pub since: Timestamp,
     /// When it ends; the smaller of both sides' times to live counts.
