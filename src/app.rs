@@ -573,7 +573,7 @@ fn keep_trails(
     })
 }
 
-/// Every minute: rows that have expired go, idle rate limits are forgotten.
+/// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
 async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dyn Store>, clock: Clock) {
     let mut tick = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -583,6 +583,9 @@ async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dy
         };
         relay.forget_idle();
         gateway.forget_idle();
+        if let Err(refusal) = relay.learn_seen().await {
+            tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
+        }
         loop {
             match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
                 Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}

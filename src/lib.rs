@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod gateways;
 pub mod lab;
+pub mod load;
 pub mod model;
 pub mod relay;
 pub mod routing;

@@ -8,6 +8,7 @@ mod console;
 mod corpus;
 mod crash;
 mod lab;
+mod load;
 mod rules;
 mod store;
 mod transport;

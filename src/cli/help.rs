@@ -27,6 +27,20 @@ Examples:
   impsgw lab                      plays the use cases, then stays up and says what to try
   impsgw lab --once               ends with exit code 0 when every step held";
 
+pub(super) const LOAD: &str = "\
+The gateway is a process of its own with a store on the disk; a home server and a partner stand on
+either side of it, on loopback. Exit code 1 when an accepted message was lost or arrived twice.
+
+Examples:
+  impsgw load --seconds 10                       64 messages under way at once, one a document
+  impsgw load --tls --batch 32 --reports         mutual TLS, 32 a document, reports come back
+  impsgw load --rate 1000 --seconds 30           open loop: latency counts from when each was due
+  impsgw load --peers 2000 --numbers 1000000     many agreements, many numbers
+  impsgw load --against-nginx                    beside nginx, with the ratios
+
+JSON: {\"plan\", \"messages\", \"seconds\", \"per_second\", \"latency\", \"gateway\", \"home\", \"partner\", \"balance\",
+\"refusals\"}; with --against-nginx a list of two comparisons, TLS off and on, each with its \"ratios\".";
+
 pub(super) const ZONE: &str = "\
 Examples:
   impsgw zone serve --zones zones --listen 127.0.0.1:5300

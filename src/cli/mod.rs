@@ -12,6 +12,7 @@ mod completions;
 mod finding;
 mod help;
 pub mod lab;
+mod load;
 mod noc;
 mod output;
 mod override_;
@@ -50,6 +51,9 @@ enum Command {
     /// Run a whole federation on this machine and play the use cases.
     #[command(after_help = help::LAB)]
     Lab(lab::LabArgs),
+    /// Drive messages through a gateway of its own and say what each costs.
+    #[command(after_help = help::LOAD)]
+    Load(load::LoadArgs),
     /// Serve or check zone files.
     #[command(after_help = help::ZONE)]
     Zone(zone::ZoneArgs),
@@ -82,6 +86,7 @@ pub async fn run(
     match cli.command {
         Command::Serve(args) => serve::run(args, out).await,
         Command::Lab(args) => lab::run(args, out).await,
+        Command::Load(args) => load::run_load(args, out).await,
         Command::Zone(args) => Ok(zone::run(args, out).await),
         Command::Completions(args) => completions::run(&args, out),
         Command::Noc(command) => Ok(noc::run(command).await),

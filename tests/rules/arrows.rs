@@ -2,7 +2,7 @@
 
 use super::sources::{all, crate_paths};
 
-/// Who may use whom; everybody may use itself. `config`, `app`, `lab` and `cli` join the parts and may use all and one
+/// Who may use whom; everybody may use itself. `config`, `app`, `lab`, `load` and `cli` join the parts and may use all and one
 /// another; nobody else uses them.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
@@ -44,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that join the parts.
-const JOINERS: &[&str] = &["app", "cli", "config", "lab", "lib", "main"];
+const JOINERS: &[&str] = &["app", "cli", "config", "lab", "lib", "load", "main"];
 
 #[test]
 fn every_room_uses_only_what_is_below_it() {

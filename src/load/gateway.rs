@@ -1,0 +1,91 @@
+//! The gateway under load: a child process of the same program, with a configuration as an operator would write it.
+//!
+//! Its store is a SQLite file with every commit on the disk, as by default; only limits are raised, and DNS is ours.
+
+use std::{fmt::Write as _, net::SocketAddr, process::Command};
+
+use super::{HOME_DOMAIN, LoadError, PARTNER_NAME, PRIME_RECIPIENTS, Plan, peer_domain, process::Running};
+use crate::lab::certs::write_file;
+
+/// Starts the gateway and waits until it listens.
+///
+/// # Errors
+/// When it does not come up.
+pub(super) async fn start(
+    plan: &Plan,
+    listen: SocketAddr,
+    home: SocketAddr,
+    dns: SocketAddr,
+) -> Result<Running, LoadError> {
+    let path = plan.folder.join("gateway.toml");
+    write_file(&path, &config_text(plan, listen, home, dns), 0o600)?;
+    let mut command = Command::new(&plan.program);
+    command.arg("serve").arg("--config").arg(&path);
+    let mut gateway = Running::start(&mut command, "gateway", &plan.folder)?;
+    gateway.listens(listen).await?;
+    Ok(gateway)
+}
+
+fn config_text(plan: &Plan, listen: SocketAddr, home: SocketAddr, dns: SocketAddr) -> String {
+    let folder = plan.folder.display();
+    let socket = if plan.tls { "listen" } else { "listen_plain" };
+    let (connections, batch) = (plan.connections, plan.batch);
+    let mut text = format!(
+        r#"# The gateway of a load run.
+[gateway]
+node = "load"
+domains = ["{HOME_DOMAIN}"]
+data_dir = "{folder}/data"
+
+[ssp]
+{socket} = "{listen}"
+certificate = "{folder}/{HOME_DOMAIN}.pem"
+key = "{folder}/{HOME_DOMAIN}.key.pem"
+authorities = "{folder}/ca.pem"
+transactions_per_document = {batch}
+connections_per_server = {connections}
+max_waiting = 1000000
+open_requests_per_peer = 65536
+
+[routing]
+views = [{{ name = "load", resolvers = ["{dns}"] }}]
+apexes = [{{ apex = "e164enum.net", view = "load", trust = "private" }}]
+ladder = {{ ssp = true, sip = false, xmpp = false }}
+"#
+    );
+    let tls = |names: &str| {
+        if plan.tls {
+            format!("tls.names = [\"{names}\"]")
+        } else {
+            "tls.required = false".to_owned()
+        }
+    };
+    let mut agreement = |peer: &str, domain: &str, extra: &str| {
+        let _ = write!(
+            text,
+            r#"
+[[agreement]]
+peer = "{peer}"
+domains = ["{domain}"]
+services.in = ["message"]
+services.out = ["message"]
+allowed_networks = ["127.0.0.0/8"]
+limits.requests_per_second = 10000000
+limits.burst = 10000000
+limits.sender_per_minute = 10000000
+limits.max_recipients = {PRIME_RECIPIENTS}
+limits.documents_in_flight = {connections}
+{extra}
+"#
+        );
+    };
+    let servers = format!(
+        "role = \"home\"\nservers = [\"{home}\"]\n{}",
+        tls(&format!("gateway.{HOME_DOMAIN}"))
+    );
+    agreement("home", HOME_DOMAIN, &servers);
+    for index in 0..plan.peers {
+        agreement(&format!("p{index:04}"), &peer_domain(index), &tls(PARTNER_NAME));
+    }
+    text
+}
