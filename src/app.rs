@@ -383,7 +383,7 @@ impl App {
                 .put_in_force(config)
                 .map_err(|error| vec![error.to_string()])?;
             Ok(format!(
-                "the configuration was taken up; {count} agreements are in force"
+                "the configuration was taken up; {count} agreement(s) are in force"
             ))
         });
         let parts = AdminParts {
