@@ -20,7 +20,7 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
     pub(super) config: PathBuf,
     /// The admin API that is asked, in place of the configuration's, such as http://127.0.0.1:7080.
-    #[arg(long, value_name = "URL", env = "IMPSGW_ADMIN")]
+    #[arg(long, value_name = "URL", env = "IMPSGW_ADMIN", value_parser = address)]
     pub(super) admin: Option<String>,
     /// A file that holds a token of the admin API, in place of the configuration's.
     #[arg(long, value_name = "FILE", env = "IMPSGW_TOKEN_FILE")]
@@ -38,6 +38,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     token: String,
+    token_file: PathBuf,
     unmask: bool,
 }
 
@@ -49,6 +50,8 @@ impl Remote {
             let file = token_file.display();
             let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
                 "only the gateway's own user may read it;"
+            } else if self.token_file.is_none() && !self.config.exists() {
+                "there is no config/impsgw.toml here either, so nothing says which gateway is meant;"
             } else {
                 "the gateway writes it at its first start: is it running, and is this its folder?"
             };
@@ -67,6 +70,7 @@ impl Remote {
             http,
             base: base.trim_end_matches('/').to_owned(),
             token: token.trim().to_owned(),
+            token_file,
             unmask: self.unmask,
         })
     }
@@ -82,7 +86,7 @@ impl Remote {
             None => {
                 let file = self.config.display();
                 return Err(Failure::Usage(format!(
-                    "{file} can't be read; `impsgw check --config {file}` says why"
+                    "the configuration {file} can't be read; `impsgw check --offline --config {file}` says why"
                 )));
             }
         };
@@ -156,6 +160,12 @@ impl Client {
                 .unwrap_or_default()
         };
         Err(match text("code") {
+            "bad-token" => Failure::Bad(format!(
+                "{}; it was read from {}. Somebody with the role admin makes another, or on the gateway's machine \
+                 `impsgw token recover`",
+                text("message"),
+                self.token_file.display()
+            )),
             "bad-request" => Failure::Usage(text("message").to_owned()),
             _ => Failure::Bad(text("message").to_owned()),
         })
@@ -172,6 +182,17 @@ impl Client {
             "the admin API at {} can't be asked: {text}; is the gateway running, and is [admin] listen that address?",
             self.base
         ))
+    }
+}
+
+/// An address of an admin API.
+fn address(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("write it as http://127.0.0.1:7080".into()),
     }
 }
 

@@ -44,10 +44,7 @@ use self::{
 };
 use crate::{
     agreement::Agreements,
-    model::{
-        Answer, Domain, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, TrailRecord,
-        WvAddress,
-    },
+    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord, WvAddress},
     routing::Router,
     store::Store,
     telemetry::Clock,
@@ -132,6 +129,9 @@ impl Relay {
         let now = self.clock.now();
         match &outcome {
             Ok(answer) => {
+                for refusal in answer.refusals().take(REFUSALS_TOLD) {
+                    tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), refusal = refusal.masked(), "recipient refused");
+                }
                 ingress.trail.add(
                     now,
                     Stop::Answer,
@@ -148,7 +148,7 @@ impl Relay {
                         reason: refusal.to_string(),
                     },
                 );
-                tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), %refusal, "request refused");
+                tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), refusal = refusal.masked(), "request refused");
             }
         }
         (self.trails)(ingress.trail.record());
@@ -212,14 +212,10 @@ fn in_words(answer: &Answer) -> String {
         Answer::Done => "done".into(),
         Answer::Recipients(recipients) | Answer::Sent { recipients, .. } => {
             let taken = recipients.iter().filter(|one| one.outcome.is_ok()).count();
-            let refusals = recipients
-                .iter()
-                .filter_map(|one| one.outcome.as_ref().err())
-                .map(Refusal::to_string);
             let mut words = format!("{taken} of {} accepted", recipients.len());
-            for refusal in refusals.take(4) {
+            for refusal in answer.refusals().take(REFUSALS_TOLD) {
                 words.push_str("; ");
-                words.push_str(&refusal);
+                words.push_str(&refusal.to_string());
             }
             words
         }
@@ -228,3 +224,6 @@ fn in_words(answer: &Answer) -> String {
         Answer::Group(_) => "the group answered".into(),
     }
 }
+
+/// Refusals of one answer that the trail and the log tell; a message to a thousand strangers is no reason for a thousand lines.
+const REFUSALS_TOLD: usize = 4;

@@ -69,6 +69,19 @@ function nothing(body, text) {
   cell.textContent = text;
 }
 
+function tableOf(heads, label) {
+  const table = make("table");
+  table.setAttribute("aria-labelledby", label);
+  const line = table.createTHead().insertRow();
+  for (const head of heads) {
+    const cell = make("th", head);
+    cell.scope = "col";
+    line.append(cell);
+  }
+  table.createTBody();
+  return table;
+}
+
 function list(texts) {
   const ul = make("ul");
   for (const text of texts) ul.append(text instanceof Node ? text : make("li", text));
@@ -93,13 +106,20 @@ function show(id, value, build) {
   const key = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   body.replaceChildren();
   build(body, value);
-  if (key) for (const element of body.querySelectorAll("[data-key]")) if (element.dataset.key === key) element.focus();
+  if (!key) return;
+  const same = [...body.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
+  // What was focused may be gone; the keyboard stays in its section.
+  const title = body.closest("section").querySelector("h2");
+  title.tabIndex = -1;
+  (same || title).focus();
 }
 
-function ask(title, name, wantsReason) {
+function ask(title, name, wantsReason, effect) {
   const dialog = $("ask");
   $("asktitle").textContent = title;
   $("yes").textContent = name;
+  $("effect").textContent = effect || "";
+  $("effect").hidden = !effect;
   $("reasonbox").hidden = !wantsReason;
   $("reason").value = "";
   dialog.returnValue = "no";
@@ -109,16 +129,27 @@ function ask(title, name, wantsReason) {
   });
 }
 
+// What a lever does, said before it is pulled.
+const EFFECTS = {
+  Suspend: "Nothing goes out and nothing is taken until it is resumed, also over a restart. Messages that may wait wait.",
+  Resume: "What waits goes out with its next try.",
+  Reconnect: "The sessions are closed and opened anew.",
+  Hold: "It waits until somebody releases it, at most until its validity ends.",
+  Release: "It is tried at once.",
+  Retry: "It is sent again. If the peer had taken it after all, it may arrive twice.",
+  Discard: "It is gone for good, and nobody is told.",
+};
+
 // A button that changes something: asks first, does it, shows the new state.
-function lever(name, label, path, method, wantsReason) {
+function lever(name, label, path, method, wantsReason, key) {
   return button(name, label, async () => {
-    const answer = await ask(label + "?", name, wantsReason);
+    const answer = await ask(label + "?", name, wantsReason, EFFECTS[name]);
     if (!answer) return;
     await attempt(async () => {
       await call(path, method, wantsReason ? answer : undefined);
       await refresh();
     }, label + ": done");
-  });
+  }, key);
 }
 
 function age(seconds) {
@@ -180,8 +211,8 @@ function peerRows(body, peers) {
     if (peer.suspended) states.append(" by " + peer.suspended);
     const levers = [];
     if (mayOperate()) {
-      if (peer.suspended) levers.push(lever("Resume", "Resume " + peer.peer, path + "/resume", "POST"));
-      else levers.push(lever("Suspend", "Suspend " + peer.peer, path + "/suspend", "POST", true));
+      if (peer.suspended) levers.push(lever("Resume", "Resume " + peer.peer, path + "/resume", "POST", false, "switch " + peer.peer));
+      else levers.push(lever("Suspend", "Suspend " + peer.peer, path + "/suspend", "POST", true, "switch " + peer.peer));
       levers.push(lever("Reconnect", "Reconnect " + peer.peer, path + "/reconnect", "POST"));
     }
     row(body, [peer.peer, states, sessions.length ? list(sessions) : "none; the first request opens one", peer.set_aside.length ? list(peer.set_aside) : "–"], levers);
@@ -252,7 +283,7 @@ function routeWay(body, answer) {
 // An event of a trail in one line.
 function eventText(event) {
   switch (event.event) {
-    case "received": return event.request + " from " + event.from + " by " + event.protocol + ": " + (event.sender || "–") + " to " + event.recipients.join(", ");
+    case "received": return event.request + " from " + event.from + " by " + event.protocol + ": " + (event.sender || "–") + (event.recipients.length ? " to " + event.recipients.join(", ") : "");
     case "checked": return "holds: " + event.clause;
     case "routed": return event.recipient + " goes to " + event.decision;
     case "attempt": return event.to + " by " + event.protocol + (event.server ? " at " + event.server : "") + ": " + (event.failure ? "failed: " + event.failure : "taken");
@@ -279,15 +310,21 @@ function trailList(body, found) {
       const ms = line.insertCell();
       ms.className = "ms";
       ms.textContent = "+" + sayTime(step.after);
-      line.insertCell().textContent = step.stop;
+      line.append(make("td", step.stop, "stop"));
       line.insertCell().textContent = eventText(step.event);
     }
     box.append(head, make("p", "trail " + trail.id, "mono dim"), table);
     body.append(box);
   });
   if (found.summaries.length) {
-    body.append(make("h3", "In one line each"));
-    body.append(list(found.summaries.map((one) => time(one.started) + "  " + [one.request, "from", one.from, one.sender, "→", one.recipient, one.outcome].filter(Boolean).join(" "))));
+    const title = make("h3", "In one line each");
+    title.id = "h-summaries";
+    const table = tableOf(["Trail", "Started", "From", "Request", "Sender", "Recipient", "Outcome"], title.id);
+    for (const one of found.summaries) {
+      const id = make("span", one.id, "mono");
+      row(table.tBodies[0], [id, time(one.started), one.from, one.request, one.sender || "–", one.recipient || "–", one.outcome]);
+    }
+    body.append(title, table);
   }
 }
 
@@ -343,6 +380,8 @@ $("login").onsubmit = (event) => {
   attempt(async () => { await signIn(); $("main").focus(); });
 };
 $("logout").onclick = signOut;
+// Cancel is no submit button, so that Enter in the reason means yes.
+$("no").onclick = () => $("ask").close("no");
 
 $("route").onsubmit = (event) => {
   event.preventDefault();

@@ -23,7 +23,7 @@ use crate::{
     agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
     relay::{Delivery, Egress, Relay, Undelivered},
-    routing::Router,
+    routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
     wire::ssp::{Profile, TransactionId},
@@ -62,12 +62,16 @@ pub struct LinkView {
     pub session: Option<Arc<Session>>,
     /// `open`, `opening`, `closed`, or why the last handshake failed.
     pub state: String,
+    /// The peer's servers, as the last request saw them.
+    pub servers: Vec<HostAddress>,
     /// Documents under way.
     pub documents: usize,
     /// Transactions that wait for a document.
     pub waiting: usize,
     /// Transactions whose answer is waited for.
     pub outstanding: usize,
+    /// Answers since the start that nobody waited for any more: late, repeated, or to nothing of ours.
+    pub unclaimed: u64,
 }
 
 /// The SSP gateway of one node.
@@ -157,9 +161,11 @@ impl SspGateway {
                 peer: link.peer.clone(),
                 session: link.session(),
                 state: link.state(),
+                servers: link.candidates().iter().map(Candidate::host_address).collect(),
                 documents,
                 waiting,
                 outstanding,
+                unclaimed: link.unclaimed(),
             }
         };
         links.values().map(view).collect()
@@ -168,7 +174,9 @@ impl SspGateway {
     /// Opens a session with a peer's domain now, whether traffic needs it or not.
     pub fn reconnect(&self, own: &Domain, peer: &Domain) {
         let link = self.link(own, peer);
-        link.close();
+        if let Some(session) = link.close() {
+            self.log_out(session);
+        }
         self.open(link);
     }
 
