@@ -79,6 +79,53 @@ async fn what_may_only_come_in_does_not_go_out() {
 }
 
 #[tokio::test]
+async fn report_passes_where_its_message_did_and_nowhere_else() {
+    let world = World::with(|setup| {
+        let services = json!({ "in": ["message"] });
+        setup.agreements = vec![agreement_with("beta", "services", services)];
+    });
+    let request = Request::Send(message("m1", BO, &[ADA]));
+    world.handle(world.theirs("beta", "m1"), request).await.unwrap();
+    let id = world.home.messages().remove(0).id.unwrap();
+    let ours = Request::Report(report(id.as_str(), ADA, BO));
+    assert_eq!(world.handle(world.ours("r1"), ours).await, Ok(Answer::Done));
+    assert!(matches!(world.ssp.asked()[0].request, Request::Report(_)));
+    let theirs = Request::Report(report(id.as_str(), BO, ADA));
+    let refused = world
+        .handle(world.theirs("beta", "r2"), theirs)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, Refusal::NotAgreed { clause, .. } if clause == "services.out does not list message"),
+        "they never got a message of ours: {refused}"
+    );
+}
+
+#[tokio::test]
+async fn presence_is_told_where_it_may_be_subscribed_to() {
+    let world = World::with(|setup| {
+        let services = json!({ "out": ["presence"] });
+        setup.agreements = vec![agreement_with("beta", "services", services)];
+    });
+    let told = Request::Notify(crate::model::PresenceNotification {
+        watchers: people(&[ADA]),
+        values: vec![(person(BO), crate::model::Presence::default())],
+    });
+    assert_eq!(
+        world.handle(world.theirs("beta", "n1"), told).await,
+        Ok(Answer::Done)
+    );
+    assert_eq!(world.home.asked().len(), 1);
+    let watch = Request::Subscribe(Subscribe {
+        watcher: person(BO),
+        presentities: people(&[ADA]),
+        attributes: Vec::new(),
+    });
+    let refused = world.handle(world.theirs("beta", "s1"), watch).await.unwrap_err();
+    assert!(matches!(refused, Refusal::NotAgreed { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn sender_of_another_domain_is_foreign_whatever_he_asks() {
     let world = World::new();
     for request in one_of_each(GIL, ADA) {
