@@ -137,6 +137,7 @@ fn item(n: u64) -> NewItem {
         due: NOW,
         expires: Timestamp(u64::MAX),
         replaces: None,
+        is_awaiting: false,
         labels: vec![format!("message:{n}")],
         body: vec![b'x'; 1024].into(),
     }

@@ -27,7 +27,7 @@ use crate::{
     gateways::{
         home::HomeDomain,
         ssp::{
-            CertificateFacts, Door, Servers, SspConfig, SspGateway, SspParts,
+            CertificateFacts, Door, LinkView, Servers, SspConfig, SspGateway, SspParts,
             certificates::{Bundle, BundleError, Certificates},
             server::{Limits, ServerConfig, ServerTls, SspServer},
             tls::{ClientAuthentication, HttpVersions},
@@ -36,9 +36,9 @@ use crate::{
     },
     model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
     relay::{Egress, IdentitySecret, Relay, RelayParts},
-    routing::{HomeDirectory, Router},
+    routing::{HomeDirectory, HostAddress, Router},
     store::{
-        Batch, Space, Store, StoreError, WorkerId,
+        Batch, Space, Store, StoreError, TimedStore, WorkerId,
         sqlite::{SqliteConfig, SqliteStore},
     },
     telemetry::{Clock, Metrics, TrailBook},
@@ -133,7 +133,8 @@ impl App {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config, sockets: Sockets) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let store = open_store(&config)?;
+        let metrics = Arc::new(Metrics::new());
+        let store = open_store(&config, &metrics)?;
         let secret = identity_secret(&store, &clock).await?;
         let own = config.gateway.domains.clone();
         let main = own
@@ -176,7 +177,6 @@ impl App {
         })
         .await?;
 
-        let metrics = Arc::new(Metrics::new());
         let trails_dir = config.gateway.data_dir.join("trails");
         let book = TrailBook::open(trails_dir.clone(), &config.gateway.trails, clock.clone());
         let book = Arc::new(book.map_err(|source| StartError::Trails {
@@ -458,6 +458,25 @@ struct PeerBoard {
 }
 
 impl PeerBoard {
+    /// A session counts as open only while a server of the peer can be reached.
+    fn session(&self, link: &LinkView) -> SessionState {
+        let health = self.router.health();
+        let is_cut_off =
+            !link.servers.is_empty() && link.servers.iter().all(|server| health.is_failing(server));
+        let state = if link.session.is_some() && is_cut_off {
+            "open, but no server of the peer can be reached".to_owned()
+        } else {
+            link.state.clone()
+        };
+        SessionState {
+            own: link.own.clone(),
+            theirs: link.peer.clone(),
+            state,
+            since: link.session.as_ref().map(|session| session.since),
+            under_way: (link.documents + link.waiting + link.outstanding) as u64,
+        }
+    }
+
     fn domains_of(&self, peer: &PeerName) -> Result<Vec<Domain>, LeverError> {
         let agreements = self.agreements.load();
         let agreement = agreements
@@ -472,22 +491,29 @@ impl Board for PeerBoard {
     fn peers(&self) -> Vec<PeerState> {
         let links = self.gateway.board();
         let aside = self.router.health().set_aside(self.clock.now());
-        let state = |agreement: &Arc<crate::agreement::InterconnectionAgreement>| PeerState {
-            peer: agreement.peer().clone(),
-            protocol: "ssp".into(),
-            suspended: self.gateway.suspension(agreement.peer().as_str()),
-            sessions: links
+        let state = |agreement: &Arc<crate::agreement::InterconnectionAgreement>| {
+            let links = links
                 .iter()
-                .filter(|link| agreement.config.domains.contains(&link.peer))
-                .map(|link| SessionState {
-                    own: link.own.clone(),
-                    theirs: link.peer.clone(),
-                    state: link.state.clone(),
-                    since: link.session.as_ref().map(|session| session.since),
-                    under_way: (link.documents + link.waiting + link.outstanding) as u64,
-                })
-                .collect(),
-            set_aside: aside.iter().map(|one| one.server.to_string()).collect(),
+                .filter(|link| agreement.config.domains.contains(&link.peer));
+            let is_of_peer = |server: &HostAddress| {
+                let named = server.to_string();
+                links.clone().any(|link| link.servers.contains(server))
+                    || agreement.config.servers.contains(&named)
+            };
+            PeerState {
+                peer: agreement.peer().clone(),
+                protocol: "ssp".into(),
+                suspended: self.gateway.suspension(agreement.peer().as_str()),
+                sessions: links.clone().map(|link| self.session(link)).collect(),
+                set_aside: aside
+                    .iter()
+                    .filter(|one| is_of_peer(&one.server))
+                    .map(|one| {
+                        let count = one.failures;
+                        format!("{}, {count} failure(s), tried again at {}", one.server, one.until)
+                    })
+                    .collect(),
+            }
         };
         self.agreements.load().all().iter().map(state).collect()
     }
@@ -547,7 +573,7 @@ fn keep_trails(
     })
 }
 
-/// Every minute: rows that have expired go, idle rate limits are forgotten.
+/// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
 async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dyn Store>, clock: Clock) {
     let mut tick = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -557,6 +583,9 @@ async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dy
         };
         relay.forget_idle();
         gateway.forget_idle();
+        if let Err(refusal) = relay.learn_seen().await {
+            tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
+        }
         loop {
             match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
                 Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}
@@ -580,13 +609,14 @@ impl HomeDirectory for NoAccounts {
     }
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StartError> {
     let path: PathBuf = config.gateway.data_dir.join(&config.store.path);
     let mut sqlite = SqliteConfig::new(path);
     sqlite.max_bytes = Some(config.store.max_size.0);
     sqlite.max_items = Some(config.store.max_items);
     sqlite.max_items_per_queue = Some(config.store.max_items_per_queue);
-    Ok(Arc::new(SqliteStore::open(&sqlite)?))
+    let store = SqliteStore::open(&sqlite)?;
+    Ok(Arc::new(TimedStore::new(store, Arc::clone(metrics))))
 }
 
 /// The key of outgoing message IDs: made once, the same for ever after.

@@ -2,7 +2,7 @@
 # Passes all the tests on a fresh machine: installs what they need, says what it skipped and why.
 #
 #   tests/run.sh               everything
-#   tests/run.sh STAGE...      only these stages: lint build test peers lab deny fuzz doc
+#   tests/run.sh STAGE...      only these stages: lint build test browser peers lab deny fuzz doc
 #   REQUIRE_PEERS=1            a missing peer fails instead of being skipped
 #   FUZZ_SECONDS=15            how long each fuzz target runs
 set -uo pipefail
@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR=never
 REQUIRE_PEERS=${REQUIRE_PEERS:-0}
 FUZZ_SECONDS=${FUZZ_SECONDS:-15}
 # Fuzzing takes the stage's name to run: `tests/run.sh fuzz`.
-all=(lint build test peers lab deny doc)
+all=(lint build test browser peers lab deny doc)
 stages=("${@:-}")
 [ -n "${stages[0]:-}" ] || stages=("${all[@]}")
 passed=0 failed=0 skipped=0
@@ -54,7 +54,15 @@ stage_lint() {
 
 stage_build() { cargo build --release --quiet && cargo test --no-run --quiet; }
 
-stage_test() { cargo test --quiet; }
+stage_test() {
+  need curl curl || echo "curl can't be installed; the commands of docs/peering.md are not run"
+  cargo test --quiet
+}
+
+stage_browser() {
+  need chromium chromium || { skip "chromium can't be installed"; return; }
+  cargo test --quiet --test main console
+}
 
 stage_peers() {
   need python3 python3 || { skip "python3 can't be installed"; return; }
@@ -66,7 +74,8 @@ stage_peers() {
     check_16_1_ check_16_2_ check_16_3_ check_16_5_ check_16_6_ check_16_7_; do
     rows+=(--only "$row")
   done
-  python3 -m tests.peers.ssp_peer selftest --quick && python3 tests/peers/run.py "${rows[@]}"
+  python3 -m tests.peers.ssp_peer selftest --quick && python3 tests/peers/run.py "${rows[@]}" || return
+  python3 tests/peers/dns.py || { [ $? = 77 ] && skip "Knot, Unbound or dig is missing"; }
 }
 
 stage_lab() { timeout 120 cargo run --release --quiet -- lab --once; }

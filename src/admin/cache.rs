@@ -53,9 +53,10 @@ impl Wanted {
 
 pub(super) async fn list(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
     let limit = wanted.limit.unwrap_or(100).min(MAX_ENTRIES);
-    let entries = parts
+    let mut entries = parts
         .router
         .cache_entries(&wanted.filter()?, limit, parts.clock.now());
+    entries.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     Ok(Json(json!({ "entries": entries, "stats": parts.router.stats() })))
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Remote {
     #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
     pub(super) config: PathBuf,
     /// The admin API that is asked, in place of the configuration's, such as http://127.0.0.1:7080.
-    #[arg(long, value_name = "URL", env = "IMPSGW_ADMIN")]
+    #[arg(long, value_name = "URL", env = "IMPSGW_ADMIN", value_parser = address)]
     pub(super) admin: Option<String>,
     /// A file that holds a token of the admin API, in place of the configuration's.
     #[arg(long, value_name = "FILE", env = "IMPSGW_TOKEN_FILE")]
@@ -172,6 +172,17 @@ impl Client {
             "the admin API at {} can't be asked: {text}; is the gateway running, and is [admin] listen that address?",
             self.base
         ))
+    }
+}
+
+/// An address of an admin API.
+fn address(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("write it as http://127.0.0.1:7080".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::lab::{Federation, play};
 
@@ -12,7 +13,8 @@ pub struct LabArgs {
     /// End when the play is over; the exit code is 0 when every step held.
     #[arg(long)]
     once: bool,
-    /// Where certificates, stores and configurations are put; a fresh folder below the system's temporary one by default.
+    /// Where certificates, stores and configurations are put; a fresh folder below the system's temporary one by default,
+    /// which goes when the lab ends well.
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -25,6 +27,7 @@ pub async fn run(
     args: LabArgs,
     out: &mut (dyn Write + Send),
 ) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+    let is_ours = args.dir.is_none();
     let folder = match args.dir {
         Some(dir) => dir,
         None => std::env::temp_dir().join(format!("impsgw-lab-{}", std::process::id())),
@@ -59,6 +62,9 @@ pub async fn run(
     )?;
     if args.once {
         federation.shut_down().await;
+        if is_ours && played.failed.is_empty() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
         return Ok(if played.failed.is_empty() {
             ExitCode::SUCCESS
         } else {
@@ -110,7 +116,14 @@ pub async fn run(
         )?;
     }
     out.flush()?;
-    tokio::signal::ctrl_c().await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        _ = terminate.recv() => {}
+    }
     federation.shut_down().await;
+    if is_ours {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -133,6 +133,7 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
             ("QUEUE", &|row| cell(row, "queue")),
             ("PLACE", &|row| cell(row, "place")),
             ("CREATED", &|row| time(row, "created")),
+            ("NEXT TRY", &next_try),
             ("EXPIRES", &|row| time(row, "expires")),
             ("TRIES", &|row| cell(row, "attempts")),
             ("LAST FAILURE", &|row| cell(row, "last_failure")),
@@ -142,12 +143,34 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
     Ok(())
 }
 
+/// What its place says more: when it is tried next, who holds it, why it is dead.
+fn place(detail: &Value) -> Option<String> {
+    let facts = detail.as_object()?.values().next()?.as_object()?;
+    let facts = Value::Object(facts.clone());
+    let line = |key: &str| match key {
+        "due" => format!("next try        {}", time(&facts, key)),
+        "until" => format!("until           {}", time(&facts, key)),
+        _ => format!("{key:<14}  {}", cell(&facts, key)),
+    };
+    let keys = facts.as_object()?.keys();
+    Some(keys.map(|key| line(key)).collect::<Vec<_>>().join("\n"))
+}
+
+/// When an item is tried next, when that is known.
+fn next_try(item: &Value) -> String {
+    match item.pointer("/detail/scheduled") {
+        Some(scheduled) => time(scheduled, "due"),
+        None => "-".into(),
+    }
+}
+
 /// An item, one line a fact; times and empty facts as people read them.
 fn lines(item: &Value) -> String {
     let facts = item.as_object().into_iter().flatten();
     let line = |(key, value): (&String, &Value)| {
         let text = match key.as_str() {
-            "created" | "expires" | "due" | "until" => time(item, key),
+            "created" | "expires" => time(item, key),
+            "detail" => return place(value),
             _ => cell(item, key),
         };
         (!value.is_null()).then(|| format!("{:<14}  {text}", key.replace('_', " ")))

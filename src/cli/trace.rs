@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     client::Remote,
-    output::{Done, Failure, cell, print, print_json, rows, time},
+    output::{Column, Done, Failure, cell, print, print_json, rows, table, time},
 };
 use crate::model::TrailRecord;
 
@@ -57,14 +57,18 @@ pub(super) fn text(answer: &Value) -> String {
     for trail in rows(answer, "trails") {
         text.push_str(&trail_text(&trail));
     }
-    for one in rows(answer, "summaries") {
-        let fields = ["from", "request", "sender", "recipient", "outcome"].map(|key| cell(&one, key));
-        text.push_str(&format!(
-            "{}  {}  {}\n",
-            cell(&one, "id"),
-            time(&one, "started"),
-            fields.join("  ")
-        ));
+    let summaries = rows(answer, "summaries");
+    if !summaries.is_empty() {
+        let columns: &[Column<'_>] = &[
+            ("TRAIL", &|row| cell(row, "id")),
+            ("STARTED", &|row| time(row, "started")),
+            ("FROM", &|row| cell(row, "from")),
+            ("REQUEST", &|row| cell(row, "request")),
+            ("SENDER", &|row| cell(row, "sender")),
+            ("RECIPIENT", &|row| cell(row, "recipient")),
+            ("OUTCOME", &|row| cell(row, "outcome")),
+        ];
+        text.push_str(&table(&summaries, columns));
     }
     text
 }
@@ -107,14 +111,14 @@ fn trail_text(trail: &Value) -> String {
 fn event_text(event: &Value) -> String {
     let get = |key| cell(event, key);
     match get("event").as_str() {
-        "received" => format!(
-            "{} from {} by {}: {} to {}",
-            get("request"),
-            get("from"),
-            get("protocol"),
-            get("sender"),
-            get("recipients")
-        ),
+        "received" => {
+            let about = match get("recipients").as_str() {
+                "-" => String::new(),
+                recipients => format!(" to {recipients}"),
+            };
+            let (request, from, protocol) = (get("request"), get("from"), get("protocol"));
+            format!("{request} from {from} by {protocol}: {}{about}", get("sender"))
+        }
         "checked" => format!("holds: {}", get("clause")),
         "routed" => format!("{} goes to {}", get("recipient"), get("decision")),
         "attempt" => {

@@ -124,6 +124,16 @@ impl Request {
             Self::GroupEvent(event) => event.to.iter().collect(),
         }
     }
+
+    /// Whom it concerns, for its trail: the first 16 it is for, or the one whose number or user ID a search names.
+    #[must_use]
+    pub fn concerns(&self) -> Vec<WvAddress> {
+        if let Self::Search(search) = self {
+            let persons = search.pairs.iter().filter_map(SearchPair::person);
+            return persons.take(1).collect();
+        }
+        self.recipients().into_iter().take(16).cloned().collect()
+    }
 }
 
 /// A search (use case 5.20; SSP extensions, `SearchRequest`).
@@ -146,6 +156,21 @@ pub struct SearchPair {
     pub element: SearchElement,
     /// With what.
     pub text: String,
+}
+
+impl SearchPair {
+    /// The person that this names, when it is a whole number or a user ID.
+    fn person(&self) -> Option<WvAddress> {
+        let text = self.text.trim();
+        if self.element == SearchElement::UserMobileNumber {
+            let number = text.strip_prefix("tel:").unwrap_or(text);
+            let number = number.replace([' ', '-', '.', '(', ')'], "");
+            return number.parse().ok().map(WvAddress::msisdn);
+        }
+        text.parse()
+            .ok()
+            .filter(|_| self.element == SearchElement::UserId)
+    }
 }
 
 /// What a search compares (IMPS vocabulary, SSP extensions).

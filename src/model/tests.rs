@@ -81,3 +81,27 @@ fn timestamps_are_shown_as_iso_8601() {
         "2009-03-14T10:20:30Z"
     );
 }
+
+#[test]
+fn search_concerns_the_one_it_names() {
+    let search = |element, text: &str| {
+        Request::Search(Search {
+            by: address("wv:+447700900123"),
+            pairs: vec![SearchPair {
+                element,
+                text: text.into(),
+            }],
+            limit: 10,
+            resume: None,
+        })
+        .concerns()
+    };
+    let by_number = search(SearchElement::UserMobileNumber, "tel:+44 7700-900456");
+    assert_eq!(by_number, [address("wv:+447700900456")]);
+    assert_eq!(search(SearchElement::UserMobileNumber, "+44770*"), []);
+    assert_eq!(
+        search(SearchElement::UserId, "wv:bea@beta.example"),
+        [address("wv:bea@beta.example")]
+    );
+    assert_eq!(search(SearchElement::UserFirstName, "bea"), []);
+}

@@ -5,15 +5,17 @@ use futures_util::future::join_all;
 use super::{
     Ingress, Relay, Undelivered,
     forward::{Target, TargetGroup},
+    journal::{Charge, without_store},
+    lanes::UNROUTED,
     outbox::{Queued, QueuedKind},
     search::acceptance,
-    send::{damaged, lane, refused_by_store},
+    send::refused_by_store,
 };
 use crate::{
     agreement::AtclFallback,
     model::{
         Acceptance, Answer, ContactAdded, Content, Outcome, RecipientOutcome, Refusal, Request, SendMessage,
-        StepEvent, Stop, Timestamp, WvAddress,
+        StepEvent, Stop, WvAddress,
     },
     routing::RouteService,
     store::{Batch, NewItem, Priority},
@@ -22,66 +24,78 @@ use crate::{
 impl Relay {
     /// Tells people that they were added.
     pub(super) async fn contact_added(&self, ingress: &Ingress, notice: ContactAdded) -> Outcome {
-        let deadline = ingress.trail.started().plus(self.config.cut_through);
-        let split = self.split(ingress, &notice.added, RouteService::Im).await;
-        let forward = |group: &TargetGroup| {
-            let request = Request::ContactAdded(ContactAdded {
-                added: group.people.clone(),
-                ..notice.clone()
-            });
-            let (target, people) = (group.target.clone(), group.people.clone());
-            async move {
-                let answer = self.forward(ingress, &target, request, deadline).await;
-                (target, people, answer)
-            }
-        };
-        let mut recipients = split.refused;
+        let begun = self.begin_all(ingress, "contact-added", &notice.added).await?;
+        let split = self.split(ingress, &begun.fresh, RouteService::Im).await;
+        let told = split
+            .groups
+            .iter()
+            .map(|group| self.tell_group(ingress, &notice, group));
+        let told = join_all(told).await.into_iter().flatten();
+        let unrouted = split.refused.into_iter().map(Told::unrouted);
         let mut batch = Batch::new(self.now());
-        for (target, people, answer) in join_all(split.groups.iter().map(forward)).await {
-            for person in people {
-                let outcome = match &answer {
-                    Ok(answer) => acceptance(answer, &person),
-                    Err(Undelivered::Unanswered(_)) => Ok(Acceptance::Taken),
-                    Err(Undelivered::NotTaken(refusal)) => {
-                        ingress.trail.add(
-                            self.now(),
-                            Stop::Deliver,
-                            StepEvent::Stored {
-                                reason: refusal.to_string(),
-                            },
-                        );
-                        let item = self.notice_item(ingress, &target, &notice, &person, self.now());
-                        let item = item.map_err(damaged)?;
-                        self.waiting.enter(&item.lane);
-                        batch.enqueue.push(item);
-                        Ok(Acceptance::Stored)
-                    }
-                    Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(&target) => {
-                        self.send_as_message(ingress, &target, &notice, &person).await
-                    }
-                    Err(Undelivered::Refused(refusal)) => Err(refusal.clone()),
-                };
-                recipients.push(RecipientOutcome {
-                    recipient: person,
-                    outcome,
-                });
-            }
+        let mut recipients = Vec::with_capacity(notice.added.len());
+        for told in unrouted.chain(told) {
+            let outcome = match told.outcome {
+                Ok(acceptance) => Ok(acceptance),
+                Err(Undelivered::Unanswered(_)) => Ok(Acceptance::Taken),
+                Err(Undelivered::Refused(refusal)) => Err(refusal),
+                Err(Undelivered::NotTaken(refusal)) => {
+                    let item = self.notice_item(ingress, &told.queue, &notice, &told.person);
+                    batch.enqueue.push(item.await?);
+                    let reason = refusal.to_string();
+                    ingress
+                        .trail
+                        .add(batch.now, Stop::Deliver, StepEvent::Stored { reason });
+                    Ok(Acceptance::Stored)
+                }
+            };
+            let recipient = told.person;
+            let one = RecipientOutcome { recipient, outcome };
+            batch = self.record(batch, ingress, "contact-added", &one, Charge::default())?;
+            recipients.push(one);
         }
-        if !batch.is_empty() {
-            self.store.commit(batch).await.map_err(refused_by_store)?;
-            self.wake.notify_one();
+        if let Err(error) = self.commit_outcomes(batch).await {
+            recipients = without_store(recipients, &refused_by_store(error));
         }
+        recipients.extend(begun.repeats);
+        drop(begun.under_way);
         Ok(Answer::Recipients(recipients))
     }
 
+    async fn tell_group(&self, ingress: &Ingress, notice: &ContactAdded, group: &TargetGroup) -> Vec<Told> {
+        let deadline = ingress.trail.started().plus(self.config.cut_through);
+        let target = &group.target;
+        let request = Request::ContactAdded(ContactAdded {
+            added: group.people.clone(),
+            ..notice.clone()
+        });
+        let answer = self.forward(ingress, target, request, deadline).await;
+        let mut all = Vec::with_capacity(group.people.len());
+        for person in &group.people {
+            let outcome = match &answer {
+                Ok(answer) => acceptance(answer, person).map_err(Undelivered::Refused),
+                Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(target) => {
+                    self.send_as_message(ingress, target, notice, person).await
+                }
+                Err(undelivered) => Err(undelivered.clone()),
+            };
+            all.push(Told {
+                person: person.clone(),
+                queue: target.domain.to_string(),
+                outcome,
+            });
+        }
+        all
+    }
+
     /// The fallback for a peer that does not know the primitive: a text from the adding user.
-    async fn send_as_message(
+    pub(super) async fn send_as_message(
         &self,
         ingress: &Ingress,
         target: &Target,
         notice: &ContactAdded,
         person: &WvAddress,
-    ) -> Result<Acceptance, Refusal> {
+    ) -> Result<Acceptance, Undelivered> {
         let name = notice
             .friendly_name
             .clone()
@@ -104,43 +118,66 @@ impl Relay {
         let answer = self
             .forward(ingress, target, Request::Send(message), deadline)
             .await?;
-        acceptance(&answer, person)
+        acceptance(&answer, person).map_err(Undelivered::Refused)
     }
 
-    fn notice_item(
+    async fn notice_item(
         &self,
         ingress: &Ingress,
-        target: &Target,
+        queue: &str,
         notice: &ContactAdded,
         person: &WvAddress,
-        now: Timestamp,
-    ) -> Result<NewItem, serde_json::Error> {
+    ) -> Result<NewItem, Refusal> {
+        let now = self.now();
         let request = Request::ContactAdded(ContactAdded {
             added: vec![person.clone()],
             ..notice.clone()
         });
         let queued = Queued {
-            side: ingress.side.to_record(),
-            protocol: ingress.protocol,
             key: None,
-            via: ingress.via.clone(),
-            trail: ingress.trail.id(),
-            kind: QueuedKind::Waiting,
-            request,
+            ..Queued::new(ingress, QueuedKind::Waiting, request)
         };
         Ok(NewItem {
-            lane: lane(target.domain.as_str(), &notice.by, person),
+            lane: self.lane(queue, &notice.by, person).await,
             priority: Priority::Background,
             due: self.retry_at(0, now),
             expires: now.plus(self.config.default_validity),
             replaces: None,
+            is_awaiting: false,
             labels: vec![notice.by.key(), person.key()],
-            body: serde_json::to_vec(&queued)?.into(),
+            body: queued.to_bytes()?,
         })
     }
 }
 
-fn falls_back(target: &Target) -> bool {
+/// What became of a notice for one person.
+struct Told {
+    person: WvAddress,
+    /// Where it waits when it has to.
+    queue: String,
+    outcome: Result<Acceptance, Undelivered>,
+}
+
+impl Told {
+    /// Somebody without a route; when it only can't be found now, the notice waits for one.
+    fn unrouted(refused: RecipientOutcome) -> Self {
+        let outcome = refused.outcome.map_err(|refusal| {
+            if matches!(refusal, Refusal::RouteFailed { .. }) {
+                Undelivered::NotTaken(refusal)
+            } else {
+                Undelivered::Refused(refusal)
+            }
+        });
+        Self {
+            person: refused.recipient,
+            queue: UNROUTED.to_owned(),
+            outcome,
+        }
+    }
+}
+
+/// Whether a notice goes to this side as a text, when it does not know the primitive.
+pub(super) fn falls_back(target: &Target) -> bool {
     target
         .agreement
         .as_ref()

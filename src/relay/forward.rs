@@ -1,6 +1,6 @@
 //! Route and deliver: from a person's address to the side that serves him, and through the egress that speaks to it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Delivery, Ingress, Relay, Side, Undelivered, admit};
 use crate::{
@@ -26,6 +26,13 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Whether this is our own side: the embedded home domain or a home IMPS server.
+    pub(super) fn is_ours(&self) -> bool {
+        self.agreement
+            .as_ref()
+            .is_none_or(|agreement| agreement.config.role == Role::Home)
+    }
+
     fn is_same_side(&self, other: &Self) -> bool {
         self.domain == other.domain && self.protocol == other.protocol
     }
@@ -138,8 +145,14 @@ impl Relay {
             }
             Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
         };
-        if let Side::Peer { domain, .. } = &ingress.side
-            && *domain == target.domain
+        if let Side::Peer {
+            agreement, domain, ..
+        } = &ingress.side
+            && (*domain == target.domain
+                || target
+                    .agreement
+                    .as_ref()
+                    .is_some_and(|to| to.peer() == agreement.peer()))
             && target.protocol != Protocol::Home
             && !ingress.side.is_home()
         {
@@ -228,6 +241,14 @@ impl Relay {
                     .await
             }
         }
+    }
+
+    /// How long a document that this side acknowledged may stay without an answer.
+    pub(super) fn answer_timeout(&self, target: &Target) -> Duration {
+        target
+            .agreement
+            .as_ref()
+            .map_or(self.config.query_timeout, |one| one.config.answer_timeout)
     }
 
     /// Hands a request to the egress of its target, under the target's agreement.

@@ -129,6 +129,14 @@ impl InProgress {
 }
 
 impl InProgress {
+    /// Whether such a request is under way.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
+    }
+
     /// Waits until a request that is under way has ended; at once when it is not.
     pub(super) async fn ended(&self, key: &str) {
         let first = self

@@ -1,9 +1,12 @@
 //! Invitations, their answers and cancellations: answered or failed, never stored.
 
-use super::{Ingress, Relay, send::Begun};
+use super::{Ingress, Relay, journal::Charge, repeat::Begun};
 use crate::{
-    model::{Answer, CancelInvite, Invite, InviteAnswer, Outcome, Request, WvAddress},
+    model::{
+        Acceptance, Answer, CancelInvite, Invite, InviteAnswer, Outcome, RecipientOutcome, Request, WvAddress,
+    },
     routing::RouteService,
+    store::Batch,
 };
 
 impl Relay {
@@ -11,7 +14,19 @@ impl Relay {
     pub(super) async fn invite(&self, ingress: &Ingress, invite: Invite) -> Outcome {
         let invited = invite.invited.clone();
         match self.begin(ingress, "invite", &invited).await? {
-            Begun::Fresh(_progress) => self.pass_on(ingress, &invited, Request::Invite(invite)).await,
+            Begun::Fresh(_progress) => {
+                let outcome = self.pass_on(ingress, &invited, Request::Invite(invite)).await;
+                let one = RecipientOutcome {
+                    recipient: invited,
+                    outcome: outcome.as_ref().map(|_| Acceptance::Taken).map_err(Clone::clone),
+                };
+                let batch = Batch::new(self.now());
+                let batch = self.record(batch, ingress, "invite", &one, Charge::default())?;
+                if let Err(error) = self.commit_outcomes(batch).await {
+                    tracing::error!(%error, "an invitation could not be recorded; a repeat of it will be passed on");
+                }
+                outcome
+            }
             Begun::Repeat(outcome) => outcome.map(|_| Answer::Done),
         }
     }

@@ -4,6 +4,7 @@
 //! store and carried on by the outbox (`outbox.rs`).
 
 mod admit;
+mod attempt;
 mod config;
 mod contact_added;
 mod egress;
@@ -12,10 +13,14 @@ mod group;
 mod identity;
 mod ingress;
 mod invite;
+mod journal;
+mod lanes;
 mod notify;
 mod outbox;
+mod repeat;
 mod report;
 mod search;
+mod seen;
 mod send;
 mod subscribe;
 
@@ -31,7 +36,8 @@ use arc_swap::ArcSwap;
 use self::{
     admit::{OwnPeople, RateLimits},
     identity::InProgress,
-    outbox::WaitingLanes,
+    lanes::WaitingLanes,
+    seen::SeenFilter,
 };
 use crate::{
     agreement::Agreements,
@@ -79,6 +85,7 @@ pub struct Relay {
     trails: Box<dyn Fn(TrailRecord) + Send + Sync>,
     rates: ArcSwap<RateLimits>,
     in_progress: InProgress,
+    seen: SeenFilter,
     waiting: WaitingLanes,
     wake: tokio::sync::Notify,
 }
@@ -104,6 +111,7 @@ impl Relay {
             trails: parts.trails,
             rates,
             in_progress: InProgress::default(),
+            seen: SeenFilter::default(),
             waiting: WaitingLanes::default(),
             wake: tokio::sync::Notify::new(),
         }

@@ -6,10 +6,10 @@ use super::{
     Ingress, Relay, Undelivered,
     forward::TargetGroup,
     outbox::{Queued, QueuedKind},
-    send::{damaged, refused_by_store},
+    send::refused_by_store,
 };
 use crate::{
-    model::{Answer, Outcome, PresenceNotification, Request, StepEvent, Stop, Timestamp, WvAddress},
+    model::{Answer, Outcome, PresenceNotification, Refusal, Request, StepEvent, Stop, Timestamp, WvAddress},
     routing::RouteService,
     store::{Batch, Lane, NewItem, Priority},
 };
@@ -54,7 +54,7 @@ impl Relay {
                         values: vec![value.clone()],
                     };
                     let item = self.notification_item(ingress, domain.as_str(), watcher, one, self.now());
-                    batch.enqueue.push(item.map_err(damaged)?);
+                    batch.enqueue.push(item?);
                 }
             }
         }
@@ -72,20 +72,15 @@ impl Relay {
         watcher: &WvAddress,
         notification: PresenceNotification,
         now: Timestamp,
-    ) -> Result<NewItem, serde_json::Error> {
+    ) -> Result<NewItem, Refusal> {
         let presentity = notification
             .values
             .first()
             .map(|(presentity, _)| presentity.key())
             .unwrap_or_default();
         let queued = Queued {
-            side: ingress.side.to_record(),
-            protocol: ingress.protocol,
             key: None,
-            via: ingress.via.clone(),
-            trail: ingress.trail.id(),
-            kind: QueuedKind::Waiting,
-            request: Request::Notify(notification),
+            ..Queued::new(ingress, QueuedKind::Waiting, Request::Notify(notification))
         };
         let conversation = format!("presence {presentity}>{}", watcher.key());
         Ok(NewItem {
@@ -97,8 +92,9 @@ impl Relay {
             due: self.retry_at(0, now),
             expires: now.plus(self.config.notification_validity),
             replaces: Some(conversation),
+            is_awaiting: false,
             labels: vec![watcher.key(), presentity],
-            body: serde_json::to_vec(&queued)?.into(),
+            body: queued.to_bytes()?,
         })
     }
 }

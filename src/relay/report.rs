@@ -27,11 +27,19 @@ pub(super) struct Reference {
     pub(super) sender: WvAddress,
     /// The recipient, in the form it used.
     pub(super) recipient: WvAddress,
+    /// A report is taken and goes no further: it was passed on before, or nobody asked for one.
+    #[serde(default)]
+    pub(super) is_settled: bool,
 }
 
 impl Reference {
     pub(super) fn row_key(egress: &Domain, id: &MessageId, recipient: &WvAddress) -> String {
         format!("{egress} {id} {}", recipient.key())
+    }
+
+    /// What a late answer waits for, which names nobody; no row has this key.
+    pub(super) fn any_row_key(egress: &Domain, id: &MessageId) -> String {
+        format!("{egress} {id} *")
     }
 }
 
@@ -41,6 +49,14 @@ impl Relay {
         let row_key = Reference::row_key(ingress.side.domain(), &report.message, &report.recipient);
         // The report may overtake the journal of the message that it is about.
         self.in_progress.ended(&row_key).await;
+        // A repeat while the first is under way waits for it, and finds it reported.
+        let reporting = format!("report {row_key}");
+        let _reporting = loop {
+            match self.in_progress.begin(&reporting) {
+                Ok(progress) => break progress,
+                Err(mut first) => while first.changed().await.is_ok() {},
+            }
+        };
         let row = self
             .store
             .row(Space::Reference, &row_key, self.now())
@@ -53,23 +69,36 @@ impl Relay {
             });
         };
         let reference: Reference = serde_json::from_slice(&row.value).map_err(damaged)?;
+        if reference.is_settled {
+            let text = "the report was passed on before, or is not wanted".into();
+            ingress
+                .trail
+                .add(self.now(), Stop::Admit, StepEvent::Note { text });
+            return Ok(Answer::Done);
+        }
+        let reported = Reference {
+            is_settled: true,
+            ..reference.clone()
+        };
+        let value = serde_json::to_vec(&reported).map_err(damaged)?;
+        let until = row.expires;
         let report = DeliveryReport {
             message: reference.message.clone(),
             sender: reference.sender.clone(),
             recipient: reference.recipient.clone(),
             ..report
         };
-        self.report_back(ingress, &reference.side, report, Some(row_key))
-            .await
+        let settled = Batch::new(self.now()).put(Space::Reference, row_key, value, until);
+        self.report_back(ingress, &reference.side, report, settled).await
     }
 
     /// Brings a report to the side that the message came from, or keeps it until it can.
-    pub(super) async fn report_back(
+    async fn report_back(
         &self,
         ingress: &Ingress,
         to: &SideRecord,
         report: DeliveryReport,
-        reference: Option<String>,
+        mut batch: Batch,
     ) -> Outcome {
         let now = self.now();
         let agreements = self.agreements.load_full();
@@ -86,27 +115,18 @@ impl Relay {
                     side: side_to_speak_to(&side),
                     ..ingress.clone()
                 };
-                self.forward(
-                    &speaking,
-                    &target,
-                    request.clone(),
-                    now.plus(self.config.cut_through),
-                )
-                .await
+                self.forward(&speaking, &target, request, now.plus(self.config.cut_through))
+                    .await
             }
             Err(refusal) => Err(Undelivered::NotTaken(refusal)),
         };
-        let mut batch = Batch::new(now);
-        if let Some(row_key) = reference {
-            batch = batch.remove(Space::Reference, row_key);
-        }
         match delivered {
             // A peer that took the document and says nothing has the report: many never answer one (SSP reference §11).
             Ok(_) | Err(Undelivered::Unanswered(_)) => {}
-            Err(Undelivered::Refused(refusal)) => {
+            Err(Undelivered::Refused(refusal)) if !refusal.is_temporary() => {
                 tracing::info!(%refusal, "a delivery report was refused by the sender's side");
             }
-            Err(Undelivered::NotTaken(refusal)) => {
+            Err(Undelivered::NotTaken(refusal) | Undelivered::Refused(refusal)) => {
                 ingress.trail.add(
                     now,
                     Stop::Deliver,
@@ -114,16 +134,17 @@ impl Relay {
                         reason: refusal.to_string(),
                     },
                 );
-                let item = self
-                    .report_item(ingress, to, &side, request, &report, now)
-                    .map_err(damaged)?;
-                self.waiting.enter(&item.lane);
+                let due = self.retry_at(0, now);
+                let item = self.report_item(ingress, to, &side, report, due)?;
                 batch = batch.enqueue(item);
             }
         }
         let is_stored = !batch.enqueue.is_empty();
-        if !batch.is_empty() {
-            self.store.commit(batch).await.map_err(refused_by_store)?;
+        match self.store.commit(batch).await {
+            Ok(_) => {}
+            // Passed on is passed on; only a repeat of it would be passed on again.
+            Err(error) if !is_stored => tracing::error!(%error, "a report could not be marked as passed on"),
+            Err(error) => return Err(refused_by_store(error)),
         }
         if is_stored {
             self.wake.notify_one();
@@ -131,39 +152,38 @@ impl Relay {
         Ok(Answer::Done)
     }
 
-    fn report_item(
+    /// A report that waits for the side that its message came from.
+    pub(super) fn report_item(
         &self,
         ingress: &Ingress,
         to: &SideRecord,
         side: &super::Side,
-        request: Request,
-        report: &DeliveryReport,
-        now: Timestamp,
-    ) -> Result<NewItem, serde_json::Error> {
+        report: DeliveryReport,
+        due: Timestamp,
+    ) -> Result<NewItem, Refusal> {
+        let conversation = format!("report {}>{}", report.recipient.key(), report.sender.key());
+        let labels = vec![
+            report.message.to_string(),
+            report.sender.key(),
+            report.recipient.key(),
+        ];
+        let kind = QueuedKind::Back { to: to.clone() };
         let queued = Queued {
-            side: ingress.side.to_record(),
-            protocol: ingress.protocol,
             key: None,
-            via: ingress.via.clone(),
-            trail: ingress.trail.id(),
-            kind: QueuedKind::Back { to: to.clone() },
-            request,
+            ..Queued::new(ingress, kind, Request::Report(report))
         };
         Ok(NewItem {
             lane: Lane {
                 queue: side.domain().to_string(),
-                conversation: format!("report {}>{}", report.recipient.key(), report.sender.key()),
+                conversation,
             },
             priority: Priority::Interactive,
-            due: self.retry_at(0, now),
-            expires: now.plus(self.config.max_validity),
+            due,
+            expires: self.now().plus(self.config.max_validity),
             replaces: None,
-            labels: vec![
-                report.message.to_string(),
-                report.sender.key(),
-                report.recipient.key(),
-            ],
-            body: serde_json::to_vec(&queued)?.into(),
+            is_awaiting: false,
+            labels,
+            body: queued.to_bytes()?,
         })
     }
 }

@@ -87,7 +87,9 @@ impl Health {
     pub fn report(&self, server: &HostAddress, reached: bool, now: Timestamp) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         if reached {
-            marks.remove(server);
+            if marks.remove(server).is_some() {
+                tracing::info!(%server, "a server can be reached again");
+            }
             return;
         }
         if marks.len() >= MAX_MARKS && !marks.contains_key(server) {
@@ -101,8 +103,18 @@ impl Health {
             failures: 0,
             until: now,
         });
+        if mark.failures == 0 {
+            tracing::warn!(%server, "a server can't be reached; it is tried after all others until it answers");
+        }
         mark.failures = mark.failures.saturating_add(1);
         mark.until = now.plus(self.config.after(mark.failures));
+    }
+
+    /// Whether the last attempt at a server failed, however long ago.
+    #[must_use]
+    pub fn is_failing(&self, server: &HostAddress) -> bool {
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.contains_key(server)
     }
 
     /// Whether a server is set aside now.

@@ -47,6 +47,8 @@ pub struct NewItem {
     /// Replaces scheduled items of the same lane and key (newest wins), and is not tried again itself once a newer one
     /// waits; `None` never replaces.
     pub replaces: Option<String>,
+    /// The peer acknowledged it already and has not answered: it is awaiting, and `due` is when it counts as unanswered.
+    pub is_awaiting: bool,
     /// Words that people look it up by: message ID, addresses (canonical keys).
     pub labels: Vec<String>,
     /// The request, opaque to the store.

@@ -8,6 +8,7 @@ mod error;
 mod item;
 mod row;
 pub mod sqlite;
+mod timed;
 
 pub use error::StoreError;
 pub use item::{
@@ -15,6 +16,8 @@ pub use item::{
     WorkerId,
 };
 pub use row::{Batch, Committed, Expected, Row, RowWrite, Space};
+
+pub use timed::TimedStore;
 
 use crate::model::Timestamp;
 

@@ -90,6 +90,8 @@ pub struct Batch {
     pub enqueue: Vec<NewItem>,
     /// Items to settle: delivered, rescheduled, held, buried.
     pub settle: Vec<(ItemId, Settle)>,
+    /// Queues whose scheduled items are due at once, whatever their time was: the peer is back.
+    pub due_now: Vec<String>,
 }
 
 impl Batch {
@@ -172,7 +174,7 @@ impl Batch {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.enqueue.is_empty() && self.settle.is_empty()
+        self.writes.is_empty() && self.enqueue.is_empty() && self.settle.is_empty() && self.due_now.is_empty()
     }
 }
 

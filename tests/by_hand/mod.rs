@@ -2,6 +2,8 @@
 //!
 //! Only the ports are exchanged for free ones, in the page, in the configurations and in the zones alike.
 
+mod probe;
+
 use std::{
     fs,
     net::TcpListener,

@@ -5,7 +5,8 @@
 use impsgw::wire::naptr::{Name, Naptr, RecordType, Srv};
 use serde::Deserialize;
 
-/// The answer of servers that hold `sets`: the entry, or an alias at the name, else NODATA, else NXDOMAIN.
+/// The answer of servers that hold `sets`: the entry, or an alias at the name, else NODATA, else a wildcard above it, else
+/// NXDOMAIN.
 pub(crate) fn answer(sets: &[RrsetText], id: u16, name: &Name, rtype: RecordType) -> Vec<u8> {
     let entry = sets
         .iter()
@@ -16,7 +17,14 @@ pub(crate) fn answer(sets: &[RrsetText], id: u16, name: &Name, rtype: RecordType
     match entry.or(alias) {
         Some(set) => set.message(id, rtype),
         None if sets.iter().any(|set| set.name.0 == *name) => header(id, name, rtype, 0, 0, 0),
-        None => header(id, name, rtype, 3, 0, 0),
+        None => match sets.iter().find(|set| set.covers(name) && set.rtype() == rtype) {
+            Some(wildcard) => RrsetText {
+                name: NameText(name.clone()),
+                ..wildcard.clone()
+            }
+            .message(id, rtype),
+            None => header(id, name, rtype, 3, 0, 0),
+        },
     }
 }
 
@@ -127,6 +135,12 @@ impl RrsetText {
             TypeText::Srv => RecordType::SRV,
             TypeText::Naptr => RecordType::NAPTR,
         }
+    }
+
+    /// Whether it is a wildcard above this name.
+    fn covers(&self, name: &Name) -> bool {
+        let above = self.name.0.as_str().strip_prefix('*');
+        above.is_some_and(|above| name.as_str().ends_with(above))
     }
 
     /// The RDATA of every record, in order.

@@ -76,7 +76,7 @@ async fn browser_shows_peers_routes_and_trails_and_no_foreign_html() {
         "alpha.example ↔ beta.example",
         "_imps-server._tcp.beta.example",
         "decision good",
-        "send-message from home",
+        ">send-message</td>",
         "days",
     ] {
         assert!(page.contains(wanted), "{wanted:?} is not there:\n{page}");

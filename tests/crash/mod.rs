@@ -130,6 +130,7 @@ fn item(name: &str) -> NewItem {
         due: NOW,
         expires: Timestamp(u64::MAX),
         replaces: None,
+        is_awaiting: false,
         labels: vec![name.to_owned()],
         body: vec![b'x'; 1024].into(),
     }

@@ -33,6 +33,8 @@ def main() -> int:
     parser.add_argument("--binary", default=str(TOP / "target/release/impsgw"))
     parser.add_argument("--zones", default=str(TOP / "zones"))
     arguments = parser.parse_args()
+    if not pathlib.Path(arguments.binary).is_file():
+        parser.error(f"{arguments.binary} is not there: cargo build --release, or name another with --binary")
     missing = [name for name, package in PACKAGES.items() if not have(name, package)]
     if missing:
         print(f"SKIPPED: {', '.join(missing)} is not here and can't be installed; the DNS peers were not tried")

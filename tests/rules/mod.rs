@@ -5,8 +5,12 @@ mod arrows;
 #[cfg(test)]
 mod cli_page;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod sources;

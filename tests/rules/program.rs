@@ -28,6 +28,7 @@ fn exit_code_says_how_it_went() {
         (vec![], 2),
         (vec!["peer", "list", "--token-file", "/nowhere"], 2),
         (vec!["peer", "list", "--config", "/nowhere.toml"], 2),
+        (vec!["peer", "list", "--admin", "nonsense"], 2),
         (vec!["probe", "gamma", "--config", "config/impsgw.toml"], 2),
         (vec!["cert", "show", "/nowhere.pem"], 1),
         (vec!["cert", "issue", "not a domain"], 2),

@@ -63,6 +63,7 @@ pub(super) async fn replacing_needs_no_room(harness: &impl Harness) {
             &*store,
             [NewItem {
                 replaces: Some("p".to_owned()),
+                is_awaiting: false,
                 ..an_item("a", "1")
             }],
         )

@@ -378,6 +378,7 @@ async fn work(store: Arc<dyn Store>, name: String) -> Vec<String> {
 fn keyed(conversation: &str, key: &str, body: &str) -> NewItem {
     NewItem {
         replaces: Some(key.to_owned()),
+        is_awaiting: false,
         ..an_item(conversation, body)
     }
 }

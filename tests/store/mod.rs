@@ -162,6 +162,9 @@ engines! {
         released_item_waits_for_what_is_under_way,
         only_held_and_dead_are_released_or_redirected,
         redirected_item_joins_the_other_lane,
+        older_item_that_came_back_goes_before_a_retry,
+        older_item_that_came_back_goes_before_a_held_one,
+        dead_item_that_leaves_its_lane_sets_nobody_free,
         discarded_item_frees_its_lane,
         items_are_listed_by_queue_place_and_label,
         items_are_listed_in_pages,
@@ -200,6 +203,7 @@ fn an_item(conversation: &str, body: &str) -> NewItem {
         due: START,
         expires: at(1_000_000),
         replaces: None,
+        is_awaiting: false,
         labels: Vec::new(),
         body: body.to_owned().into(),
     }

@@ -130,6 +130,7 @@ impl Model {
                     due: at(due),
                     priority,
                     replaces: replaces.map(|key| key.to_string()),
+                    is_awaiting: false,
                     ..an_item("", &self.made.to_string())
                 };
                 self.enqueue(store, item).await;

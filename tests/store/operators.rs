@@ -112,6 +112,56 @@ pub(super) async fn redirected_item_joins_the_other_lane(harness: &impl Harness)
     );
 }
 
+pub(super) async fn older_item_that_came_back_goes_before_a_retry(harness: &impl Harness) {
+    let store = harness.open();
+    enqueue(&*store, [an_item("a", "1"), an_item("a", "2"), an_item("a", "3")]).await;
+    let first = claimed_one(&*store, START).await;
+    bury(&*store, first.id).await;
+    let second = claimed_one(&*store, START).await;
+    settled(&*store, first.id, release()).await;
+    let retry = Settle::Reschedule {
+        by: worker("w"),
+        due: at(5),
+        failure: "busy".to_owned(),
+    };
+    settled(&*store, second.id, retry).await;
+    assert_eq!(store.next_due().await.unwrap(), Some(START));
+    assert_eq!(claimed_one(&*store, START).await.id, first.id);
+    settled(&*store, first.id, done("w")).await;
+    assert_eq!(bodies(&claimed(&*store, at(5)).await), ["2"]);
+}
+
+pub(super) async fn older_item_that_came_back_goes_before_a_held_one(harness: &impl Harness) {
+    let store = harness.open();
+    enqueue(&*store, [an_item("a", "1"), an_item("a", "2")]).await;
+    let first = claimed_one(&*store, START).await;
+    bury(&*store, first.id).await;
+    let second = claimed_one(&*store, START).await;
+    settled(&*store, first.id, release()).await;
+    let awaiting = Settle::Await {
+        by: worker("w"),
+        until: at(50),
+    };
+    settled(&*store, second.id, awaiting).await;
+    settled(&*store, second.id, hold()).await;
+    assert_eq!(claimed_one(&*store, START).await.id, first.id);
+}
+
+pub(super) async fn dead_item_that_leaves_its_lane_sets_nobody_free(harness: &impl Harness) {
+    let store = harness.open();
+    enqueue(&*store, [an_item("a", "1"), an_item("a", "2"), an_item("a", "3")]).await;
+    let first = claimed_one(&*store, START).await;
+    bury(&*store, first.id).await;
+    let second = claimed_one(&*store, START).await;
+    bury(&*store, second.id).await;
+    claimed_one(&*store, START).await;
+    settled(&*store, second.id, release()).await;
+    settled(&*store, first.id, redirect("c")).await;
+    // The third is under way, so the second waits.
+    assert_eq!(bodies(&claimed(&*store, START).await), ["1"]);
+    assert_eq!(store.next_due().await.unwrap(), Some(at(10_000)));
+}
+
 pub(super) async fn discarded_item_frees_its_lane(harness: &impl Harness) {
     let store = harness.open();
     enqueue(&*store, [an_item("a", "1"), an_item("a", "2")]).await;

@@ -69,6 +69,19 @@ function nothing(body, text) {
   cell.textContent = text;
 }
 
+function tableOf(heads, label) {
+  const table = make("table");
+  table.setAttribute("aria-labelledby", label);
+  const line = table.createTHead().insertRow();
+  for (const head of heads) {
+    const cell = make("th", head);
+    cell.scope = "col";
+    line.append(cell);
+  }
+  table.createTBody();
+  return table;
+}
+
 function list(texts) {
   const ul = make("ul");
   for (const text of texts) ul.append(text instanceof Node ? text : make("li", text));
@@ -252,7 +265,7 @@ function routeWay(body, answer) {
 // An event of a trail in one line.
 function eventText(event) {
   switch (event.event) {
-    case "received": return event.request + " from " + event.from + " by " + event.protocol + ": " + (event.sender || "–") + " to " + event.recipients.join(", ");
+    case "received": return event.request + " from " + event.from + " by " + event.protocol + ": " + (event.sender || "–") + (event.recipients.length ? " to " + event.recipients.join(", ") : "");
     case "checked": return "holds: " + event.clause;
     case "routed": return event.recipient + " goes to " + event.decision;
     case "attempt": return event.to + " by " + event.protocol + (event.server ? " at " + event.server : "") + ": " + (event.failure ? "failed: " + event.failure : "taken");
@@ -279,15 +292,21 @@ function trailList(body, found) {
       const ms = line.insertCell();
       ms.className = "ms";
       ms.textContent = "+" + sayTime(step.after);
-      line.insertCell().textContent = step.stop;
+      line.append(make("td", step.stop, "stop"));
       line.insertCell().textContent = eventText(step.event);
     }
     box.append(head, make("p", "trail " + trail.id, "mono dim"), table);
     body.append(box);
   });
   if (found.summaries.length) {
-    body.append(make("h3", "In one line each"));
-    body.append(list(found.summaries.map((one) => time(one.started) + "  " + [one.request, "from", one.from, one.sender, "→", one.recipient, one.outcome].filter(Boolean).join(" "))));
+    const title = make("h3", "In one line each");
+    title.id = "h-summaries";
+    const table = tableOf(["Trail", "Started", "From", "Request", "Sender", "Recipient", "Outcome"], title.id);
+    for (const one of found.summaries) {
+      const id = make("span", one.id, "mono");
+      row(table.tBodies[0], [id, time(one.started), one.from, one.request, one.sender || "–", one.recipient || "–", one.outcome]);
+    }
+    body.append(title, table);
   }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{
-    Request, StatusCode,
+    Request, Response, StatusCode,
     client::conn::{http1, http2},
     header::HOST,
 };
@@ -67,13 +67,27 @@ where
             *request.uri_mut() = uri;
         }
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        return Ok(sender.send_request(request).await?.status());
+        return exchanged(sender.send_request(request), connection).await;
     }
     if let Ok(host) = about.parse() {
         request.headers_mut().insert(HOST, host);
     }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender.send_request(request).await?.status())
+    exchanged(sender.send_request(request), connection).await
+}
+
+/// The answer's status. When the connection ended first, its own reason tells more than that the request was not sent.
+async fn exchanged<B>(
+    answer: impl Future<Output = Result<Response<B>, hyper::Error>>,
+    connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static,
+) -> Result<StatusCode, hyper::Error> {
+    let connection = tokio::spawn(connection);
+    match answer.await {
+        Ok(response) => Ok(response.status()),
+        Err(error) if error.is_canceled() || error.is_closed() => match connection.await {
+            Ok(Err(reason)) => Err(reason),
+            Ok(Ok(())) | Err(_) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
 }

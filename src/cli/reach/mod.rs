@@ -359,14 +359,18 @@ impl Reach {
         let name = ServerName::try_from(domain.to_string()).map_err(std::io::Error::other)?;
         let handshake = TlsConnector::from(config).connect(name, stream);
         let patience = self.config.ssp.connect_timeout.max(Duration::from_secs(1));
-        tokio::time::timeout(patience, handshake)
+        let stream = tokio::time::timeout(patience, handshake)
             .await
             .unwrap_or_else(|_| {
                 Err(std::io::Error::new(
                     std::io::ErrorKind::TimedOut,
                     "the TLS handshake took too long",
                 ))
-            })
+            })?;
+        // With TLS 1.3 we are done before the server has seen our certificate. Most servers say something next (tickets,
+        // or why they refuse us); a request sent before that could make the refusal be lost with the connection.
+        let _ = tokio::time::timeout(SERVER_SPEAKS_WITHIN, stream.get_ref().0.readable()).await;
+        Ok(stream)
     }
 
     /// What the server shows to anybody; nothing is sent on that connection.
@@ -470,3 +474,6 @@ impl HomeDirectory for NoAccounts {
 
 /// A certificate with fewer days left is pointed out.
 const WARN_DAYS: i64 = 30;
+
+/// How long a server that took our handshake may think before we send; it costs this much with servers that issue no tickets.
+const SERVER_SPEAKS_WITHIN: Duration = Duration::from_secs(1);

@@ -61,7 +61,7 @@ impl HomeDomain {
                 from: "home".into(),
                 protocol: Protocol::Home.name().into(),
                 sender: request.sender().cloned(),
-                recipients: request.recipients().into_iter().take(16).cloned().collect(),
+                recipients: request.concerns(),
             },
         );
         let ingress = Ingress {

@@ -23,7 +23,7 @@ use crate::{
     agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
     relay::{Delivery, Egress, Relay, Undelivered},
-    routing::Router,
+    routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
     wire::ssp::{Profile, TransactionId},
@@ -62,6 +62,8 @@ pub struct LinkView {
     pub session: Option<Arc<Session>>,
     /// `open`, `opening`, `closed`, or why the last handshake failed.
     pub state: String,
+    /// The peer's servers, as the last request saw them.
+    pub servers: Vec<HostAddress>,
     /// Documents under way.
     pub documents: usize,
     /// Transactions that wait for a document.
@@ -157,6 +159,7 @@ impl SspGateway {
                 peer: link.peer.clone(),
                 session: link.session(),
                 state: link.state(),
+                servers: link.candidates().iter().map(Candidate::host_address).collect(),
                 documents,
                 waiting,
                 outstanding,

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     agreement::{InterconnectionAgreement, ProfileName},
     model::{
-        Answer, Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail,
-        TrailId, WvAddress,
+        Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail, TrailId,
+        WvAddress,
     },
     relay::{Ingress, Side},
     wire::ssp::{
@@ -248,7 +248,7 @@ impl SspGateway {
                 from: agreement.peer().to_string(),
                 protocol: Protocol::Ssp.name().into(),
                 sender: request.sender().cloned(),
-                recipients: request.recipients().into_iter().take(16).cloned().collect(),
+                recipients: request.concerns(),
             },
         );
         let side = Side::Peer {
@@ -289,15 +289,8 @@ impl SspGateway {
             content: Content::text(""),
             conversation: None,
         });
-        let recipients: Vec<_> = match read_answer(view, &probe, primitive) {
-            Ok(Answer::Sent { recipients, .. } | Answer::Recipients(recipients)) => recipients
-                .into_iter()
-                .map(|one| (one.recipient, one.outcome.err()))
-                .collect(),
-            Ok(Answer::Done | Answer::Found(_) | Answer::Presence(_) | Answer::Group(_)) => Vec::new(),
-            Err(refusal) => vec![(WvAddress::service(view.peer.clone()), Some(refusal))],
-        };
-        relay.late_answer(view.peer, &id, &recipients).await;
+        let answer = read_answer(view, &probe, primitive);
+        relay.late_answer(view.peer, &id, &answer).await;
     }
 
     /// Which transaction carried a message or invitation, for peers that want later answers under its ID.

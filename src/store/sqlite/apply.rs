@@ -33,6 +33,9 @@ pub(super) fn apply(
             return Ok(Committed::LeaseLost(*id));
         }
     }
+    for queue in &batch.due_now {
+        outbox::hasten(connection, queue, batch.now)?;
+    }
     Ok(Committed::Done)
 }
 

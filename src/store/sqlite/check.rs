@@ -169,6 +169,11 @@ const RULES: &[(&str, &str)] = &[
         "SELECT count(*) FROM item WHERE place IN (1, 2) AND front = 0",
     ),
     (
+        "a front that waits is the oldest of its lane",
+        "SELECT count(*) FROM item AS head WHERE front = 1 AND place IN (0, 3) AND EXISTS (SELECT 1 FROM item AS older
+         WHERE older.queue = head.queue AND older.conversation = head.conversation AND older.place <> 4 AND older.id < head.id)",
+    ),
+    (
         "an item has a time unless it is held or dead",
         "SELECT count(*) FROM item WHERE (at IS NULL) <> (place IN (3, 4))",
     ),

@@ -1,7 +1,7 @@
 //! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
-//! that is not dead. Every change of a lane goes through [`promote`] or [`enter`], which keep that so.
+//! that is not dead. Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -35,6 +35,11 @@ pub(super) fn enqueue(
         codec::ticks(now),
         codec::ticks(item.expires),
         item.replaces,
+        codec::place_number(if item.is_awaiting {
+            PlaceName::Awaiting
+        } else {
+            PlaceName::Scheduled
+        }),
     ])?;
     let id = connection.last_insert_rowid();
     let labels = serde_json::to_string(&item.labels).map_err(|error| StoreError::Engine {
@@ -49,6 +54,17 @@ pub(super) fn enqueue(
             .execute(params![label, id])?;
     }
     change.came(queue);
+    Ok(())
+}
+
+/// Makes what is scheduled at the fronts of a queue due at once; what waits behind them follows in its turn.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn hasten(connection: &Connection, queue: &str, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(HASTEN)?
+        .execute(params![queue, codec::ticks(now)])?;
     Ok(())
 }
 
@@ -89,7 +105,7 @@ pub(super) fn settle(
             connection
                 .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
                 .execute(params![codec::key(id), by])?;
-            enter(connection, id, &item.lane)?;
+            settle_front(connection, &item.lane)?;
         }
         Settle::Release { due } => release(connection, id, &item.lane, *due)?,
         Settle::Redirect { lane, due } => {
@@ -166,7 +182,8 @@ fn reschedule(
     connection
         .prepare_cached(RESCHEDULE)?
         .execute(params![codec::key(id), codec::ticks(due), failure])?;
-    Ok(())
+    // An older one may have come (back) into the lane meanwhile.
+    settle_front(connection, &item.lane)
 }
 
 fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
@@ -176,7 +193,7 @@ fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> 
         lane.conversation,
         codec::ticks(due)
     ])?;
-    enter(connection, id, lane)
+    settle_front(connection, lane)
 }
 
 fn remove(connection: &Connection, id: ItemId, change: &mut Change) -> Result<(), StoreError> {
@@ -212,7 +229,7 @@ fn leave(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreEr
     connection
         .prepare_cached("UPDATE item SET place = 4, at = NULL, front = 0 WHERE id = ?1")?
         .execute(params![codec::key(id)])?;
-    promote(connection, lane)
+    settle_front(connection, lane)
 }
 
 /// Puts the oldest living item at the front of a lane that has none there.
@@ -223,29 +240,27 @@ fn promote(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Finds the place in the lane of an item that lives (again): at the front, unless an older one, or one that is
-/// under way, has it.
-fn enter(connection: &Connection, id: ItemId, lane: &Lane) -> Result<(), StoreError> {
+/// Puts the oldest living item at the front of a lane that something left or came to wait in (again), unless the front
+/// is under way.
+fn settle_front(connection: &Connection, lane: &Lane) -> Result<(), StoreError> {
     let front = connection
         .prepare_cached(FRONT)?
         .query_row(params![lane.queue, lane.conversation], |columns| {
             Ok((codec::id(columns.get(0)?), columns.get::<_, i64>(1)?))
         })
         .optional()?;
-    match front {
-        None => promote(connection, lane),
-        Some((other, place)) => {
-            let other_place = codec::place_name(other, place)?;
-            let is_under_way = matches!(other_place, PlaceName::Leased | PlaceName::Awaiting);
-            if other <= id || is_under_way {
-                return Ok(());
-            }
-            connection
-                .prepare_cached("UPDATE item SET front = (id = ?1) WHERE id IN (?1, ?2)")?
-                .execute(params![codec::key(id), codec::key(other)])?;
-            Ok(())
+    if let Some((front, place)) = front {
+        match codec::place_name(front, place)? {
+            PlaceName::Leased | PlaceName::Awaiting => return Ok(()),
+            PlaceName::Scheduled | PlaceName::Held | PlaceName::Dead => {}
         }
+        connection.prepare_cached(STEP_BACK)?.execute(params![
+            codec::key(front),
+            lane.queue,
+            lane.conversation
+        ])?;
     }
+    promote(connection, lane)
 }
 
 fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<ItemId>, StoreError> {
@@ -258,7 +273,7 @@ fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<
 
 const INSERT: &str = "
 INSERT INTO item (queue, conversation, priority, place, front, at, created, expires, replaces)
-VALUES (?1, ?2, ?3, 0,
+VALUES (?1, ?2, ?3, ?8,
     NOT EXISTS (SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4),
     ?4, ?5, ?6, ?7)";
 
@@ -271,16 +286,24 @@ const RELEASE: &str = "
 UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, attempts = 0, unanswered = 0
 WHERE id = ?1";
 
+const HASTEN: &str = "UPDATE item SET at = ?2 WHERE front = 1 AND queue = ?1 AND place = 0 AND at > ?2";
+
 /// The least living item of a lane.
 pub(super) const PROMOTE: &str = "
 UPDATE item SET front = 1 WHERE id = (
     SELECT id FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4 ORDER BY id LIMIT 1
-)";
+) AND front = 0";
 
 /// The front of a lane; mostly the first that the index of the lane yields.
 pub(super) const FRONT: &str = "
 SELECT id, place FROM item
 WHERE queue = ?1 AND conversation = ?2 AND place <> 4 AND front = 1 ORDER BY id LIMIT 1";
+
+/// The front gives way to an older living item.
+pub(super) const STEP_BACK: &str = "
+UPDATE item SET front = 0 WHERE id = ?1 AND EXISTS (
+    SELECT 1 FROM item WHERE queue = ?2 AND conversation = ?3 AND place <> 4 AND id < ?1
+)";
 
 /// The scheduled items of a lane and key.
 pub(super) const WAITING_UNDER: &str = "

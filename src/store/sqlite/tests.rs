@@ -190,6 +190,7 @@ const STATEMENTS: &[&str] = &[
     claim::WAITING_QUEUE,
     outbox::FRONT,
     outbox::PROMOTE,
+    outbox::STEP_BACK,
     outbox::WAITING_UNDER,
     query::COUNTS,
     query::ITEM,
@@ -224,6 +225,7 @@ fn item(n: u64, bytes: usize) -> NewItem {
         due: NOW,
         expires: Timestamp(u64::MAX),
         replaces: None,
+        is_awaiting: false,
         labels: vec!["label".to_owned()],
         body: vec![b'x'; bytes].into(),
     }
