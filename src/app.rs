@@ -383,7 +383,7 @@ impl App {
                 .put_in_force(config)
                 .map_err(|error| vec![error.to_string()])?;
             Ok(format!(
-                "the configuration was taken up; {count} agreements are in force"
+                "the configuration was taken up; {count} agreement(s) are in force"
             ))
         });
         let parts = AdminParts {
@@ -422,6 +422,7 @@ impl App {
             clock.clone(),
         );
         self.tasks.spawn(keep_house(parts.0, parts.1, parts.2, parts.3));
+        self.tasks.spawn(keep_subscriptions(Arc::downgrade(&self.relay)));
     }
 }
 
@@ -595,6 +596,22 @@ async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dy
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Every minute: subscriptions at other operators are asserted anew, when a day has passed since they were.
+async fn keep_subscriptions(relay: Weak<Relay>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tick.tick().await;
+        let Some(relay) = relay.upgrade() else {
+            return;
+        };
+        match relay.reassert_daily().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "subscriptions asserted anew, as every day"),
+            Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod conformance;
 mod console;
 mod corpus;
 mod crash;
+mod hostile;
 mod lab;
 mod load;
 mod rules;

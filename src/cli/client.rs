@@ -38,6 +38,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     token: String,
+    token_file: PathBuf,
     unmask: bool,
 }
 
@@ -49,6 +50,8 @@ impl Remote {
             let file = token_file.display();
             let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
                 "only the gateway's own user may read it;"
+            } else if self.token_file.is_none() && !self.config.exists() {
+                "there is no config/impsgw.toml here either, so nothing says which gateway is meant;"
             } else {
                 "the gateway writes it at its first start: is it running, and is this its folder?"
             };
@@ -67,6 +70,7 @@ impl Remote {
             http,
             base: base.trim_end_matches('/').to_owned(),
             token: token.trim().to_owned(),
+            token_file,
             unmask: self.unmask,
         })
     }
@@ -82,7 +86,7 @@ impl Remote {
             None => {
                 let file = self.config.display();
                 return Err(Failure::Usage(format!(
-                    "{file} can't be read; `impsgw check --config {file}` says why"
+                    "the configuration {file} can't be read; `impsgw check --offline --config {file}` says why"
                 )));
             }
         };
@@ -156,6 +160,12 @@ impl Client {
                 .unwrap_or_default()
         };
         Err(match text("code") {
+            "bad-token" => Failure::Bad(format!(
+                "{}; it was read from {}. Somebody with the role admin makes another, or on the gateway's machine \
+                 `impsgw token recover`",
+                text("message"),
+                self.token_file.display()
+            )),
             "bad-request" => Failure::Usage(text("message").to_owned()),
             _ => Failure::Bad(text("message").to_owned()),
         })

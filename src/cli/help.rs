@@ -44,7 +44,7 @@ JSON: {\"plan\", \"messages\", \"seconds\", \"per_second\", \"latency\", \"gatew
 pub(super) const ZONE: &str = "\
 Examples:
   impsgw zone serve --zones zones --listen 127.0.0.1:5300
-  impsgw zone check zones/*.example.zone
+  impsgw zone check zones                 every *.zone file there, together
 
 JSON: serve prints one object a line: {\"view\", \"listening\", \"zones\"} at the start and
 {\"changed\", \"removed\", \"kept\"} at each reload; check prints its report.";

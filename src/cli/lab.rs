@@ -36,6 +36,13 @@ pub async fn run(
         out,
         "impsgw lab: two operators on this machine, over mutual TLS, with their own DNS"
     )?;
+    if let Err(error) = std::fs::create_dir_all(&folder) {
+        return Err(format!(
+            "the lab's folder {} can't be made: {error}; name another with --dir",
+            folder.display()
+        )
+        .into());
+    }
     let mut federation = Federation::start(&folder).await?;
     writeln!(out, "  folder  {}", folder.display())?;
     writeln!(

@@ -7,6 +7,7 @@ use super::{
     client::{Client, Remote},
     output::{Done, cell, print, print_json, print_table, rows, time},
 };
+use crate::model::Domain;
 
 /// The arguments of `impsgw override`.
 #[derive(Args, Clone, Debug)]
@@ -33,7 +34,7 @@ enum OverrideCommand {
             required_unless_present = "to_peer",
             conflicts_with = "to_peer"
         )]
-        to_domain: Option<String>,
+        to_domain: Option<Domain>,
         /// The peer that takes them.
         #[arg(long, value_name = "PEER")]
         to_peer: Option<String>,
@@ -63,7 +64,7 @@ struct Whose {
     number: Option<String>,
     /// A domain and all below it.
     #[arg(long)]
-    domain: Option<String>,
+    domain: Option<Domain>,
 }
 
 pub(super) async fn run(args: OverrideArgs) -> Done {
@@ -90,7 +91,10 @@ pub(super) async fn run(args: OverrideArgs) -> Done {
             Ok(())
         }
         OverrideCommand::Remove { whose, remote } => {
-            let query = [("number", whose.number), ("domain", whose.domain)];
+            let query = [
+                ("number", whose.number),
+                ("domain", whose.domain.map(|domain| domain.to_string())),
+            ];
             let answer = remote.client()?.delete("overrides", &query).await?;
             if remote.json {
                 print_json(&answer);

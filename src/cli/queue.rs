@@ -30,6 +30,7 @@ enum QueueCommand {
     /// Show one item.
     Show {
         /// Its number.
+        #[arg(value_parser = item_number)]
         item: u64,
         #[command(flatten)]
         remote: Remote,
@@ -47,6 +48,7 @@ enum QueueCommand {
 #[derive(Args, Clone, Debug)]
 struct Act {
     /// The item's number; or give --queue, --place or --label for all that match.
+    #[arg(value_parser = item_number)]
     item: Option<u64>,
     #[command(flatten)]
     wanted: Wanted,
@@ -141,6 +143,11 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
         "no items",
     );
     Ok(())
+}
+
+fn item_number(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "items are numbered; `impsgw queue list --queue QUEUE` shows them".to_owned())
 }
 
 /// What its place says more: when it is tried next, who holds it, why it is dead.

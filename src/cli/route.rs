@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::Remote,
-    output::{Done, Failure, cell, print, print_json},
+    output::{Done, Failure, print, print_json},
 };
 use crate::{
     config::Config,
@@ -60,7 +60,7 @@ pub(super) async fn run(args: RouteArgs) -> Done {
     if args.remote.json {
         print_json(&answer);
     } else {
-        print(&cell(&answer, "text"));
+        print(answer.get("text").and_then(Value::as_str).unwrap_or_default());
     }
     found(answer.get("found").and_then(Value::as_bool) == Some(true))
 }

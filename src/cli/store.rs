@@ -59,11 +59,22 @@ struct StoreFile {
 
 impl StoreFile {
     fn path(&self) -> Result<PathBuf, Failure> {
-        if let Some(file) = &self.file {
-            return Ok(file.clone());
+        let path = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let config =
+                    Config::load(&self.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
+                config.gateway.data_dir.join(&config.store.path)
+            }
+        };
+        if path.is_file() {
+            return Ok(path);
         }
-        let config = Config::load(&self.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
-        Ok(config.gateway.data_dir.join(&config.store.path))
+        let path = path.display();
+        Err(Failure::Bad(format!(
+            "there is no store at {path}; a gateway makes it at its first start. Name the gateway's configuration with \
+             --config, or a copy with --file; data_dir counts from the folder that the gateway is started in"
+        )))
     }
 }
 

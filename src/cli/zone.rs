@@ -60,7 +60,8 @@ pub struct ServeArgs {
 /// The arguments of `impsgw zone check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// Zone files; they are checked together, so that records may lead from one into another.
+    /// Zone files, or directories of `*.zone` files; they are checked together, so that records may lead from one into
+    /// another.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Print the findings as one JSON object.
@@ -80,8 +81,8 @@ pub async fn run(args: ZoneArgs, out: &mut dyn Write) -> ExitCode {
 fn check_files(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
     let mut sources = Vec::new();
     for path in &args.files {
-        match source(path) {
-            Ok(source) => sources.push(source),
+        match read(path) {
+            Ok(read) => sources.extend(read),
             Err(fault) => return Ok(stop(USAGE, &format!("{}: {fault}", path.display()))),
         }
     }
@@ -93,6 +94,22 @@ fn check_files(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
         writeln!(out, "{report}")?;
     }
     Ok(ExitCode::from(if report.is_bad() { BAD } else { GOOD }))
+}
+
+/// A file, or the zone files of a directory in the order of their names.
+fn read(path: &Path) -> io::Result<Vec<Source>> {
+    if !path.is_dir() {
+        return Ok(vec![source(path)?]);
+    }
+    let mut files = std::fs::read_dir(path)?
+        .map(|file| Ok(file?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    files.retain(|file| file.extension() == Some(OsStr::new("zone")));
+    files.sort();
+    if files.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no *.zone files here"));
+    }
+    files.iter().map(|file| source(file)).collect()
 }
 
 /// Octets that are not UTF-8 become replacement characters; the line that has them is found by what it breaks.

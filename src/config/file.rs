@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, fs,
+    fmt, fs, io,
     net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
@@ -109,7 +109,7 @@ pub(super) fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistake
     if mistakes.is_empty() {
         Ok(reader.agreements.into_iter().map(|read| read.value).collect())
     } else {
-        Err(Mistakes(mistakes))
+        Err(in_order(mistakes))
     }
 }
 
@@ -151,13 +151,24 @@ fn finish(
     if mistakes.is_empty() {
         Ok(())
     } else {
-        Err(Mistakes(mistakes))
+        Err(in_order(mistakes))
     }
+}
+
+/// As a reader goes through the files: the files as they came, each from the top.
+fn in_order(mut mistakes: Vec<Mistake>) -> Mistakes {
+    let files: Vec<String> = mistakes.iter().map(|one| one.file.clone()).collect();
+    mistakes.sort_by_key(|one| (files.iter().position(|file| *file == one.file), one.line));
+    Mistakes(mistakes)
 }
 
 fn read(path: &Path, name: &str) -> Result<String, Mistakes> {
     fs::read_to_string(path).map_err(|error| {
-        let text = format!("can't be read: {error}");
+        let text = if error.kind() == io::ErrorKind::NotFound {
+            "there is no such file; name yours with --config FILE or in IMPSGW_CONFIG".to_owned()
+        } else {
+            format!("can't be read: {error}")
+        };
         Mistakes(vec![Mistake {
             file: name.to_owned(),
             line: 0,
@@ -166,7 +177,7 @@ fn read(path: &Path, name: &str) -> Result<String, Mistakes> {
     })
 }
 
-fn agreement_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn agreement_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -282,6 +293,7 @@ impl<'t> Reader<'t> {
     fn section<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'t>>) -> Option<T> {
         let mut value = value;
         let mut is_good = true;
+        let mut removed = Vec::new();
         loop {
             let error = match T::deserialize(ValueDeserializer::from(value.clone())) {
                 Ok(section) => return is_good.then_some(section),
@@ -289,10 +301,25 @@ impl<'t> Reader<'t> {
             };
             is_good = false;
             let span = error.span().unwrap_or_else(|| value.span());
-            self.blame(span.clone(), error.message().to_owned());
-            if !without_key_at(&mut value, &span) {
-                return None;
+            let is_missing = |key: &String| error.message() == format!("missing field `{key}`");
+            if !removed.iter().any(is_missing) {
+                self.blame(span.clone(), self.with_value(&span, error.message()));
             }
+            removed.push(without_key_at(&mut value, &span)?);
+        }
+    }
+
+    /// The complaint with what it is about, unless it says that already.
+    fn with_value(&self, span: &Range<usize>, message: &str) -> String {
+        let value = self.text.get(span.clone()).unwrap_or_default().trim();
+        // A complaint about a whole section has the section's header for its span.
+        let before = self.text.get(..span.start).unwrap_or_default().trim_end();
+        let is_value = before.ends_with(['=', ',', '[']) && !value.starts_with('[') || before.ends_with('=');
+        let is_short = is_value && !value.contains('\n') && value.len() <= 80;
+        if is_short && !message.contains(value.trim_matches('"')) {
+            format!("{value}: {message}")
+        } else {
+            message.to_owned()
         }
     }
 
@@ -320,20 +347,21 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Removes the innermost key whose key or value holds the span; `false` when there is none.
-fn without_key_at(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+/// Removes the innermost key whose key or value holds the span, and says which; `None` when there is none. An element of a
+/// list has no name.
+fn without_key_at(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
+    let holds = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
     match value.get_mut() {
         DeValue::Table(table) => {
             let mut guilty = None;
             for (key, inner) in table.iter_mut() {
-                let holds = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
                 if holds(key.span()) {
                     guilty = Some(key.clone());
                     break;
                 }
                 if holds(inner.span()) || is_subtable(inner) {
-                    if without_key_at(inner, span) {
-                        return true;
+                    if let Some(removed) = without_key_at(inner, span) {
+                        return Some(removed);
                     }
                     if holds(inner.span()) {
                         guilty = Some(key.clone());
@@ -341,34 +369,28 @@ fn without_key_at(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool
                     }
                 }
             }
-            guilty.is_some_and(|key| table.remove(&key).is_some())
+            let key = guilty?;
+            table.remove(&key).map(|_| key.get_ref().to_string())
         }
         DeValue::Array(list) => {
-            let holds = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
-            let mut remove = None;
-            for (index, inner) in list.iter_mut().enumerate() {
-                if without_key_at(inner, span) {
-                    return true;
+            for index in 0..list.len() {
+                let inner = list.get_mut(index)?;
+                if let Some(removed) = without_key_at(inner, span) {
+                    return Some(removed);
                 }
                 if holds(inner.span()) {
-                    remove = Some(index);
-                    break;
+                    let kept = list.iter().enumerate().filter(|(at, _)| *at != index);
+                    *list = kept.map(|(_, value)| value.clone()).collect();
+                    return Some(String::new());
                 }
             }
-            let Some(index) = remove else { return false };
-            let kept = list
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| *at != index)
-                .map(|(_, value)| value.clone());
-            *list = kept.collect();
-            true
+            None
         }
         DeValue::String(_)
         | DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => false,
+        | DeValue::Datetime(_) => None,
     }
 }
 

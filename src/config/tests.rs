@@ -66,6 +66,21 @@ answer_timeout = 3
 }
 
 #[test]
+fn mistakes_come_from_the_top_without_what_only_follows_from_them() {
+    let found = mistakes(
+        "[gateway]\ndomains = [\"alpha.example\"]\n[[agreement]]\npeer = \"beta\"\nfoo = 1\ndomains = [\"not a domain\"]\n[x]\n",
+    );
+    let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [5, 6, 7], "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|(_, text)| text.starts_with("[\"not a domain\"]: a domain name")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn syntax_errors_do_not_hide_one_another() {
     let found = mistakes("[gateway]\ndomains = \nnode = =\n");
     assert!(found.iter().any(|(line, _)| *line == 2), "{found:?}");

@@ -8,6 +8,7 @@ mod content;
 mod domain;
 mod group;
 mod id;
+mod mask;
 mod number;
 mod outcome;
 mod presence;
@@ -22,6 +23,7 @@ pub use content::{Content, MediaType};
 pub use domain::{Domain, InvalidDomain};
 pub use group::{GroupAction, GroupAnswer, GroupEvent, GroupRequest, JoinedUser, Privilege, Property};
 pub use id::{InvalidId, InviteId, MessageId, PeerName};
+pub use mask::mask_text;
 pub use number::{E164, InvalidE164};
 pub use outcome::{Acceptance, Answer, Found, Outcome, RecipientOutcome, Refusal};
 pub use presence::{

@@ -235,6 +235,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The sentence for logs, with people hidden and on one line.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        super::mask_text(&self.to_string())
+    }
+
     /// Whether the same request may succeed later, so that what may wait is kept.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -269,6 +275,15 @@ impl Refusal {
 }
 
 impl Answer {
+    /// Why recipients were refused, where the answer tells them apart.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        let recipients = match self {
+            Self::Recipients(recipients) | Self::Sent { recipients, .. } => recipients.as_slice(),
+            Self::Done | Self::Found(_) | Self::Presence(_) | Self::Group(_) => &[],
+        };
+        recipients.iter().filter_map(|one| one.outcome.as_ref().err())
+    }
+
     /// The outcome of one recipient, where the answer tells them apart.
     #[must_use]
     pub fn for_recipient(&self, recipient: &WvAddress) -> Option<&Result<Acceptance, Refusal>> {

@@ -234,7 +234,11 @@ impl Relay {
     /// Tells the sender of a message that was accepted that it will not arrive, and why.
     pub(super) fn failed_report(&self, queued: &Queued, refusal: Refusal) -> Option<NewItem> {
         let Request::Send(message) = &queued.request else {
-            tracing::info!(request = queued.request.name(), %refusal, "what was accepted could not be delivered");
+            tracing::info!(
+                request = queued.request.name(),
+                refusal = refusal.masked(),
+                "what was accepted could not be delivered"
+            );
             return None;
         };
         let (Some(id), Some(recipient)) = (&message.id, message.recipients.first()) else {
@@ -257,7 +261,10 @@ impl Relay {
         match self.report_item(&ingress, &queued.side, &ingress.side, report, now) {
             Ok(item) => Some(item),
             Err(refusal) => {
-                tracing::error!(%refusal, "a failed delivery report could not be written");
+                tracing::error!(
+                    refusal = refusal.masked(),
+                    "a failed delivery report could not be written"
+                );
                 None
             }
         }

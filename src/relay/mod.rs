@@ -17,6 +17,7 @@ mod journal;
 mod lanes;
 mod notify;
 mod outbox;
+mod reassert;
 mod repeat;
 mod report;
 mod search;
@@ -41,10 +42,7 @@ use self::{
 };
 use crate::{
     agreement::Agreements,
-    model::{
-        Answer, Domain, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, TrailRecord,
-        WvAddress,
-    },
+    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord, WvAddress},
     routing::Router,
     store::Store,
     telemetry::Clock,
@@ -129,6 +127,9 @@ impl Relay {
         let now = self.clock.now();
         match &outcome {
             Ok(answer) => {
+                for refusal in answer.refusals().take(REFUSALS_TOLD) {
+                    tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), refusal = refusal.masked(), "recipient refused");
+                }
                 ingress.trail.add(
                     now,
                     Stop::Answer,
@@ -145,7 +146,7 @@ impl Relay {
                         reason: refusal.to_string(),
                     },
                 );
-                tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), %refusal, "request refused");
+                tracing::info!(trail = %ingress.trail.id(), from = ingress.side.name(), refusal = refusal.masked(), "request refused");
             }
         }
         (self.trails)(ingress.trail.record());
@@ -209,14 +210,10 @@ fn in_words(answer: &Answer) -> String {
         Answer::Done => "done".into(),
         Answer::Recipients(recipients) | Answer::Sent { recipients, .. } => {
             let taken = recipients.iter().filter(|one| one.outcome.is_ok()).count();
-            let refusals = recipients
-                .iter()
-                .filter_map(|one| one.outcome.as_ref().err())
-                .map(Refusal::to_string);
             let mut words = format!("{taken} of {} accepted", recipients.len());
-            for refusal in refusals.take(4) {
+            for refusal in answer.refusals().take(REFUSALS_TOLD) {
                 words.push_str("; ");
-                words.push_str(&refusal);
+                words.push_str(&refusal.to_string());
             }
             words
         }
@@ -225,3 +222,6 @@ fn in_words(answer: &Answer) -> String {
         Answer::Group(_) => "the group answered".into(),
     }
 }
+
+/// Refusals of one answer that the trail and the log tell; a message to a thousand strangers is no reason for a thousand lines.
+const REFUSALS_TOLD: usize = 4;

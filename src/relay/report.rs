@@ -124,7 +124,10 @@ impl Relay {
             // A peer that took the document and says nothing has the report: many never answer one (SSP reference §11).
             Ok(_) | Err(Undelivered::Unanswered(_)) => {}
             Err(Undelivered::Refused(refusal)) if !refusal.is_temporary() => {
-                tracing::info!(%refusal, "a delivery report was refused by the sender's side");
+                tracing::info!(
+                    refusal = refusal.masked(),
+                    "a delivery report was refused by the sender's side"
+                );
             }
             Err(Undelivered::NotTaken(refusal) | Undelivered::Refused(refusal)) => {
                 ingress.trail.add(

@@ -91,7 +91,10 @@ fn wanted_address(search: &Search) -> Result<Option<WvAddress>, Refusal> {
                     .unwrap_or(text)
                     .replace([' ', '-', '.', '(', ')'], "");
                 let number = number.parse().map_err(|error: InvalidE164| {
-                    if matches!(error, InvalidE164::Wildcard | InvalidE164::TooShort) {
+                    if matches!(
+                        error,
+                        InvalidE164::Wildcard | InvalidE164::TooShort | InvalidE164::NoPlus
+                    ) {
                         return Refusal::Wildcard;
                     }
                     Refusal::InvalidAddress {

@@ -40,6 +40,11 @@ impl SeenFilter {
         self.entered.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Everything that was recorded was entered.
+    pub(super) fn complete(&self) {
+        self.is_complete.store(true, Ordering::Release);
+    }
+
     fn is_to_be_filled(&self, now: Timestamp) -> bool {
         let is_old = Timestamp(self.filled.load(Ordering::Relaxed)).plus(REFILL_AFTER) <= now;
         let is_full = self.entered.load(Ordering::Relaxed) > CAPACITY;
@@ -109,7 +114,7 @@ impl Relay {
             };
             after = Some(last.key.clone());
         }
-        self.seen.is_complete.store(true, Ordering::Release);
+        self.seen.complete();
         Ok(())
     }
 }

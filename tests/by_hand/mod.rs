@@ -60,7 +60,7 @@ fn two_gateways_peer_by_the_page_alone() {
     for wanted in [
         "it names alpha.example",
         "alpha.example – beta.example: open since",
-        "beta.example by ssp at ssp.beta.example",
+        "\n=> beta.example by ssp at ssp.beta.example",
         "\"text\":\"Hello Beta\"",
         "\"text\":\"Hello Alpha\"",
         "and a gateway runs here",

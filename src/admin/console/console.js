@@ -106,13 +106,20 @@ function show(id, value, build) {
   const key = body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   body.replaceChildren();
   build(body, value);
-  if (key) for (const element of body.querySelectorAll("[data-key]")) if (element.dataset.key === key) element.focus();
+  if (!key) return;
+  const same = [...body.querySelectorAll("[data-key]")].find((element) => element.dataset.key === key);
+  // What was focused may be gone; the keyboard stays in its section.
+  const title = body.closest("section").querySelector("h2");
+  title.tabIndex = -1;
+  (same || title).focus();
 }
 
-function ask(title, name, wantsReason) {
+function ask(title, name, wantsReason, effect) {
   const dialog = $("ask");
   $("asktitle").textContent = title;
   $("yes").textContent = name;
+  $("effect").textContent = effect || "";
+  $("effect").hidden = !effect;
   $("reasonbox").hidden = !wantsReason;
   $("reason").value = "";
   dialog.returnValue = "no";
@@ -122,16 +129,27 @@ function ask(title, name, wantsReason) {
   });
 }
 
+// What a lever does, said before it is pulled.
+const EFFECTS = {
+  Suspend: "Nothing goes out and nothing is taken until it is resumed, also over a restart. Messages that may wait wait.",
+  Resume: "What waits goes out with its next try.",
+  Reconnect: "The sessions are closed and opened anew.",
+  Hold: "It waits until somebody releases it, at most until its validity ends.",
+  Release: "It is tried at once.",
+  Retry: "It is sent again. If the peer had taken it after all, it may arrive twice.",
+  Discard: "It is gone for good, and nobody is told.",
+};
+
 // A button that changes something: asks first, does it, shows the new state.
-function lever(name, label, path, method, wantsReason) {
+function lever(name, label, path, method, wantsReason, key) {
   return button(name, label, async () => {
-    const answer = await ask(label + "?", name, wantsReason);
+    const answer = await ask(label + "?", name, wantsReason, EFFECTS[name]);
     if (!answer) return;
     await attempt(async () => {
       await call(path, method, wantsReason ? answer : undefined);
       await refresh();
     }, label + ": done");
-  });
+  }, key);
 }
 
 function age(seconds) {
@@ -193,8 +211,8 @@ function peerRows(body, peers) {
     if (peer.suspended) states.append(" by " + peer.suspended);
     const levers = [];
     if (mayOperate()) {
-      if (peer.suspended) levers.push(lever("Resume", "Resume " + peer.peer, path + "/resume", "POST"));
-      else levers.push(lever("Suspend", "Suspend " + peer.peer, path + "/suspend", "POST", true));
+      if (peer.suspended) levers.push(lever("Resume", "Resume " + peer.peer, path + "/resume", "POST", false, "switch " + peer.peer));
+      else levers.push(lever("Suspend", "Suspend " + peer.peer, path + "/suspend", "POST", true, "switch " + peer.peer));
       levers.push(lever("Reconnect", "Reconnect " + peer.peer, path + "/reconnect", "POST"));
     }
     row(body, [peer.peer, states, sessions.length ? list(sessions) : "none; the first request opens one", peer.set_aside.length ? list(peer.set_aside) : "–"], levers);
@@ -362,6 +380,8 @@ $("login").onsubmit = (event) => {
   attempt(async () => { await signIn(); $("main").focus(); });
 };
 $("logout").onclick = signOut;
+// Cancel is no submit button, so that Enter in the reason means yes.
+$("no").onclick = () => $("ask").close("no");
 
 $("route").onsubmit = (event) => {
   event.preventDefault();

@@ -28,6 +28,15 @@ async fn clean_zones_are_good() {
 }
 
 #[tokio::test]
+async fn directory_means_its_zone_files() {
+    let (code, text) = output(&["check", "zones"]).await;
+    assert_eq!(code, ExitCode::from(BAD), "one of them is made of mistakes");
+    assert!(text.contains("\n5 files, "), "{text}");
+    let (code, text) = output(&["check", "config"]).await;
+    assert_eq!((code, text.as_str()), (ExitCode::from(USAGE), ""));
+}
+
+#[tokio::test]
 async fn bad_zones_are_told_with_file_and_line() {
     let file = "tests/vectors/zone/regexp-and-replacement.zone";
     let (code, text) = output(&["check", file]).await;
@@ -36,7 +45,7 @@ async fn bad_zones_are_told_with_file_and_line() {
         text.starts_with(&format!("{file}:6: error regexp-and-replacement: ")),
         "{text}"
     );
-    assert!(text.ends_with("1 files, 1 errors, 0 warnings\n"), "{text}");
+    assert!(text.ends_with("1 file, 1 error, 0 warnings\n"), "{text}");
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl HomeDomain {
             Err(Refusal::NotFound { .. }) => age > UNKNOWN_FOR,
             Err(refusal) if refusal.is_temporary() => age > KEPT_FOR,
             Err(refusal) => {
-                tracing::info!(%refusal, "a delivery report was refused");
+                tracing::info!(refusal = refusal.masked(), "a delivery report was refused");
                 true
             }
         }

@@ -77,7 +77,7 @@ impl HomeDomain {
                     .ask(&subscriber.domain, None, Request::Notify(notification))
                     .await;
                 if let Err(refusal) = outcome {
-                    tracing::info!(%refusal, "watchers could not be told");
+                    tracing::info!(refusal = refusal.masked(), "watchers could not be told");
                 }
             }
         }

@@ -194,6 +194,11 @@ impl SspClient {
         }
     }
 
+    /// Whether documents go in the clear, because that is the scheme or the port was found to speak no TLS.
+    pub fn is_plain(&self) -> bool {
+        self.dialler.is_plain()
+    }
+
     /// Connects and shakes hands without a request, and waits a moment for a late refusal of our certificate, which TLS 1.3
     /// sends after the client's last message. For tests of a peering.
     ///

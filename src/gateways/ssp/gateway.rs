@@ -70,6 +70,8 @@ pub struct LinkView {
     pub waiting: usize,
     /// Transactions whose answer is waited for.
     pub outstanding: usize,
+    /// Answers since the start that nobody waited for any more: late, repeated, or to nothing of ours.
+    pub unclaimed: u64,
 }
 
 /// The SSP gateway of one node.
@@ -163,6 +165,7 @@ impl SspGateway {
                 documents,
                 waiting,
                 outstanding,
+                unclaimed: link.unclaimed(),
             }
         };
         links.values().map(view).collect()
@@ -171,7 +174,9 @@ impl SspGateway {
     /// Opens a session with a peer's domain now, whether traffic needs it or not.
     pub fn reconnect(&self, own: &Domain, peer: &Domain) {
         let link = self.link(own, peer);
-        link.close();
+        if let Some(session) = link.close() {
+            self.log_out(session);
+        }
         self.open(link);
     }
 

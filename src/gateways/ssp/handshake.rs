@@ -15,15 +15,18 @@ use super::{
     gateway::{SspGateway, profile},
     link::Link,
     random,
-    session::Session,
+    redirect::Redirect,
 };
 use crate::{
     agreement::{InterconnectionAgreement, Role},
     model::Domain,
     routing::{Candidate, Explain, Plan, RouteService},
     wire::ssp::{
-        Document, SetupPrimitive, SetupTransaction, TransactionId,
-        ladder::{Delivery, Input, LadderKey, Ladders, Match, Output, Settings, Step, Token, Verdict},
+        Document, SetupPrimitive, SetupTransaction, StatusCode, TransactionId,
+        ladder::{
+            self, Busy, Delivery, Failure, Input, LadderKey, Ladders, Match, Output, Settings, Step, Token,
+            Verdict, failing_step,
+        },
     },
 };
 
@@ -39,17 +42,23 @@ pub(super) struct Handshakes {
 struct Inner {
     ladders: Ladders,
     running: HashMap<LadderKey, Running>,
+    /// Links whose peer is in a handshake with another of our domains: its secret would not say whom it is for.
+    behind: HashMap<Domain, Vec<Arc<Link>>>,
 }
 
 /// What the driver knows of a ladder.
 #[derive(Clone, Debug)]
-struct Running {
-    own: Domain,
-    peer: Domain,
-    agreement: Arc<InterconnectionAgreement>,
+pub(super) struct Running {
+    pub(super) own: Domain,
+    pub(super) peer: Domain,
+    pub(super) agreement: Arc<InterconnectionAgreement>,
     candidates: Arc<[Candidate]>,
     /// The server that took the first step; later steps go there first.
-    url: Option<String>,
+    pub(super) url: Option<String>,
+    /// Whether we opened; then a link waits for the end.
+    is_initiator: bool,
+    /// Where the peer sent us.
+    pub(super) redirect: Redirect,
 }
 
 impl Default for Handshakes {
@@ -57,6 +66,7 @@ impl Default for Handshakes {
         let inner = Inner {
             ladders: Ladders::new(MAX_LADDERS),
             running: HashMap::new(),
+            behind: HashMap::new(),
         };
         let quota = Quota::per_second(nonzero(20)).allow_burst(nonzero(100));
         Self {
@@ -193,23 +203,57 @@ impl SspGateway {
             agreement: Arc::clone(&agreement),
             candidates,
             url: None,
+            is_initiator: true,
+            redirect: Redirect::default(),
         };
-        {
-            let mut inner = self.handshakes.lock();
-            let key = inner
-                .ladders
-                .initiate(
-                    link.own.as_str(),
-                    link.peer.as_str(),
-                    token(),
-                    clock(),
-                    self.settings(&agreement),
-                )
-                .map_err(|busy| busy.to_string())?;
-            inner.running.insert(key, running);
-        }
+        self.begin(running)?;
         self.drive();
         Ok(())
+    }
+
+    /// Starts a ladder of ours; its end, or that of the one in its way, tells the link.
+    fn begin(&self, running: Running) -> Result<(), String> {
+        let mut inner = self.handshakes.lock();
+        let begun = inner.ladders.initiate(
+            running.own.as_str(),
+            running.peer.as_str(),
+            token(),
+            clock(),
+            self.settings(&running.agreement),
+        );
+        match begun {
+            Ok(key) => {
+                inner.running.insert(key, running);
+            }
+            Err(Busy::InProgress(_)) => {}
+            Err(Busy::PeerBusy(_)) => {
+                let link = self.link(&running.own, &running.peer);
+                inner.behind.entry(running.peer).or_default().push(link);
+            }
+            Err(busy @ Busy::Full) => return Err(busy.to_string()),
+        }
+        Ok(())
+    }
+
+    /// The peer wants the session opened at another of its servers: a new ladder, with a new secret, goes there.
+    fn follow(&self, running: Running, urls: &[String]) -> Result<(), String> {
+        let redirect = running
+            .redirect
+            .follow(running.url.as_deref(), urls, &running.agreement)?;
+        tracing::info!(own = %running.own, peer = %running.peer, servers = ?redirect.servers, "the peer sends us elsewhere");
+        self.begin(Running {
+            url: None,
+            redirect,
+            ..running
+        })
+    }
+
+    /// One of our ladders towards a peer is over: those that could not begin beside it do.
+    fn go_on_behind(&self, peer: &Domain) {
+        let behind = self.handshakes.lock().behind.remove(peer);
+        for link in behind.into_iter().flatten() {
+            self.open(link);
+        }
     }
 
     fn respond(
@@ -242,13 +286,15 @@ impl SspGateway {
                 agreement,
                 candidates,
                 url: None,
+                is_initiator: false,
+                redirect: Redirect::default(),
             };
-            {
+            let busy = {
                 let mut inner = gateway.handshakes.lock();
                 let made = inner.ladders.respond(
                     running.own.as_str(),
                     running.peer.as_str(),
-                    (step.id, &token_in.secret),
+                    (step.id.clone(), &token_in.secret),
                     token(),
                     now,
                     settings,
@@ -256,12 +302,18 @@ impl SspGateway {
                 match made {
                     Ok(key) => {
                         inner.running.insert(key, running);
+                        None
                     }
-                    Err(busy) => {
-                        tracing::warn!(peer = %running.peer, %busy, "a handshake was not taken up");
-                        return;
-                    }
+                    Err(busy) => Some((busy, running)),
                 }
+            };
+            if let Some((busy, running)) = busy {
+                tracing::warn!(peer = %running.peer, %busy, "a handshake was not taken up");
+                // What the peer started is never left unanswered: it may wait for ever (SSP reference §4.6).
+                let failing = failing_step(ladder::Role::Responder, step.id, StatusCode::SERVICE_UNAVAILABLE);
+                gateway
+                    .post_setup(&running, &Document::Setup(failing), None)
+                    .await;
             }
             gateway.drive();
         });
@@ -290,17 +342,34 @@ impl SspGateway {
                 Output::Established(session) => {
                     self.keep_session(&running, &session, true);
                     self.handshakes.lock().running.remove(&key);
+                    self.go_on_behind(&running.peer);
                 }
                 Output::Failed(failure) => {
                     self.handshakes.lock().running.remove(&key);
-                    tracing::warn!(own = %running.own, peer = %running.peer, %failure, "the handshake failed");
-                    self.link(&running.own, &running.peer)
-                        .not_opened(&failure.to_string(), self.now());
+                    self.ended(running, &failure);
                 }
                 Output::WakeAt(_) => {}
             }
         }
         self.handshakes.timer.notify_one();
+    }
+
+    fn ended(self: &Arc<Self>, running: Running, failure: &Failure) {
+        let (own, peer) = (running.own.clone(), running.peer.clone());
+        tracing::warn!(%own, %peer, %failure, "the handshake failed");
+        // The failure of a ladder that the peer opened says nothing about ours, which may be on its way.
+        if !running.is_initiator {
+            return;
+        }
+        let followed = if let Failure::Redirected(urls) = failure {
+            self.follow(running, urls)
+        } else {
+            Err(failure.to_string())
+        };
+        if let Err(reason) = followed {
+            self.link(&own, &peer).not_opened(&reason, self.now());
+            self.go_on_behind(&peer);
+        }
     }
 
     async fn send_step(
@@ -335,12 +404,11 @@ impl SspGateway {
     ) -> (Delivery, Option<String>) {
         let profile = profile(&running.agreement);
         let body = crate::wire::ssp::encode(document, &profile).into();
-        let servers = self.servers.order(
-            running.url.as_deref(),
-            &running.candidates,
-            &running.agreement,
-            self.now(),
-        );
+        let servers = running.redirect.order(running.url.as_deref()).unwrap_or_else(|| {
+            let url = running.url.as_deref();
+            self.servers
+                .order(url, &running.candidates, &running.agreement, self.now())
+        });
         self.servers
             .post_setup(
                 &servers,
@@ -351,62 +419,6 @@ impl SspGateway {
                 self.now(),
             )
             .await
-    }
-
-    fn keep_session(
-        self: &Arc<Self>,
-        running: &Running,
-        wire: &crate::wire::ssp::ladder::Session,
-        is_final: bool,
-    ) {
-        let now = self.now();
-        let session = Arc::new(Session {
-            own: running.own.clone(),
-            peer: running.peer.clone(),
-            own_id: wire.own_session_id.to_string(),
-            peer_id: wire.peer_session_id.to_string(),
-            url: running.url.clone().unwrap_or_default(),
-            since: now,
-            ends: now.plus(wire.time_to_live),
-        });
-        // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
-        self.sessions.honour(Arc::clone(&session));
-        if is_final {
-            tracing::info!(own = %running.own, peer = %running.peer, "session established");
-            self.link(&running.own, &running.peer)
-                .opened(Arc::clone(&session));
-            self.schedule_renewal(&session);
-        }
-        let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            if let Err(error) = gateway.sessions.keep(&session, gateway.now()).await {
-                tracing::error!(%error, "a session could not be stored; a restart will open it anew");
-            }
-            if is_final && let Some(relay) = gateway.relay() {
-                match relay.reassert_subscriptions(&session.peer).await {
-                    Ok(0) => {}
-                    Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
-                    Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
-                }
-            }
-        });
-    }
-
-    /// Renews a session on a local schedule, before its time to live ends (SSP reference §5).
-    pub(super) fn schedule_renewal(self: &Arc<Self>, session: &Arc<Session>) {
-        let wait = self.now().until(session.renew_at());
-        let (gateway, session) = (Arc::downgrade(self), Arc::clone(session));
-        tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            let Some(gateway) = gateway.upgrade() else { return };
-            let link = gateway.link(&session.own, &session.peer);
-            if link
-                .session()
-                .is_some_and(|current| current.own_id == session.own_id)
-            {
-                gateway.open(link);
-            }
-        });
     }
 
     fn settings(&self, agreement: &InterconnectionAgreement) -> Settings {

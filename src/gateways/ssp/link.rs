@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{gateway::SspGateway, session::Session};
 use crate::{
@@ -29,6 +29,9 @@ pub(super) struct Link {
     gateway: Weak<SspGateway>,
     inner: Mutex<Inner>,
     tids: AtomicU64,
+    /// Ends the pause after a failed document when a session comes up.
+    resumed: Notify,
+    unclaimed: AtomicU64,
 }
 
 /// Why a request came to no answer.
@@ -89,6 +92,8 @@ struct Inner {
     candidates: Arc<[Candidate]>,
     documents: usize,
     waiting: usize,
+    /// Answers are being lost; said once, until a document gets through.
+    is_overrun: bool,
     failures: u32,
     not_before: Timestamp,
     unsupported: HashSet<&'static str>,
@@ -111,6 +116,8 @@ impl Link {
             gateway,
             inner: Mutex::default(),
             tids: AtomicU64::new(1),
+            resumed: Notify::new(),
+            unclaimed: AtomicU64::new(0),
         }
     }
 
@@ -125,16 +132,27 @@ impl Link {
         wait: Duration,
     ) -> Result<Option<Primitive>, LinkFault> {
         let (tid, answer) = self.enqueue(primitive, conversation, expects_answer)?;
+        let mut claim = Claim {
+            link: self,
+            tid: Some(tid),
+        };
         self.pump();
         match tokio::time::timeout(wait, answer).await {
-            Ok(Ok(fate)) => fate,
-            Ok(Err(_)) => Err(LinkFault::NotTaken("the gateway is shutting down".into())),
-            Err(_) => Err(self.give_up(&tid)),
+            Ok(fate) => {
+                claim.tid = None;
+                fate.unwrap_or_else(|_| Err(LinkFault::NotTaken("the gateway is shutting down".into())))
+            }
+            Err(_) => Err(claim.give_up()),
         }
     }
 
-    /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects.
+    /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects. A peer that asks
+    /// and does not take its answers loses those past the bound of what waits.
     pub(super) fn respond(self: &Arc<Self>, id: TransactionId, primitive: Primitive) {
+        let Some(gateway) = self.gateway.upgrade() else {
+            return;
+        };
+        let bound = gateway.pace(&self.peer).max_waiting;
         let size = approximate_size(&primitive);
         let transaction = Transaction {
             mode: Mode::Response,
@@ -143,6 +161,13 @@ impl Link {
         };
         {
             let mut inner = self.lock();
+            if inner.waiting >= bound {
+                if !std::mem::replace(&mut inner.is_overrun, true) {
+                    tracing::warn!(own = %self.own, peer = %self.peer, bound,
+                        "the peer asks faster than it takes the answers; answers past ssp.max_waiting are lost");
+                }
+                return;
+            }
             inner.waiting += 1;
             inner.ready.push_back(Waiting {
                 transaction,
@@ -166,6 +191,7 @@ impl Link {
             outstanding
         };
         let Some(outstanding) = outstanding else {
+            self.unclaimed.fetch_add(1, Ordering::Relaxed);
             return Some(primitive);
         };
         let unclaimed = outstanding.done.send(Ok(Some(primitive))).err();
@@ -184,7 +210,19 @@ impl Link {
             inner.not_before = Timestamp::default();
             inner.unsupported.clear();
         }
+        self.resumed.notify_waiters();
         self.pump();
+    }
+
+    /// The session in use has another end now; `false` when it is not the one in use.
+    pub(super) fn extended(&self, session: &Arc<Session>) -> bool {
+        let mut inner = self.lock();
+        let current = inner.session.as_mut();
+        let Some(current) = current.filter(|current| current.own_id == session.own_id) else {
+            return false;
+        };
+        *current = Arc::clone(session);
+        true
     }
 
     /// The handshake failed: nothing that waits can go now.
@@ -222,6 +260,15 @@ impl Link {
         }
     }
 
+    /// As [`Link::close`], if it is this session that is used.
+    pub(super) fn forget_session(&self, session: &Session) {
+        let mut inner = self.lock();
+        let current = inner.session.as_ref();
+        if current.is_some_and(|current| current.own_id == session.own_id) {
+            inner.session = None;
+        }
+    }
+
     pub(super) fn session(&self) -> Option<Arc<Session>> {
         self.lock().session.clone()
     }
@@ -250,6 +297,11 @@ impl Link {
     pub(super) fn load(&self) -> (usize, usize, usize) {
         let inner = self.lock();
         (inner.documents, inner.waiting, inner.outstanding.len())
+    }
+
+    /// Answers that came when nobody waited for them any more: late ones, second ones, and those to nothing of ours.
+    pub(super) fn unclaimed(&self) -> u64 {
+        self.unclaimed.load(Ordering::Relaxed)
     }
 
     fn enqueue(
@@ -391,9 +443,20 @@ impl Link {
             Posted::SessionUnknown => {
                 tracing::info!(own = %self.own, peer = %self.peer, "the peer lost the session; opening anew");
                 self.forget_session(&session);
-                let mut inner = self.lock();
-                inner.documents -= 1;
-                inner.put_back(items.filter(|item| item.transaction.mode == Mode::Request), false);
+                // Answers belonged to the lost session.
+                let (requests, answers): (Vec<_>, Vec<_>) =
+                    items.partition(|item| item.transaction.mode == Mode::Request);
+                {
+                    let mut inner = self.lock();
+                    inner.waiting = inner.waiting.saturating_sub(answers.len());
+                }
+                // A peer that never knows the sessions that it agreed to must not keep us climbing ladders for ever.
+                self.failed(
+                    requests,
+                    "the peer does not know the session that it has just opened",
+                    false,
+                );
+                self.lock().documents -= 1;
             }
             Posted::Failed(reason) | Posted::Closed(reason) => {
                 let items: Vec<Waiting> = items.collect();
@@ -401,24 +464,13 @@ impl Link {
                 if was_closed && is_repeated {
                     self.forget_session(&session);
                 }
-                let pause = self.failed(items, &reason);
-                tokio::time::sleep(pause).await;
+                let resumed = self.resumed.notified();
+                let pause = self.failed(items, &reason, true);
+                let _ = tokio::time::timeout(pause, resumed).await;
                 self.lock().documents -= 1;
             }
         }
         self.pump();
-    }
-
-    /// The next document opens a session anew.
-    fn forget_session(&self, session: &Session) {
-        let mut inner = self.lock();
-        if inner
-            .session
-            .as_ref()
-            .is_some_and(|current| current.own_id == session.own_id)
-        {
-            inner.session = None;
-        }
     }
 
     fn acknowledged(&self, items: impl Iterator<Item = Waiting>) {
@@ -427,6 +479,7 @@ impl Link {
             let mut inner = self.lock();
             inner.documents -= 1;
             inner.failures = 0;
+            inner.is_overrun = false;
             for item in items {
                 inner.waiting = inner.waiting.saturating_sub(1);
                 if item.transaction.mode == Mode::Response {
@@ -450,13 +503,13 @@ impl Link {
         }
     }
 
-    /// No server took the document: it is tried again as singles, and given up after a few attempts. Returns the pause before
-    /// the next attempt.
-    fn failed(&self, items: Vec<Waiting>, reason: &str) -> Duration {
+    /// The document was not taken: it is tried again, as singles where it may be to blame, and given up after a few attempts.
+    /// Returns the pause before the next attempt.
+    fn failed(&self, items: Vec<Waiting>, reason: &str, splits: bool) -> Duration {
         let mut given_up = Vec::new();
         let pause = {
             let mut inner = self.lock();
-            let alone = items.len() > 1;
+            let alone = splits && items.len() > 1;
             let mut again = Vec::new();
             for mut item in items {
                 item.attempts += 1;
@@ -468,14 +521,15 @@ impl Link {
                     continue;
                 }
                 inner.waiting = inner.waiting.saturating_sub(1);
-                given_up.extend(inner.outstanding.remove(item.transaction.id.as_str()));
-                if let Some(conversation) = &item.conversation {
+                // One that was given up while it was under way has released its conversation already.
+                let outstanding = inner.outstanding.remove(item.transaction.id.as_str());
+                if let (Some(_), Some(conversation)) = (&outstanding, &item.conversation) {
                     inner.release(conversation);
                 }
+                given_up.extend(outstanding);
             }
             let attempts = again.first().map_or(0, |item| item.attempts);
-            inner.waiting = inner.waiting.saturating_sub(again.len());
-            inner.put_back(again.into_iter(), true);
+            inner.put_back(again);
             Duration::from_millis(100 * u64::from(3_u32.saturating_pow(attempts)))
         };
         for outstanding in given_up {
@@ -520,6 +574,32 @@ impl Link {
     }
 }
 
+/// The waiting for one answer; when it ends early, what it occupied is free again.
+struct Claim<'a> {
+    link: &'a Arc<Link>,
+    tid: Option<String>,
+}
+
+impl Claim<'_> {
+    fn give_up(&mut self) -> LinkFault {
+        let Some(tid) = self.tid.take() else {
+            return LinkFault::Unanswered;
+        };
+        let fault = self.link.give_up(&tid);
+        // The next of the conversation may go; outside of a runtime nothing can.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.link.pump();
+        }
+        fault
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
 impl Inner {
     fn take_document(&mut self, pace: &Pace) -> Vec<Waiting> {
         let mut items: Vec<Waiting> = Vec::new();
@@ -553,11 +633,7 @@ impl Inner {
         }
     }
 
-    fn put_back(&mut self, items: impl Iterator<Item = Waiting>, counts: bool) {
-        let mut items: Vec<Waiting> = items.collect();
-        if counts {
-            self.waiting += items.len();
-        }
+    fn put_back(&mut self, mut items: Vec<Waiting>) {
         while let Some(item) = items.pop() {
             self.ready.push_front(item);
         }

@@ -2,7 +2,8 @@
 //!
 //! In: `server.rs` (sockets) → `listen.rs` (documents) → `map/` → the relay. Out: `gateway.rs` (the relay's egress) → `map/` →
 //! `link.rs` (what waits) → `servers.rs` (which server) → `client.rs` (connections). `tls.rs` and `certificates.rs` are under
-//! both. `handshake.rs` drives the ladders of `wire::ssp`, `session.rs` keeps what they come to.
+//! both. `handshake.rs` drives the ladders of `wire::ssp`, `redirect.rs` follows the peer to another server, `session.rs` keeps
+//! what they come to, `life.rs` refreshes and ends it.
 
 pub mod certificates;
 pub mod client;
@@ -11,10 +12,12 @@ mod expiry;
 mod facts;
 mod gateway;
 mod handshake;
+mod life;
 mod link;
 mod listen;
 mod map;
 mod random;
+mod redirect;
 pub mod server;
 mod servers;
 mod session;

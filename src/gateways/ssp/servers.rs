@@ -143,7 +143,11 @@ impl Servers {
         for server in servers {
             let posted = self.post(server, agreement, (own, peer), body.clone(), headers, now);
             match posted.await {
-                Ok(200..=299) => return (Delivery::Accepted, Some(server.url())),
+                Ok(200..=299) => {
+                    let client = self.client(server, agreement, (own, peer));
+                    let is_plain = client.map_or(server.is_plain(), |client| client.is_plain());
+                    return (Delivery::Accepted, Some(server.url_by(is_plain)));
+                }
                 Ok(status) => {
                     tracing::info!(%peer, server = server.url(), status, "a setup step was refused");
                     outcome = Delivery::Refused;
@@ -324,34 +328,73 @@ impl SspGateway {
         agreement: &InterconnectionAgreement,
     ) -> Result<Vec<Server>, String> {
         let candidates = self.candidates(&link.peer, agreement, Some(link)).await?;
-        Ok(self
+        let mut servers = self
             .servers
-            .order(Some(&session.url), &candidates, agreement, self.now()))
+            .order(Some(&session.url), &candidates, agreement, self.now());
+        if session.redirected {
+            // The agreement may have changed since: the server must still be one that it allows.
+            match Server::parse(&session.url, agreement) {
+                Ok(server) => servers.insert(0, server),
+                Err(reason) => tracing::warn!(peer = %link.peer, %reason, "the session's server is not used"),
+            }
+        }
+        Ok(servers)
     }
 }
 
 impl Server {
+    /// The server that a URL of the peer's names; the path is of no use, because SSP has one target (SSP reference §1).
+    ///
+    /// # Errors
+    /// Why it can't be used: no URL of a server, or plain HTTP where the agreement requires TLS.
+    pub(super) fn parse(url: &str, agreement: &InterconnectionAgreement) -> Result<Self, String> {
+        let uri: hyper::Uri = url.trim().parse().map_err(|_| format!("{url} is no URL"))?;
+        let (security, default_port) = match uri.scheme_str() {
+            Some("https") => (Security::Tls, 443),
+            Some("http") if !agreement.config.tls.required => (Security::Plain, 80),
+            Some("http") => return Err(format!("{url} is without TLS, which the agreement requires")),
+            _ => return Err(format!("{url} is neither https nor http")),
+        };
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| format!("{url} names no server"))?;
+        let named = format!("{host}:{}", uri.port_u16().unwrap_or(default_port));
+        let candidates = crate::routing::static_candidates(&[named]);
+        let candidate = candidates.and_then(|all| all.first().cloned());
+        let candidate = candidate.ok_or_else(|| format!("{url} names no server"))?;
+        Ok(Self { security, candidate })
+    }
+
+    /// Whether documents to it are in the clear.
+    pub(super) fn is_plain(&self) -> bool {
+        self.security == Security::Plain
+    }
+
     pub(super) fn url(&self) -> String {
+        self.url_by(self.is_plain())
+    }
+
+    /// Its URL as it was found to speak.
+    fn url_by(&self, is_plain: bool) -> String {
         let Candidate { host, port, .. } = &self.candidate;
-        format!("{}://{host}:{port}", self.scheme())
+        let scheme = if is_plain { "http" } else { "https" };
+        format!("{scheme}://{host}:{port}")
     }
 
     /// Whether this is its URL.
     fn is_at(&self, url: &str) -> bool {
-        let authority = url
-            .strip_prefix(self.scheme())
-            .and_then(|rest| rest.strip_prefix("://"));
-        let parts = authority.and_then(|authority| authority.rsplit_once(':'));
-        parts.is_some_and(|(host, port)| {
-            host == &*self.candidate.host && port.parse() == Ok(self.candidate.port)
-        })
-    }
-
-    fn scheme(&self) -> &'static str {
-        match self.security {
-            Security::Tls | Security::TlsOrPlain => "https",
-            Security::Plain => "http",
-        }
+        let Some((scheme, authority)) = url.split_once("://") else {
+            return false;
+        };
+        let is_spoken = match self.security {
+            Security::Tls => scheme == "https",
+            Security::TlsOrPlain => scheme == "https" || scheme == "http",
+            Security::Plain => scheme == "http",
+        };
+        let parts = authority.rsplit_once(':');
+        is_spoken
+            && parts.is_some_and(|(host, port)| {
+                host == &*self.candidate.host && port.parse() == Ok(self.candidate.port)
+            })
     }
 }
 

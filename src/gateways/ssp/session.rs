@@ -28,6 +28,9 @@ pub struct Session {
     pub peer_id: String,
     /// The server that took the first document of the handshake, as `https://host:port`.
     pub url: String,
+    /// Whether the peer sent us to that server, so that documents go there although discovery does not name it.
+    #[serde(default)]
+    pub redirected: bool,
     /// When it was established.
     pub since: Timestamp,
     /// When it ends; the smaller of both sides' times to live counts.
@@ -118,7 +121,8 @@ impl Sessions {
         list.push(session);
     }
 
-    /// Stores a session.
+    /// Stores a session, and forgets the oldest ones of the pair past the bound, so that a peer that opens one after
+    /// the other fills neither the memory nor the store.
     ///
     /// # Errors
     /// When the store fails.
@@ -126,10 +130,34 @@ impl Sessions {
         let value = serde_json::to_vec(session).unwrap_or_default();
         // Kept a day past its end, for a peer that goes on using it.
         let until = session.ends.plus(std::time::Duration::from_secs(86_400));
-        self.store
-            .commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until)))
-            .await?;
+        let mut batch = Batch::new(now).put(Space::Session, session.row_key(), value, Some(until));
+        for old in self.take_surplus(&session.own, &session.peer) {
+            tracing::info!(own = %old.own, peer = %old.peer, "too many sessions of one pair; the oldest is forgotten");
+            batch = batch.remove(Space::Session, old.row_key());
+        }
+        self.store.commit(batch).await?;
         Ok(())
+    }
+
+    fn take_surplus(&self, own: &Domain, peer: &Domain) -> Vec<Arc<Session>> {
+        let mut map = self
+            .by_peer_id
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_of_pair = |one: &&Arc<Session>| one.own == *own && one.peer == *peer;
+        let mut of_pair: Vec<_> = map.values().flatten().filter(is_of_pair).cloned().collect();
+        let surplus = of_pair.len().saturating_sub(MAX_SESSIONS_PER_PAIR);
+        of_pair.sort_by_key(|session| session.since);
+        of_pair.truncate(surplus);
+        for old in &of_pair {
+            if let Some(list) = map.get_mut(&old.peer_id) {
+                list.retain(|one| one.own_id != old.own_id);
+                if list.is_empty() {
+                    map.remove(&old.peer_id);
+                }
+            }
+        }
+        of_pair
     }
 
     /// Forgets a session that was closed.
@@ -155,3 +183,7 @@ impl Sessions {
             .map(|_| ())
     }
 }
+
+/// Sessions of one (own, peer) pair that are honoured at once. Two are normal (simultaneous opening, renewal); a peer of
+/// many nodes has some more.
+const MAX_SESSIONS_PER_PAIR: usize = 32;

@@ -100,7 +100,12 @@ impl Wire for SearchRequest {
 
     fn read(element: Element<'_, '_>) -> Result<Self, Flaw> {
         let search_id = element.scalar("searchID").map(str::to_owned);
-        let pairs: Vec<_> = element.children().filter_map(SearchPair::read).collect();
+        let direct = element.children().filter_map(SearchPair::read);
+        let listed = element
+            .children_named("SearchPairList")
+            .flat_map(|list| list.children_named("SearchPair"))
+            .filter_map(SearchPair::read);
+        let pairs: Vec<_> = direct.chain(listed).collect();
         if pairs.is_empty() && search_id.is_none() {
             return Err(Flaw::MissingElement {
                 element: Self::NAME,

@@ -17,7 +17,8 @@ enum End {
 
 pub(super) fn check(index: &Index<'_>, found: &mut Found) {
     for located in index.entries() {
-        let Some(target) = leads_to(located) else {
+        // A doubled origin is told as such.
+        let Some(target) = leads_to(located).filter(|target| !index.has_origin_twice(target)) else {
             continue;
         };
         let mut path = vec![&located.entry.owner];

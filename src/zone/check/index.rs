@@ -106,6 +106,20 @@ impl<'a> Index<'a> {
             })
     }
 
+    /// Whether a name holds the end of its zone's origin a second time: its final dot was forgotten.
+    pub(super) fn has_origin_twice(&self, name: &Name) -> bool {
+        self.origins
+            .iter()
+            .filter(|origin| is_within(name, origin))
+            .any(|origin| {
+                let origin = origin.labels();
+                let end: Vec<_> = origin.iter().rev().take(2).collect();
+                let labels = name.labels();
+                let below: Vec<_> = labels.iter().rev().skip(origin.len()).take(2).collect();
+                !end.is_empty() && end == below
+            })
+    }
+
     /// Whether a record without a flag leads to the name.
     pub(super) fn is_referenced(&self, name: &Name) -> bool {
         self.referenced.contains(name)

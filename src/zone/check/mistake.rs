@@ -55,12 +55,16 @@ mistakes! {
     MissingNs, Error, "missing-ns", "add the zone's name servers as NS records of its origin";
     /// A record whose owner is not under the origin.
     OutOfZone, Error, "out-of-zone", "check $ORIGIN and final dots, or move the record to its own zone";
+    /// A name that holds its origin twice.
+    FinalDot, Error, "final-dot", "end absolute names with a dot; without one the origin is added (RFC 1035 §5.1)";
     /// The same record twice.
     Duplicate, Warning, "duplicate", "remove one of them; a set holds a record once (RFC 2181 §5)";
     /// A CNAME record beside other records.
     CnameAndOther, Error, "cname-and-other", "a name with a CNAME has no other records (RFC 1034 §3.6.2); remove one or the other";
     /// A name server inside the zone that has no address there.
     NsWithoutAddress, Error, "ns-without-address", "add the A or AAAA record of the name server";
+    /// An alias that ends nowhere.
+    AliasWithoutEnd, Error, "alias-without-end", "let the CNAME lead to a name that has records of its own (RFC 1034 §3.6.2)";
     /// TTL 0.
     TtlZero, Warning, "ttl-zero", "every request asks again; 60 to 300 seconds are enough for quick changes";
     /// A TTL that outlives a number's move.
@@ -97,6 +101,18 @@ mistakes! {
     Services, Error, "services", "write E2U+service, for example E2U+im (RFC 6116 §3.4.3)";
     /// The order of RFC 2916.
     LegacyServices, Warning, "legacy-services", "write E2U first: E2U+sip (RFC 6116 §3.4.3)";
+    /// A service that nobody asks for.
+    UnknownService, Warning, "unknown-service", "use a registered Enumservice: im and pres for IMPS, which has none of its own; clients pass over all others";
+    /// A private service in the public tree.
+    PrivateService, Error, "private-service", "P- services are for the one private network that they were made for; clients of public ENUM discard them (RFC 6116 §3.4.3.1)";
+    /// Records that clients can't order.
+    EqualPreference, Warning, "equal-preference", "give each record an ORDER or PREFERENCE of its own, or clients choose as they please (RFC 5483 §4.4)";
+    /// A wildcard that leads all numbers to one person.
+    WildcardOneUser, Warning, "wildcard-one-user", "carry the number over with a group and a back-reference: !^(.*)$!im:\\1@domain!";
+    /// A user part that is a number without its plus.
+    NumberWithoutPlus, Warning, "number-without-plus", "keep the + in the user part, so that it is known as a number: !^(.*)$!im:\\1@domain!";
+    /// A domain that no server can be found for.
+    DomainWithoutServer, Error, "domain-without-server", "add the SRV record of _imps-server._tcp at the domain, or correct the domain of the URI";
     /// No flag and nowhere to go.
     NoReplacement, Error, "no-replacement", "set the flag u if the record is terminal, or name the replacement if it is not";
     /// Fields that are ignored.
@@ -115,6 +131,10 @@ mistakes! {
     TargetAlias, Error, "target-alias", "name the host itself, not an alias (RFC 2782)";
     /// An SRV target inside the zones that has no address.
     TargetWithoutAddress, Error, "target-without-address", "add the A or AAAA record of the target, or correct its name";
+    /// A target that is an address.
+    TargetIsAddress, Error, "target-is-address", "SRV and NS records name a host; give the host an A or AAAA record with the address (RFC 2782)";
+    /// An SRV owner that nobody asks for.
+    SrvOwner, Error, "srv-owner", "write _service._protocol with both underscores, for SSP _imps-server._tcp (RFC 2782)";
     /// `.` beside other targets.
     SrvRootMixed, Error, "srv-root-mixed", "the target `.` says that there is no service and stands alone (RFC 2782)";
     /// Port 0.

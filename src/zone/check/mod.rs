@@ -9,6 +9,7 @@ mod chain;
 mod index;
 mod mistake;
 mod naptr;
+mod person;
 mod reach;
 mod structure;
 
@@ -99,11 +100,14 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
         }
-        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        let counted =
+            |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         write!(
             f,
-            "{} files, {errors} errors, {warnings} warnings",
-            self.files.len()
+            "{}, {}, {}",
+            counted(self.files.len(), "file"),
+            counted(self.count(Severity::Error), "error"),
+            counted(self.count(Severity::Warning), "warning")
         )
     }
 }

@@ -4,6 +4,7 @@
 //! records lead to, a number is made up; there an expression that does not match is no mistake.
 
 use super::index::{Index, Located, Owner, looks_like_digits};
+use super::person::{Led, check_order};
 use super::{Found, Mistake, backslash};
 use crate::wire::naptr::regexp::{RegexpError, Substitution};
 use crate::wire::naptr::services::{Services, ServicesError};
@@ -15,7 +16,11 @@ pub(super) fn check(located: Located<'_>, index: &Index<'_>, found: &mut Found) 
     let Data::Naptr(naptr) = &located.entry.data else {
         return;
     };
-    let mut record = Record { located, found };
+    let mut record = Record {
+        located,
+        index,
+        found,
+    };
     if naptr.flags.is_empty() {
         record.non_terminal(naptr);
         return;
@@ -32,7 +37,8 @@ pub(super) fn check(located: Located<'_>, index: &Index<'_>, found: &mut Found) 
         }
         return;
     }
-    record.owner(index);
+    record.owner();
+    check_order(located, naptr, index, record.found);
     if !naptr.replacement.is_root() {
         let message = format!(
             "the record has a regexp and the replacement {}",
@@ -49,6 +55,7 @@ pub(super) fn check(located: Located<'_>, index: &Index<'_>, found: &mut Found) 
                     format!("{written:?} has the service first"),
                 );
             }
+            record.registered(&services.offered);
             record.expression(naptr, &services.offered);
         }
         Err(error) => {
@@ -61,6 +68,7 @@ pub(super) fn check(located: Located<'_>, index: &Index<'_>, found: &mut Found) 
 /// The record under examination.
 struct Record<'a, 'f> {
     located: Located<'a>,
+    index: &'f Index<'f>,
     found: &'f mut Found,
 }
 
@@ -84,14 +92,14 @@ impl Record<'_, '_> {
         }
     }
 
-    fn owner(&mut self, index: &Index<'_>) {
+    fn owner(&mut self) {
         let owner = &self.located.entry.owner;
         match Owner::of(owner) {
             Owner::Number(_) | Owner::Range(_) => {}
             Owner::Impossible(error) => {
                 self.add(Mistake::OwnerNotDigits, format!("{owner} is no number: {error}"))
             }
-            Owner::Other if index.is_referenced(owner) => {}
+            Owner::Other if self.index.is_referenced(owner) => {}
             Owner::Other => {
                 let digits = owner.labels().iter().any(|label| looks_like_digits(label));
                 let (mistake, what) = match digits {
@@ -99,6 +107,24 @@ impl Record<'_, '_> {
                     false => (Mistake::Unreferenced, "is no number"),
                 };
                 self.add(mistake, format!("{owner} {what}"));
+            }
+        }
+    }
+
+    /// Whether anybody asks for the services, there where the record stands.
+    fn registered(&mut self, offered: &[Enumservice]) {
+        let owner = &self.located.entry.owner;
+        for service in offered {
+            if service.is_private() && owner.as_str().ends_with(PUBLIC_APEX) {
+                self.add(
+                    Mistake::PrivateService,
+                    format!("{service} stands in public ENUM"),
+                );
+            } else if !service.is_private() && !service.is_experimental() && !is_registered(service) {
+                self.add(
+                    Mistake::UnknownService,
+                    format!("{service} is no registered Enumservice"),
+                );
             }
         }
     }
@@ -159,18 +185,27 @@ impl Record<'_, '_> {
             );
         }
         match AbsoluteUri::parse(&expanded.octets) {
-            Ok(uri) => self.uri(&uri, offered),
+            Ok(uri) => {
+                let led = Led {
+                    located: self.located,
+                    owner: &owner,
+                    substitution,
+                    aus: &aus,
+                };
+                self.uri(&uri, offered, &led);
+            }
             Err(error) => self.add(Mistake::NotAUri, error.to_string()),
         }
     }
 
-    fn uri(&mut self, uri: &AbsoluteUri, offered: &[Enumservice]) {
+    fn uri(&mut self, uri: &AbsoluteUri, offered: &[Enumservice], led: &Led<'_>) {
         let (fitting, others): (Vec<_>, Vec<_>) = offered
             .iter()
             .partition(|service| scheme_fits(service, uri.scheme()));
         for service in &fitting {
-            if let Err(error) = uri.target(service) {
-                self.add(Mistake::NotAUri, format!("{}: {error}", uri.as_str()));
+            match uri.target(service) {
+                Ok(target) => led.check(service, &target, self.index, self.found),
+                Err(error) => self.add(Mistake::NotAUri, format!("{}: {error}", uri.as_str())),
             }
         }
         let mistake = if fitting.is_empty() {
@@ -186,6 +221,46 @@ impl Record<'_, '_> {
         }
     }
 }
+
+/// Registered with IANA, or an expired draft that is in use.
+fn is_registered(service: &Enumservice) -> bool {
+    REGISTERED.contains(&service.kind())
+}
+
+/// The types of the registry of Enumservices (RFC 6117, RFC 6118), then those of drafts.
+const REGISTERED: &[&str] = &[
+    "acct",
+    "email",
+    "ems",
+    "fax",
+    "ft",
+    "h323",
+    "iax",
+    "ical-access",
+    "ical-sched",
+    "ifax",
+    "im",
+    "mms",
+    "pres",
+    "pstn",
+    "sip",
+    "sms",
+    "unifmsg",
+    "vcard",
+    "videomsg",
+    "voice",
+    "voicemsg",
+    "vpim",
+    "web",
+    "xmpp",
+    "cnam",
+    "pstndata",
+    "unused",
+    "void",
+];
+
+/// User ENUM; whoever runs a private network has an apex of his own.
+const PUBLIC_APEX: &str = ".e164.arpa.";
 
 /// Stands in for a number where the owner name has none; from the range for drama in the United Kingdom.
 const SAMPLE: &str = "447700900123";

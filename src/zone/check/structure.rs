@@ -29,6 +29,7 @@ pub(super) fn check(file: usize, parsed: &Parsed, index: &Index<'_>, found: &mut
     sets(file, parsed, found);
     for entry in &parsed.entries {
         ttl(file, entry, found);
+        dots(file, entry, index, found);
     }
     wildcards(file, parsed, index, found);
 }
@@ -105,6 +106,26 @@ fn ttl(file: usize, entry: &Entry, found: &mut Found) {
             Mistake::TtlZero,
             "the answer may not be kept at all",
         );
+    }
+}
+
+/// Names that were meant to be absolute.
+fn dots(file: usize, entry: &Entry, index: &Index<'_>, found: &mut Found) {
+    let named = match &entry.data {
+        Data::Soa { primary, mailbox, .. } => vec![primary, mailbox],
+        Data::Ns(target) | Data::Cname(target) | Data::Srv { target, .. } => vec![target],
+        Data::Naptr(naptr) => vec![&naptr.replacement],
+        Data::A(_) | Data::Aaaa(_) | Data::Other(_) => Vec::new(),
+    };
+    for name in named.into_iter().chain([&entry.owner]) {
+        if index.has_origin_twice(name) {
+            found.add(
+                file,
+                entry.line,
+                Mistake::FinalDot,
+                format!("{name} has its origin twice"),
+            );
+        }
     }
 }
 

@@ -48,10 +48,18 @@ class Context:
     ben_number: str = "+447700900457"
     scale: float = 1.0
     third_user: str | None = None
+    gateway_service: str | None = None  # its name in sessions with a home server; else its domain
+    partner: Node | None = None         # role home: a partner beyond the gateway
+    second_home: Node | None = None     # role home: another home server behind the same gateway
     restart: Callable[[], None] | None = None
     marks: dict = field(default_factory=dict)
 
     # Names.
+
+    @property
+    def session_domain(self) -> str:
+        """What the gateway speaks as towards this peer."""
+        return self.gateway_service or self.gateway_domain
 
     @property
     def ADA(self) -> str:
@@ -87,14 +95,14 @@ class Context:
 
     def session(self) -> Session:
         """An open session, made with prompt manners when there is none."""
-        have = self.peer.sessions(self.gateway_domain)
+        have = self.peer.sessions(self.session_domain)
         session = have[-1] if have else self.dial()
         self.check(session is not None, "no session with the gateway could be opened")
         return session
 
     def dial(self, timeout: float = 40) -> Session | None:
         """The peer climbs the ladder."""
-        return self.peer.ladders.dial(self.gateway_domain, self.seconds(timeout))
+        return self.peer.ladders.dial(self.session_domain, self.seconds(timeout))
 
     def lose_sessions(self) -> None:
         """Ends every session on both sides: logs out, then answers as a server that knows none of them."""
@@ -132,7 +140,7 @@ class Context:
     def put(self, primitive: ET.Element, tid: str | None = None) -> Exchange:
         """Sends a request without waiting for the answer."""
         self.session()
-        return self.peer.request(self.gateway_domain, primitive, self.bea_number, tid)
+        return self.peer.request(self.session_domain, primitive, self.bea_number, tid)
 
     def answers(self, exchange: Exchange, count: int, timeout: float = 10) -> list[Transaction]:
         found = exchange.wait(self.seconds(timeout), count)

@@ -51,7 +51,7 @@ class Asked:
     @property
     def requester(self) -> Address | None:
         value = attr(child(self.element, "MetaInfo", "Requestor", "User"), "userID")
-        return Address.parse(value).within(self.session.peer_domain) if value else None
+        return Address.parse(value).within(self.node.origin(self.session)) if value else None
 
     def reply(self, element: ET.Element) -> None:
         self.replies.append(element)
@@ -152,6 +152,8 @@ class Home:
 
 def _foreign_sender(asked: Asked) -> Address | None:
     """The first sender-like address of another domain (§16.7); the observed peer looks at MetaInfo only."""
+    if asked.session.peer_domain == asked.node.gateway:
+        return None  # it speaks for everybody beyond the own domain
     claimed = [asked.requester]
     if not asked.p.checks_requestor_only:
         paths = (("MessageInfo", "Sender", "User"), ("Inviting", "User"), ("Canceling", "User"), ("Responding", "User"))
@@ -159,7 +161,7 @@ def _foreign_sender(asked: Asked) -> Address | None:
             paths = ()
         for path in paths:
             value = attr(child(asked.element, *path), "userID")
-            claimed.append(Address.parse(value).within(asked.session.peer_domain) if value else None)
+            claimed.append(Address.parse(value).within(asked.node.origin(asked.session)) if value else None)
     return next((a for a in claimed if a and a.domain != asked.session.peer_domain.lower()), None)
 
 
@@ -195,7 +197,7 @@ def _deliver(asked: Asked, address: Address, sender: str, message_id: str, wants
     user = home.user(address)
     if user is None:
         return 531
-    origin = Address.parse(sender).within(asked.session.peer_domain)
+    origin = Address.parse(sender).within(asked.node.origin(asked.session))
     if str(origin) in user.blocked:
         return 532
     home.tell(user, "message", sender=str(origin), message_id=message_id, text=wire.content_of(child(element, "ContentData")))
@@ -214,7 +216,7 @@ def _report(asked: Asked) -> None:
 def _invite(asked: Asked) -> None:
     home, element = asked.home, asked.element
     invited = Address.parse(attr(child(element, "Invited", "User"), "userID")).within(home.domain)
-    inviter = Address.parse(attr(child(element, "Inviting", "User"), "userID")).within(asked.session.peer_domain)
+    inviter = Address.parse(attr(child(element, "Inviting", "User"), "userID")).within(asked.node.origin(asked.session))
     kind, invite_id = attr(element, "inviteType"), attr(element, "inviteID") or ""
     if kind in ("GR", "GM") and child(element, "GroupID") is None:
         return asked.status(429)
@@ -286,7 +288,7 @@ def _notification(asked: Asked) -> None:
     for watcher in children(asked.element, "User"):
         user = asked.home.user(attr(watcher, "userID"))
         for wrapper in children(asked.element, "PresenceValue"):
-            watched = Address.parse(attr(wrapper, "userID")).within(asked.session.peer_domain)
+            watched = Address.parse(attr(wrapper, "userID")).within(asked.node.origin(asked.session))
             asked.home.tell(user, "presence", user=str(watched), values=primitives.read_presence(wrapper))
     asked.taken()
 

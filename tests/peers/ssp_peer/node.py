@@ -67,6 +67,7 @@ class Node:
         self._sessions: list[Session] = []
         self._exchanges: dict[str, Exchange] = {}
         self.redirects: dict[str, list[str]] = {}
+        self.gateway: str | None = None  # a home server's: everybody beyond the own domain is reached through it
         self.dials = True  # opens sessions for what it has to send; a scenario that wants to be dialled turns it off
         self._newest: dict[str, Exchange] = {}
         self._changed = threading.Condition()
@@ -143,6 +144,10 @@ class Node:
         usual = transport.candidates(url, self.personality.https_first) if url else []
         return self.redirects.pop(domain, []) + usual or None
 
+    def origin(self, session: Session) -> str:
+        """The domain of those whom the other side writes without one."""
+        return "" if session.peer_domain == self.gateway else session.peer_domain
+
     def new_session_id(self) -> str:
         return f"{next(self._numbers) if self.personality.half_open_forever else secrets.token_hex(8)}@{self.domain}"
 
@@ -190,7 +195,7 @@ class Node:
 
     def request(self, domain: str, primitive: ET.Element, owner: str | None = None, tid: str | None = None) -> Exchange:
         """Registers and sends a request for a user; keeps trying in the background until it is taken or stale."""
-        exchange = Exchange(tid or self.new_tid(), domain, primitive, owner, self._generation)
+        exchange = Exchange(tid or self.new_tid(), self.gateway or domain, primitive, owner, self._generation)
         with self._changed:
             self._exchanges[exchange.tid] = exchange
         self.later(0, lambda: self._persist(exchange))
@@ -199,6 +204,7 @@ class Node:
     def submit_to(self, domain: str, primitive: ET.Element, key: str | None = None) -> None:
         """A server-originated request, tried at once on this thread when a session is up; a later one with the same
         `key` takes its place while it still waits."""
+        domain = self.gateway or domain
         exchange = Exchange(self.new_tid(), domain, primitive, None, self._generation)
         with self._changed:
             self._exchanges[exchange.tid] = exchange

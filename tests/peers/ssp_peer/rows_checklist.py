@@ -13,7 +13,7 @@ from .personality import STRICT
 from .record import carries
 from .rows_ladder import step
 from .scenarios import scenario
-from .transport import CLOSE, Inbound, Reply
+from .transport import CLOSE, Inbound, Listener, Reply
 from .wire import Document, Transaction
 from .xmltree import E, attr, child, children, text
 
@@ -111,8 +111,8 @@ def check_16_3_session_ids(c: Context) -> None:
     c.check(c.dial() is not None, "no session")
     login = c.wait(carries("LoginResponse"), what="login response")[-1]["transactions"][0]
     opaque, _, domain = login["sessionID"].partition("@")
-    c.check(opaque and domain == c.gateway_domain, f"session id {login['sessionID']} is not <opaque>@{c.gateway_domain}")
-    announced = {s.peer_id for s in c.peer.sessions(c.gateway_domain)}
+    c.check(opaque and domain == c.session_domain, f"session id {login['sessionID']} is not <opaque>@{c.session_domain}")
+    announced = {s.peer_id for s in c.peer.sessions(c.session_domain)}
     c.healthy()
     used = {e["session"] for e in c.seen(lambda e: e["dir"] == "in" and e["session"] is not None)}
     c.check(used <= announced, f"the gateway wrote session ids {used - announced} that it never announced")
@@ -138,18 +138,18 @@ def check_16_4_ladder(c: Context) -> None:
         seen = c.wait(step(number), what=f"step {number}")[0]["transactions"][0]
         c.check(fixed is None or seen["tid"] == fixed, f"step {number} has transaction id {seen['tid']}, wanted {fixed}")
         if number < 6:
-            c.check(seen["serviceID"] == f"wv:@{c.gateway_domain}", f"step {number} has serviceID {seen['serviceID']}")
+            c.check(seen["serviceID"] == f"wv:@{c.session_domain}", f"step {number} has serviceID {seen['serviceID']}")
     c.healthy()
 
 
 @scenario("partner")
 def check_16_4_simultaneous_opening(c: Context) -> None:
-    before = tuple(c.peer.sessions(c.gateway_domain))
+    before = tuple(c.peer.sessions(c.session_domain))
     c.make_gateway_dial()
     ours = c.dial()
     c.check(ours is not None, "our ladder failed beside the gateway's")
     c.bea_gets(c.marks["text"], 60)
-    sessions = [s for s in c.peer.sessions(c.gateway_domain) if s not in before]
+    sessions = [s for s in c.peer.sessions(c.session_domain) if s not in before]
     for session in sessions:
         said = c.text("either session")
         document = Document([Transaction("Request", c.peer.new_tid(), c.message_to_ada(said))], session.own_id)
@@ -385,19 +385,49 @@ def ext_logout(c: Context) -> None:
     c.check(c.dial() is not None, "no new session after a logout")
 
 
+def _elsewhere(c: Context, answer) -> Listener:
+    """Another server of the peer's, on a port that discovery does not name."""
+    return Listener(0, answer, c.peer.tls, lambda _: None)
+
+
+def _url(c: Context, listener: Listener) -> str:
+    return f"{'https' if c.peer.tls else 'http'}://127.0.0.1:{listener.port}/"
+
+
 @scenario("partner")
 def ext_redirect(c: Context) -> None:
     came = threading.Event()
 
-    def elsewhere(inbound: Inbound, _document: Document) -> None:
-        if inbound.path == "/elsewhere":
-            c.peer.ladders.faults.redirect = []
-            came.set()
+    def at_the_other(inbound: Inbound) -> Reply:
+        c.peer.ladders.faults.redirect = []
+        came.set()
+        return c.peer.receive(inbound)
 
-    c.peer.intercept = elsewhere
-    c.peer.ladders.faults.redirect = [c.peer.url + "elsewhere"]
+    other = _elsewhere(c, at_the_other)
+    try:
+        # Nobody listens at the first, and the second must not be followed because it is nobody's URL.
+        c.peer.ladders.faults.redirect = ["ftp://127.0.0.1/", _url(c, other)]
+        c.make_gateway_dial()
+        c.check(came.wait(c.seconds(60)), "the gateway did not follow the redirect")
+        c.bea_gets(c.marks["text"], 60)
+    finally:
+        other.close()
+        c.lose_sessions()
+    said = c.text("by the first server again")
+    c.check(c.dial() is not None, "no session after the other server went away")
+    c.ada.send_message(c.BEA, said)
+    c.bea_gets(said, 60)
+
+
+@scenario("partner")
+def ext_redirect_in_a_circle(c: Context) -> None:
+    c.peer.personality = replace(STRICT, step2_delay=0.0)
+    c.peer.ladders.faults.redirect = [c.peer.url]
     c.make_gateway_dial()
-    c.check(came.wait(c.seconds(120)), "the gateway did not follow the redirect")
+    c.wait(step(6, "out"), 40, what="redirect sent")
+    # A ladder takes some milliseconds, the pause after a failed one a second.
+    c.never(lambda e: carries("SendSecretToken", "in", "Request")(e) and len(c.step1s()) > 6, 2, "a handshake for every turn of the circle")
+    c.peer.ladders.faults.redirect = []
     c.bea_gets(c.marks["text"], 60)
 
 

@@ -55,7 +55,7 @@ def row_14_9_first_message_deferred(c: Context) -> None:
     c.lose_sessions()
     c.peer.personality = replace(PROMPT, first_contact_delay=15.0)
     said = c.text("deferred")
-    exchange = c.peer.request(c.gateway_domain, c.message_to_ada(said), c.bea_number)
+    exchange = c.peer.request(c.session_domain, c.message_to_ada(said), c.bea_number)
     c.check(c.code(c.answers(exchange, 1, 60)[0]) == 200, "the deferred message was refused")
     c.ada_sees("message", text=said)
 
@@ -223,8 +223,8 @@ def row_14_16_empty_notification_is_not_offline(c: Context) -> None:
     c.publish_status("here I am")
     c.ada_sees_status("here I am")
     at = c.ada.mark()
-    c.peer.submit_to(c.gateway_domain, primitives.presence_notification(c.p, [c.ADA], {}))
-    c.peer.submit_to(c.gateway_domain, primitives.presence_notification(c.p, [c.ADA], {c.BEA: None}))
+    c.peer.submit_to(c.session_domain, primitives.presence_notification(c.p, [c.ADA], {}))
+    c.peer.submit_to(c.session_domain, primitives.presence_notification(c.p, [c.ADA], {c.BEA: None}))
     c.wait(lambda e: carries("PresenceNotification", "out")(e) and "PresenceValue userID" in e["body"] and "Qualifier" not in e["body"]
            and e["answer"] == 200, what="empty notification taken")
     c.publish_status("still here")

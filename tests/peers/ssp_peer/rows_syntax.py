@@ -12,6 +12,7 @@ from .context import PROMPT, Context
 from .record import carries
 from .rows_ladder import step
 from .scenarios import scenario
+from .subscriber import THINK
 from .transport import Reply
 from .wire import Document, Transaction
 from .xmltree import E, child
@@ -66,8 +67,9 @@ def row_14_3_protocol_version_spellings(c: Context) -> None:
 @scenario()
 def row_14_4a_ill_formed_cancel_invite(c: Context) -> None:
     c.peer.personality = PROMPT
-    c.ask(primitives.invite(c.p, "inv-4a", c.BEA, c.ADA, "Lunch?"))
-    c.ada_sees("invitation", note="Lunch?")
+    note = f"Lunch? {THINK}"  # one that was answered can't be cancelled any more
+    c.ask(primitives.invite(c.p, "inv-4a", c.BEA, c.ADA, note))
+    c.ada_sees("invitation", note=note)
     answer = c.ask(primitives.cancel_invite(c.p, "inv-4a", c.BEA, c.ADA, "Another day"))
     sent = c.wait(carries("CancelInviteRequest", "out"))[-1]
     c.check("<Canceled/>" in sent["body"] and sent["answer"] == 200, f"the ill-formed document was answered {sent['answer']}")

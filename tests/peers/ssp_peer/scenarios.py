@@ -92,8 +92,12 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     "16.10": ("check_16_10_old_sessions_stay_valid", "check_16_10_restart"),
     # SSP extensions and the rest of the primitive index.
     "ext": ("ext_search_exact", "ext_search_wildcard", "ext_search_unknown_number", "ext_search_by_gateway", "ext_stop_search",
-            "ext_contact_added_by_peer", "ext_contact_added_by_gateway", "ext_keep_alive", "ext_logout", "ext_redirect", "ext_via_loop",
+            "ext_contact_added_by_peer", "ext_contact_added_by_gateway", "ext_keep_alive", "ext_logout", "ext_redirect", "ext_redirect_in_a_circle", "ext_via_loop",
             "ext_bare_msisdn"),
+    # What a home server and a partner have of the gateway between them.
+    "home": ("home_message_to_a_partner", "home_message_from_a_partner", "home_presence_of_a_partner", "home_presence_for_a_partner",
+             "home_invitation_to_a_partner", "home_search_at_a_partner", "home_message_to_another_home_server",
+             "home_sender_of_another_home_server"),
     "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
 }
 
@@ -117,7 +121,7 @@ def self_check() -> list[str]:
 
 def load() -> None:
     """Imports the modules that register scenarios."""
-    from . import rows_checklist, rows_ladder, rows_semantics, rows_syntax  # noqa: F401
+    from . import rows_checklist, rows_home, rows_ladder, rows_semantics, rows_syntax  # noqa: F401
 
 
 def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:

@@ -91,6 +91,9 @@ class Subscriber(ABC):
                 return None
 
 
+THINK = "no hurry"  # an invitation whose note says so is not answered
+
+
 class HttpSubscriber(Subscriber):
     """The gateway's subscriber API (`/v1/openapi.json`): calls as JSON, events as a server-sent stream."""
 
@@ -179,8 +182,9 @@ class HttpSubscriber(Subscriber):
             self._tell({"kind": "presence", "user": body["address"], "values": _values(body)})
         elif kind == "invitation":
             self._tell({"kind": "invitation", "ref": body["invitation_id"], "sender": body["by"], "note": body.get("note") or ""})
-            # She accepts everything that is not withdrawn soon; the answer is a document of its own.
-            self._call("POST", f"/v1/invitations/{quote(body['invitation_id'], safe='')}/answer", {"accept": True})
+            # She accepts everything but what she has to think about; the answer is a document of its own.
+            if THINK not in (body.get("note") or ""):
+                self._call("POST", f"/v1/invitations/{quote(body['invitation_id'], safe='')}/answer", {"accept": True})
         elif kind == "invitation-answer":
             self._tell({"kind": "invite_answer", "ref": body["invitation_id"], "accepted": body["is_accepted"], "note": body.get("note") or ""})
         elif kind == "invitation-cancelled":

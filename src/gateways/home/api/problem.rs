@@ -71,7 +71,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let told = told(&refusal);
         if told.http >= 500 {
-            tracing::info!(%refusal, "a subscriber's request failed");
+            tracing::info!(refusal = refusal.masked(), "a subscriber's request failed");
         }
         let retry_after = if let Refusal::RateExceeded { retry_after, .. } = &refusal {
             Some(retry_after.as_secs().max(1))

@@ -371,7 +371,7 @@ impl HomeDomain {
                 presentities: vec![address],
             });
             if let Err(refusal) = home.ask(&subscriber.domain, None, request).await {
-                tracing::info!(%refusal, "a subscription could not be ended");
+                tracing::info!(refusal = refusal.masked(), "a subscription could not be ended");
             }
         });
     }

@@ -180,7 +180,7 @@ impl HomeDomain {
         self.errands.run(async move {
             for people in people.chunks(AT_ONCE) {
                 if let Err(refusal) = home.subscribe_to(&subscriber, people).await {
-                    tracing::info!(%refusal, "contacts could not be subscribed to");
+                    tracing::info!(refusal = refusal.masked(), "contacts could not be subscribed to");
                 }
             }
         });
@@ -200,7 +200,10 @@ impl HomeDomain {
                 let ended = home.ask(&subscriber.domain, None, old).await;
                 let begun = home.subscribe_to(&subscriber, people).await;
                 if let Err(refusal) = ended.and(begun) {
-                    tracing::info!(%refusal, "contacts could not be told of the new address");
+                    tracing::info!(
+                        refusal = refusal.masked(),
+                        "contacts could not be told of the new address"
+                    );
                 }
             }
         });

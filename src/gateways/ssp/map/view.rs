@@ -1,7 +1,7 @@
 //! How addresses look to one peer.
 
 use crate::{
-    agreement::{InterconnectionAgreement, MsisdnForm},
+    agreement::{InterconnectionAgreement, MsisdnForm, Role},
     model::{Domain, LocalPart, Refusal, WvAddress},
     wire::ssp::{Entity, MetaInfo, Profile, User},
 };
@@ -97,6 +97,11 @@ impl View<'_> {
 
     fn write(&self, address: &WvAddress, side: &Domain) -> String {
         let has_number = matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group();
+        // A home server has one session with us for all the world: the session's domain is nobody's.
+        let is_home = self.agreement.config.role == Role::Home && side == self.own;
+        if is_home && (has_number || address.domain().is_some()) {
+            return address.to_string();
+        }
         match (has_number, self.agreement.config.msisdn_form) {
             (true, MsisdnForm::Bare) => address.with_domain(None).to_string(),
             (true, MsisdnForm::WithDomain) => address.with_domain(Some(side.clone())).to_string(),

@@ -1,0 +1,184 @@
+//! The life of an established session: taken into use, refreshed before its time to live ends, ended by either side.
+//!
+//! A session is refreshed by a keep-alive where the peer knows it, else by a new ladder, while the old session stays valid
+//! (SSP reference §5, SSP extensions). The smaller of both sides' times to live holds.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    gateway::SspGateway,
+    handshake::Running,
+    link::{Link, Posted},
+    session::Session,
+};
+use crate::wire::ssp::{
+    Document, KeepAliveRequest, LogoutRequest, Mode, Primitive, SessionId, Status, StatusCode, Transaction,
+    TransactionId, ladder,
+};
+
+impl SspGateway {
+    /// Takes up what a ladder came to; before the ladder is over only what the peer sends under it counts.
+    pub(super) fn keep_session(self: &Arc<Self>, running: &Running, wire: &ladder::Session, is_final: bool) {
+        let now = self.now();
+        let session = Arc::new(Session {
+            own: running.own.clone(),
+            peer: running.peer.clone(),
+            own_id: wire.own_session_id.to_string(),
+            peer_id: wire.peer_session_id.to_string(),
+            url: running.url.clone().unwrap_or_default(),
+            redirected: running.redirect.is_any(),
+            since: now,
+            ends: now.plus(wire.time_to_live),
+        });
+        // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
+        self.sessions.honour(Arc::clone(&session));
+        if is_final {
+            tracing::info!(own = %running.own, peer = %running.peer, "session established");
+            self.link(&running.own, &running.peer)
+                .opened(Arc::clone(&session));
+            self.schedule_renewal(&session);
+        }
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = gateway.sessions.keep(&session, gateway.now()).await {
+                tracing::error!(%error, "a session could not be stored; a restart will open it anew");
+            }
+            if is_final && let Some(relay) = gateway.relay() {
+                relay.peer_is_back(&session.peer).await;
+                match relay.reassert_subscriptions(&session.peer).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
+                    Err(refusal) => tracing::warn!(
+                        refusal = refusal.masked(),
+                        "subscriptions could not be asserted anew"
+                    ),
+                }
+            }
+        });
+    }
+
+    /// Refreshes a session on a local schedule, before its time to live ends.
+    pub(super) fn schedule_renewal(self: &Arc<Self>, session: &Arc<Session>) {
+        let wait = self.now().until(session.renew_at());
+        let (gateway, session) = (Arc::downgrade(self), Arc::clone(session));
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(gateway) = gateway.upgrade() {
+                gateway.renew(&session).await;
+            }
+        });
+    }
+
+    async fn renew(self: &Arc<Self>, session: &Session) {
+        let link = self.link(&session.own, &session.peer);
+        // A later session, or a later end of this one, has its own schedule.
+        if link.session().is_none_or(|current| *current != *session) {
+            return;
+        }
+        if !link.is_unsupported(KEEP_ALIVE) {
+            let ask = KeepAliveRequest {
+                time_to_live: Some(self.config.time_to_live),
+            };
+            match link.request(ask.into(), None, true, KEEP_ALIVE_WAIT).await {
+                Ok(Some(Primitive::KeepAliveResponse(answer))) if answer.status.code.is_success() => {
+                    self.extend(session, answer.time_to_live).await;
+                    return;
+                }
+                Ok(_) => link.remember_unsupported(KEEP_ALIVE),
+                Err(fault) => tracing::info!(peer = %session.peer, ?fault, "a keep-alive came to nothing"),
+            }
+        }
+        self.open(link);
+    }
+
+    /// A keep-alive was exchanged: the session lives for as long as both sides want from now on, which is returned.
+    pub(super) async fn extend(self: &Arc<Self>, session: &Session, theirs: Option<Duration>) -> Duration {
+        let ours = self.config.time_to_live;
+        let time_to_live = theirs
+            .filter(|theirs| !theirs.is_zero())
+            .map_or(ours, |theirs| theirs.min(ours));
+        let now = self.now();
+        let session = Arc::new(Session {
+            since: now,
+            ends: now.plus(time_to_live),
+            ..session.clone()
+        });
+        self.sessions.honour(Arc::clone(&session));
+        if self.link(&session.own, &session.peer).extended(&session) {
+            self.schedule_renewal(&session);
+        }
+        if let Err(error) = self.sessions.keep(&session, now).await {
+            tracing::error!(%error, "a session's new end could not be stored");
+        }
+        time_to_live
+    }
+
+    /// The peer ends a session: nothing goes by it any more but the answer.
+    pub(super) async fn logged_out(
+        self: &Arc<Self>,
+        link: &Link,
+        session: &Session,
+        transaction: Transaction,
+    ) {
+        link.forget_session(session);
+        self.forget(session).await;
+        if transaction.mode == Mode::Request {
+            // Through the link it would open another session.
+            let answer = Status::new(StatusCode::SUCCESS).into();
+            let posted = self
+                .post_alone(link, session, Mode::Response, transaction.id, answer)
+                .await;
+            tracing::info!(peer = %session.peer, ?posted, "the peer ended a session");
+        }
+    }
+
+    /// Ends a session of ours in the background; it is dead once the peer has taken that or was told twice.
+    pub(super) fn log_out(&self, session: Arc<Session>) {
+        let Some(gateway) = self.this() else { return };
+        tokio::spawn(async move {
+            let link = gateway.link(&session.own, &session.peer);
+            for attempt in 1..=2 {
+                let id = TransactionId::new(format!("{}-out-{attempt}", gateway.incarnation()));
+                let posted = gateway
+                    .post_alone(&link, &session, Mode::Request, id, LogoutRequest.into())
+                    .await;
+                if matches!(posted, Posted::Accepted | Posted::SessionUnknown) {
+                    break;
+                }
+            }
+            gateway.forget(&session).await;
+        });
+    }
+
+    async fn forget(&self, session: &Session) {
+        if let Err(error) = self.sessions.forget(session, self.now()).await {
+            tracing::error!(%error, "a closed session could not be forgotten");
+        }
+    }
+
+    /// Posts one transaction in a session, whatever session the link uses.
+    async fn post_alone(
+        &self,
+        link: &Link,
+        session: &Session,
+        mode: Mode,
+        id: TransactionId,
+        primitive: Primitive,
+    ) -> Posted {
+        let document = Document::Session {
+            session_id: SessionId::new(session.own_id.as_str()),
+            transactions: vec![Transaction {
+                mode,
+                id: id.clone(),
+                primitive,
+            }],
+        };
+        self.post(link, session, &document, Some((mode, id))).await
+    }
+}
+
+/// As a link remembers what a peer does not know.
+const KEEP_ALIVE: &str = "KeepAliveRequest";
+
+/// How long the answer to a keep-alive is waited for before a new ladder is climbed.
+const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(10);

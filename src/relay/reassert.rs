@@ -1,0 +1,186 @@
+//! Subscriptions asserted anew: after a session was opened anew, because the peer may have lost them with it, and daily,
+//! because a peer may lose them without a word.
+//!
+//! Each goes to whoever serves the person today, so that a number that was ported is watched at its new operator. A
+//! subscription ends when that side says that there is nobody to watch, or that he does not allow it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::{
+    Ingress, Relay, Undelivered,
+    send::{damaged, refused_by_store},
+    subscribe::KeptSubscription,
+};
+use crate::{
+    model::{Domain, Protocol, Refusal, Request, Subscribe, Timestamp, Trail, TrailId},
+    routing::RouteService,
+    store::{Batch, Expected, Row, RowWrite, Space},
+};
+
+impl Relay {
+    /// Subscribes anew to everybody who is watched at one serving domain; called when a session with it was opened.
+    ///
+    /// # Errors
+    /// The store's words, when it can't be read.
+    pub async fn reassert_subscriptions(&self, serving: &Domain) -> Result<u64, Refusal> {
+        self.reassert(|kept| kept.serving == *serving).await
+    }
+
+    /// Subscribes anew to everybody who is watched anywhere, when that was last done a day ago; called every minute or so.
+    ///
+    /// # Errors
+    /// The store's words, when it can't be read or written.
+    pub async fn reassert_daily(&self) -> Result<u64, Refusal> {
+        let now = self.now();
+        let last = self
+            .store
+            .row(Space::Meta, LAST_ROUND, now)
+            .await
+            .map_err(refused_by_store)?;
+        let last = last.and_then(|row| String::from_utf8_lossy(&row.value).parse().ok());
+        if last.is_some_and(|last| now < Timestamp(last).plus(DAY)) {
+            return Ok(0);
+        }
+        let round = now.0.to_string().into_bytes();
+        let batch = Batch::new(now).put(Space::Meta, LAST_ROUND, round, None);
+        self.store.commit(batch).await.map_err(refused_by_store)?;
+        // Before the first round nothing is a day old.
+        match last {
+            Some(_) => self.reassert(|_| true).await,
+            None => Ok(0),
+        }
+    }
+
+    async fn reassert(&self, is_wanted: impl Fn(&KeptSubscription) -> bool) -> Result<u64, Refusal> {
+        let mut after: Option<String> = None;
+        let mut round = Round::default();
+        loop {
+            let rows = self
+                .store
+                .rows(Space::Subscription, "", after.as_deref(), AT_ONCE, self.now())
+                .await
+                .map_err(refused_by_store)?;
+            let Some(last) = rows.last() else {
+                return Ok(round.asserted);
+            };
+            after = Some(last.key.clone());
+            let mut wanted = Vec::with_capacity(rows.len());
+            for row in rows {
+                let kept: KeptSubscription = serde_json::from_slice(&row.value).map_err(damaged)?;
+                if is_wanted(&kept) && !round.silent.contains(&kept.serving) {
+                    wanted.push((row, kept));
+                }
+            }
+            let came = join_all(wanted.iter().map(|(_, kept)| self.subscribe_anew(kept))).await;
+            let mut batch = Batch::new(self.now());
+            for ((row, mut kept), came) in wanted.into_iter().zip(came) {
+                match came {
+                    Anew::Asserted { serving } => {
+                        round.asserted += 1;
+                        if kept.serving != serving {
+                            kept.serving = serving;
+                            let value = serde_json::to_vec(&kept).map_err(damaged)?;
+                            batch.writes.push(change(row, Some(value.into())));
+                        }
+                    }
+                    Anew::Ended => batch.writes.push(change(row, None)),
+                    // The others who are watched there would only wait for the same.
+                    Anew::Silent => drop(round.silent.insert(kept.serving)),
+                    Anew::Left => {}
+                }
+            }
+            if !batch.is_empty() {
+                // A watcher who changed his subscription meanwhile is right; the next round sees to the rest.
+                self.store.commit(batch).await.map_err(refused_by_store)?;
+            }
+        }
+    }
+
+    async fn subscribe_anew(&self, kept: &KeptSubscription) -> Anew {
+        let now = self.now();
+        let Some(side) = kept.side.to_side(&self.agreements.load()) else {
+            return Anew::Ended;
+        };
+        let ingress = Ingress {
+            side,
+            protocol: Protocol::Ssp,
+            key: None,
+            via: Vec::new(),
+            trail: Arc::new(Trail::new(TrailId(fastrand::u64(..)), now)),
+        };
+        let target = match self.target(&ingress, &kept.presentity, RouteService::Pres).await {
+            Ok(target) => target,
+            Err(refusal) => return Anew::refused(&refusal),
+        };
+        // The embedded home domain loses nothing.
+        if target.protocol == Protocol::Home {
+            return Anew::Left;
+        }
+        let request = Request::Subscribe(Subscribe {
+            watcher: kept.watcher.clone(),
+            presentities: vec![kept.presentity.clone()],
+            attributes: kept.attributes.clone(),
+        });
+        let deadline = now.plus(self.config.query_timeout);
+        let answer = self.forward(&ingress, &target, request, deadline).await;
+        let serving = target.domain;
+        match answer {
+            Ok(answer) => match answer.for_recipient(&kept.presentity) {
+                Some(Err(refusal)) => Anew::refused(refusal),
+                Some(Ok(_)) | None => Anew::Asserted { serving },
+            },
+            Err(Undelivered::Refused(refusal)) => Anew::refused(&refusal),
+            Err(Undelivered::NotTaken(_) | Undelivered::Unanswered(_)) => Anew::Silent,
+        }
+    }
+}
+
+/// What has come of a round so far.
+#[derive(Debug, Default)]
+struct Round {
+    asserted: u64,
+    /// Serving domains that can't be asked now; they are asked again when a session with them opens.
+    silent: BTreeSet<Domain>,
+}
+
+/// What became of one subscription.
+enum Anew {
+    /// It stands, at this domain.
+    Asserted { serving: Domain },
+    /// There is nothing to watch any more.
+    Ended,
+    /// Nobody answers there.
+    Silent,
+    /// It stays as it is.
+    Left,
+}
+
+impl Anew {
+    /// A person who is gone, or doesn't allow it any more, is not watched any more; all else may pass.
+    fn refused(refusal: &Refusal) -> Self {
+        let is_end = matches!(
+            refusal,
+            Refusal::UnknownUser { .. } | Refusal::NotAuthorised { .. } | Refusal::Blocked { .. }
+        );
+        if is_end { Self::Ended } else { Self::Left }
+    }
+}
+
+fn change(row: Row, value: Option<Bytes>) -> RowWrite {
+    RowWrite {
+        space: Space::Subscription,
+        key: row.key,
+        value,
+        expires: row.expires,
+        expected: Expected::Version(row.version),
+    }
+}
+
+/// When the last daily round began, in milliseconds since 1970; shared by all nodes of a store.
+const LAST_ROUND: &str = "subscriptions asserted";
+const DAY: Duration = Duration::from_secs(86_400);
+/// Subscriptions that are asserted at the same time, so that a session's documents carry many of them.
+const AT_ONCE: usize = 32;
