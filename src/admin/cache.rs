@@ -27,9 +27,17 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn filter(&self) -> Result<CacheFilter, ApiError> {
+        if self.number.is_some() && self.prefix.is_some() {
+            let text = "number and prefix say the same: give one of them";
+            return Err(ApiError::BadRequest(text.into()));
+        }
         let number = self.number.as_ref().or(self.prefix.as_ref());
         let number = number
-            .map(|text| with_plus(text).parse())
+            .map(|text| {
+                with_plus(text)
+                    .replace([' ', '-', '.', '(', ')', '/'], "")
+                    .parse()
+            })
             .transpose()
             .map_err(|error: crate::routing::InvalidPrefix| ApiError::BadRequest(error.to_string()))?;
         let domain = self.domain.as_ref().map(|text| text.parse()).transpose();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{Timestamp, WvAddress},
-    routing::{Explain, Explanation, Plan, RouteService, Routed},
+    routing::{Explain, Explanation, Plan, RouteService, Routed, typed_address},
 };
 
 /// An address and what it is wanted for.
@@ -34,9 +34,8 @@ enum Service {
 }
 
 pub(super) async fn ask(State(parts): State<Shared>, Asked(question): Asked<Question>) -> Answer {
-    let address: WvAddress = with_plus(&question.address)
-        .parse()
-        .map_err(|error| ApiError::BadRequest(format!("{:?}: {error}", question.address)))?;
+    let address = typed_address(&with_plus(&question.address))
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
     let service = match question.service {
         Service::Im => RouteService::Im,
         Service::Pres => RouteService::Pres,

@@ -95,7 +95,8 @@ pub enum MsisdnForm {
     WithDomain,
 }
 
-/// The services that may pass, each way.
+/// The services that may pass, each way. What answers a request passes with it: delivery reports, presence notifications,
+/// answers to invitations, group events.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Services {

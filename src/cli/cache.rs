@@ -47,8 +47,11 @@ enum CacheCommand {
 
 #[derive(Args, Clone, Debug)]
 struct Wanted {
+    /// A number or a domain, short for --number or --domain.
+    #[arg(value_name = "NUMBER|DOMAIN", conflicts_with_all = ["number", "prefix", "domain"])]
+    about: Option<String>,
     /// Entries about this number.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prefix")]
     number: Option<String>,
     /// Entries about numbers that begin so, such as +4477.
     #[arg(long)]
@@ -66,10 +69,14 @@ struct Wanted {
 
 impl Wanted {
     fn query(&self) -> Vec<(&'static str, Option<String>)> {
+        let is_number =
+            |about: &&String| about.starts_with(|first: char| first == '+' || first.is_ascii_digit());
+        let number = self.about.as_ref().filter(is_number);
+        let domain = self.about.as_ref().filter(|about| !is_number(about));
         vec![
-            ("number", self.number.clone()),
+            ("number", self.number.as_ref().or(number).cloned()),
             ("prefix", self.prefix.clone()),
-            ("domain", self.domain.clone()),
+            ("domain", self.domain.as_ref().or(domain).cloned()),
             ("state", self.state.clone()),
             ("kind", self.kind.clone()),
         ]
@@ -137,6 +144,11 @@ async fn show(wanted: &Wanted, limit: usize, remote: &Remote, with_stats: bool) 
             ],
             "no entries",
         );
+        if rows(&answer, "entries").len() >= limit {
+            print(&format!(
+                "only {limit} entries are shown; --limit shows more, a condition fewer"
+            ));
+        }
     }
     Ok(())
 }

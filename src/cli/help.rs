@@ -134,8 +134,8 @@ pub(super) const CACHE: &str = "\
 Examples:
   impsgw cache list --state failed           what could not be resolved
   impsgw cache list --prefix +4477
-  impsgw cache flush --number +447700900456  after a number was ported
-  impsgw cache flush --domain beta.example   after a peer moved its servers
+  impsgw cache flush +447700900456           after a number was ported
+  impsgw cache flush beta.example            after a peer moved its servers
 
 JSON: the answer of /api/v1/cache: {\"entries\", \"stats\"}, or {\"flushed\"}.";
 

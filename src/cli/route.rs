@@ -13,14 +13,14 @@ use super::{
 use crate::{
     config::Config,
     model::{Domain, WvAddress},
-    routing::{Explain, Explanation, HomeDirectory, RouteService, Router},
+    routing::{Explain, Explanation, HomeDirectory, RouteService, Router, typed_address},
     telemetry::Clock,
 };
 
 /// The arguments of `impsgw route`.
 #[derive(Args, Clone, Debug)]
 pub struct RouteArgs {
-    /// A number such as +447700900123, or an address such as wv:bea@beta.example.
+    /// A number such as +447700900123, with separators if you like, or an address such as wv:bea@beta.example.
     address: String,
     /// What the person is wanted for.
     #[arg(long, value_enum, default_value_t = Wanted::Im)]
@@ -67,10 +67,7 @@ pub(super) async fn run(args: RouteArgs) -> Done {
 
 async fn offline(args: &RouteArgs) -> Done {
     let config = Config::load(&args.remote.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
-    let address: WvAddress = args
-        .address
-        .parse()
-        .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.address)))?;
+    let address = typed_address(&args.address).map_err(|error| Failure::Usage(error.to_string()))?;
     let service = match args.service {
         Wanted::Im => RouteService::Im,
         Wanted::Pres => RouteService::Pres,

@@ -39,8 +39,13 @@ pub(super) fn admit(
     check_service(agreement, request, Direction::In)?;
     check_senders(agreement, domain, request, own)?;
     check_size(agreement, request)?;
+    let list = if is_answer(request) {
+        "services.out"
+    } else {
+        "services.in"
+    };
     let clause = format!(
-        "services.in of {} has {}; sender is of {domain}",
+        "{list} of {} has {}; sender is of {domain}",
         agreement.peer(),
         request.service().name()
     );
@@ -115,8 +120,8 @@ impl RateLimits {
             .all
             .check()
             .map_err(|_| exceeded("limits.requests_per_second"))?;
-        // Notifications and reports answer what others asked for; only what a person starts counts against him.
-        if let Some(sender) = request.sender().filter(|_| is_started_by_a_person(request)) {
+        // Only what a person starts counts against him.
+        if let Some(sender) = request.sender().filter(|_| !is_sent_by_a_server(request)) {
             rates
                 .senders
                 .check_key(&sender.key())
@@ -174,6 +179,11 @@ fn check_service(
     direction: Direction,
 ) -> Result<(), Refusal> {
     let service = request.service();
+    // What answers a request passes where the request may: a peer that may send to us gets its reports.
+    let direction = match (direction, is_answer(request)) {
+        (Direction::In, false) | (Direction::Out, true) => Direction::In,
+        (Direction::Out, false) | (Direction::In, true) => Direction::Out,
+    };
     if agreement.allows(service, direction) {
         return Ok(());
     }
@@ -279,21 +289,17 @@ fn check_content(agreement: &InterconnectionAgreement, content: &Content) -> Res
     Ok(())
 }
 
-fn is_started_by_a_person(request: &Request) -> bool {
-    match request {
-        Request::Search(_)
-        | Request::StopSearch { .. }
-        | Request::ContactAdded(_)
-        | Request::Subscribe(_)
-        | Request::Unsubscribe(_)
-        | Request::GetPresence(_)
-        | Request::Send(_)
-        | Request::Invite(_)
-        | Request::InviteAnswer(_)
-        | Request::CancelInvite(_)
-        | Request::Group(_) => true,
-        Request::Notify(_) | Request::Report(_) | Request::GroupEvent(_) => false,
-    }
+/// Whether a request answers one that went the other way: a message, a subscription, an invitation, a joining.
+fn is_answer(request: &Request) -> bool {
+    is_sent_by_a_server(request) || matches!(request, Request::InviteAnswer(_))
+}
+
+/// Whether a server sends it by itself, on what its people were asked or told.
+fn is_sent_by_a_server(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Notify(_) | Request::Report(_) | Request::GroupEvent(_)
+    )
 }
 
 fn at_least_one(count: u32) -> NonZeroU32 {

@@ -24,6 +24,8 @@ mod search;
 mod seen;
 mod send;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};

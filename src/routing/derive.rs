@@ -281,7 +281,11 @@ impl<'s> Derivation<'s> {
             let (_, decision) = self.domain(domain).await;
             return self.finish(decision.outcome.clone(), Some(number), Some(domain));
         }
-        let failure = RouteFailure::Absent(format!("no apex knows the number {number}"));
+        let failure = RouteFailure::Absent(match self.service {
+            RouteService::Im => format!("no apex knows the number {number}"),
+            RouteService::Pres => format!("no apex knows the number {number} for presence"),
+            RouteService::Mms => format!("no apex knows the number {number} for multimedia messages"),
+        });
         self.finish(Err(failure), Some(number), None)
     }
 

@@ -18,6 +18,7 @@ mod overrides;
 mod plan;
 mod router;
 mod rules;
+mod typed;
 
 pub use cache::{CacheEntry, CacheFilter, EntryKind, EntryState};
 pub use config::{
@@ -33,6 +34,7 @@ pub use plan::{
     Alternative, Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, Transport,
 };
 pub use router::{Explain, Router, RouterStats};
+pub use typed::{NobodyNamed, typed_address};
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,135 @@
+//! An egress that does what a test says, in the order of its script, and remembers what it was asked.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    model::{Acceptance, Answer, Content, Found, Protocol, RecipientOutcome, Refusal, Request, SendMessage},
+    relay::{Delivery, Egress, Undelivered},
+};
+
+#[derive(Debug)]
+pub(super) struct Scripted {
+    protocol: Protocol,
+    script: Mutex<VecDeque<Play>>,
+    asked: Mutex<Vec<Delivery>>,
+}
+
+/// What the next hop does with one request; without a script it takes everything.
+#[derive(Debug)]
+enum Play {
+    Say(Result<Answer, Undelivered>),
+    /// Waits until it is let go, then takes it.
+    Hold(oneshot::Receiver<()>),
+}
+
+impl Scripted {
+    pub(super) fn new(protocol: Protocol) -> Arc<Self> {
+        Arc::new(Self {
+            protocol,
+            script: Mutex::default(),
+            asked: Mutex::default(),
+        })
+    }
+
+    pub(super) fn answers(&self, answer: Answer) {
+        self.play(Play::Say(Ok(answer)));
+    }
+
+    pub(super) fn refuses(&self, refusal: Refusal) {
+        self.play(Play::Say(Err(Undelivered::Refused(refusal))));
+    }
+
+    pub(super) fn takes_nothing(&self) {
+        self.play(Play::Say(Err(Undelivered::NotTaken(super::unreachable()))));
+    }
+
+    pub(super) fn stays_silent(&self) {
+        self.play(Play::Say(Err(Undelivered::Unanswered(super::timed_out()))));
+    }
+
+    /// The next request stays with the next hop until the sender is used or dropped.
+    pub(super) fn holds(&self) -> oneshot::Sender<()> {
+        let (release, held) = oneshot::channel();
+        self.play(Play::Hold(held));
+        release
+    }
+
+    /// What was asked so far, and is forgotten now.
+    pub(super) fn asked(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    /// The messages among what was asked, and is forgotten now.
+    pub(super) fn messages(&self) -> Vec<SendMessage> {
+        let message = |delivery: Delivery| match delivery.request {
+            Request::Send(message) => Some(message),
+            _ => None,
+        };
+        self.asked().into_iter().filter_map(message).collect()
+    }
+
+    /// What the messages said that were asked, and are forgotten now.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let text = |content: Content| content.as_text().unwrap().to_owned();
+        self.messages().into_iter().map(|one| text(one.content)).collect()
+    }
+
+    /// Waits until it has been asked so often.
+    pub(super) async fn is_asked(&self, times: usize) {
+        while self.asked.lock().unwrap().len() < times {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn play(&self, play: Play) {
+        self.script.lock().unwrap().push_back(play);
+    }
+}
+
+#[async_trait::async_trait]
+impl Egress for Scripted {
+    fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
+        let request = delivery.request.clone();
+        self.asked.lock().unwrap().push(delivery);
+        let play = self.script.lock().unwrap().pop_front();
+        match play {
+            Some(Play::Say(answer)) => answer,
+            Some(Play::Hold(held)) => {
+                let _ = held.await;
+                Ok(taken(&request))
+            }
+            None => Ok(taken(&request)),
+        }
+    }
+}
+
+fn taken(request: &Request) -> Answer {
+    let recipients = request
+        .recipients()
+        .into_iter()
+        .map(|recipient| RecipientOutcome {
+            recipient: recipient.clone(),
+            outcome: Ok(Acceptance::Taken),
+        });
+    match request {
+        Request::Send(message) => Answer::Sent {
+            id: message.id.clone(),
+            recipients: recipients.collect(),
+        },
+        Request::Search(_) => Answer::Found(Found::default()),
+        Request::GetPresence(_) => Answer::Presence(Vec::new()),
+        Request::Subscribe(_) | Request::Unsubscribe(_) | Request::ContactAdded(_) => {
+            Answer::Recipients(recipients.collect())
+        }
+        _ => Answer::Done,
+    }
+}

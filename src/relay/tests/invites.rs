@@ -1,0 +1,153 @@
+//! Invitations and groups: passed on and answered, never stored.
+
+use super::*;
+use crate::model::{
+    CancelInvite, GroupAction, GroupAnswer, GroupEvent, GroupRequest, Invite, InviteAnswer, InviteType,
+};
+
+fn invite(to: &str) -> Request {
+    Request::Invite(Invite {
+        id: "i1".parse().unwrap(),
+        kind: InviteType::Chat,
+        validity: None,
+        inviting: person(ADA),
+        invited: person(to),
+        group: None,
+        application: None,
+        attributes: Vec::new(),
+        content_urls: Vec::new(),
+        note: None,
+        screen_name: None,
+    })
+}
+
+fn join(group: &str) -> Request {
+    Request::Group(GroupRequest {
+        by: person(ADA),
+        group: person(group),
+        action: GroupAction::Members,
+    })
+}
+
+fn event(to: &[&str]) -> Request {
+    Request::GroupEvent(GroupEvent {
+        group: person("wv:bo/friends@beta.example"),
+        to: people(to),
+        joined: vec!["Bill".into()],
+        left: Vec::new(),
+        blocked: Vec::new(),
+        unblocked: Vec::new(),
+        group_properties: Vec::new(),
+        own_properties: Vec::new(),
+        removed: None,
+    })
+}
+
+#[tokio::test]
+async fn invitation_is_passed_on_once() {
+    let world = World::new();
+    for _ in 0..2 {
+        assert_eq!(
+            world.handle(world.ours("i1"), invite(BEA)).await,
+            Ok(Answer::Done)
+        );
+    }
+    let asked = world.ssp.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].request, invite(BEA));
+}
+
+#[tokio::test]
+async fn invitation_fails_when_it_can_not_be_passed_on_and_may_be_tried_again() {
+    let world = World::new();
+    world.ssp.takes_nothing();
+    assert_eq!(
+        world.handle(world.ours("i1"), invite(BEA)).await,
+        Err(unreachable())
+    );
+    assert!(world.waiting().await.is_empty());
+    assert_eq!(
+        world.handle(world.ours("i1"), invite(BEA)).await,
+        Ok(Answer::Done)
+    );
+}
+
+#[tokio::test]
+async fn refused_invitation_stays_refused() {
+    let world = World::new();
+    world.ssp.refuses(remote(532));
+    for _ in 0..2 {
+        assert_eq!(
+            world.handle(world.ours("i1"), invite(BEA)).await,
+            Err(remote(532))
+        );
+    }
+    assert_eq!(world.ssp.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn answer_and_withdrawal_go_to_the_other_side() {
+    let world = World::new();
+    let answer = Request::InviteAnswer(InviteAnswer {
+        id: "i1".parse().unwrap(),
+        accepted: true,
+        inviting: person(ADA),
+        responding: person(BO),
+        note: None,
+        screen_name: None,
+    });
+    assert_eq!(
+        world.handle(world.theirs("beta", "a1"), answer.clone()).await,
+        Ok(Answer::Done)
+    );
+    assert_eq!(world.home.asked()[0].request, answer);
+    let cancel = Request::CancelInvite(CancelInvite {
+        id: "i1".parse().unwrap(),
+        canceling: person(ADA),
+        canceled: person(BEA),
+        group: None,
+        note: None,
+        screen_name: None,
+    });
+    assert_eq!(
+        world.handle(world.ours("c1"), cancel.clone()).await,
+        Ok(Answer::Done)
+    );
+    assert_eq!(world.ssp.asked()[0].request, cancel);
+}
+
+#[tokio::test]
+async fn group_request_goes_to_the_groups_server_and_its_answer_comes_back() {
+    let world = World::new();
+    let members = Answer::Group(GroupAnswer::Members(Vec::new()));
+    world.ssp.answers(members.clone());
+    let answer = world
+        .handle(world.ours("g1"), join("wv:bo/friends@beta.example"))
+        .await;
+    assert_eq!(answer, Ok(members));
+    assert_eq!(world.ssp.asked()[0].domain, domain("beta.example"));
+}
+
+#[tokio::test]
+async fn group_request_to_a_person_is_refused() {
+    let world = World::new();
+    let refused = world.handle(world.ours("g1"), join(BO)).await.unwrap_err();
+    assert!(matches!(refused, Refusal::InvalidAddress { .. }), "{refused}");
+    assert!(world.ssp.asked().is_empty());
+}
+
+#[tokio::test]
+async fn group_event_reaches_our_members_and_names_those_who_are_not() {
+    let world = World::new();
+    let to = [ADA, "wv:dan@delta.example"];
+    let answer = world
+        .handle(world.theirs("beta", "e1"), event(&to))
+        .await
+        .unwrap();
+    assert_eq!(outcome_of(&answer, ADA), Ok(Acceptance::Taken));
+    assert!(matches!(
+        outcome_of(&answer, "wv:dan@delta.example"),
+        Err(Refusal::NoTransit { .. })
+    ));
+    assert_eq!(world.home.asked()[0].request, event(&[ADA]));
+}

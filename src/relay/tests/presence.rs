@@ -1,0 +1,283 @@
+//! Presence: subscribed, asserted anew, unsubscribed, fetched, told.
+
+use super::*;
+use crate::model::{GetPresence, Presence, PresenceNotification, Subscribe, Unsubscribe};
+use crate::store::Space;
+
+fn subscribe(to: &[&str]) -> Request {
+    Request::Subscribe(Subscribe {
+        watcher: person(ADA),
+        presentities: people(to),
+        attributes: Vec::new(),
+    })
+}
+
+fn unsubscribe(to: &[&str]) -> Request {
+    Request::Unsubscribe(Unsubscribe {
+        watcher: person(ADA),
+        presentities: people(to),
+    })
+}
+
+fn get(of: &[&str]) -> Request {
+    Request::GetPresence(GetPresence {
+        watcher: person(ADA),
+        presentities: people(of),
+        attributes: Vec::new(),
+    })
+}
+
+/// Beta tells Ada about somebody of its own.
+fn notification(of: &str, note: usize) -> Request {
+    let mut presence = Presence::default();
+    presence.set(
+        crate::model::AttributeName::StatusText,
+        Some(crate::model::AttributeValue::Text(note.to_string())),
+    );
+    Request::Notify(PresenceNotification {
+        watchers: people(&[ADA]),
+        values: vec![(person(of), presence)],
+    })
+}
+
+async fn kept(world: &World) -> usize {
+    let rows = world
+        .store
+        .rows(Space::Subscription, "", None, 100, world.clock.now());
+    rows.await.unwrap().len()
+}
+
+/// Who was subscribed to since the last look.
+fn subscribed(world: &World) -> Vec<(String, WvAddress)> {
+    let one = |delivery: crate::relay::Delivery| match delivery.request {
+        Request::Subscribe(subscribe) => {
+            Some((delivery.domain.to_string(), subscribe.presentities[0].clone()))
+        }
+        _ => None,
+    };
+    let mut all: Vec<_> = world.ssp.asked().into_iter().filter_map(one).collect();
+    all.sort_by_key(|(domain, _)| domain.clone());
+    all
+}
+
+#[tokio::test]
+async fn subscription_goes_to_each_operator_and_what_succeeds_is_kept() {
+    let world = World::new();
+    world.ssp.answers(Answer::Recipients(vec![RecipientOutcome {
+        recipient: person(BEA),
+        outcome: Ok(Acceptance::Taken),
+    }]));
+    world.ssp.refuses(Refusal::NotAuthorised {
+        recipient: person(GIL),
+    });
+    let answer = world
+        .handle(world.ours("s"), subscribe(&[BEA, GIL]))
+        .await
+        .unwrap();
+    assert_eq!(outcome_of(&answer, BEA), Ok(Acceptance::Taken));
+    assert_eq!(
+        outcome_of(&answer, GIL),
+        Err(Refusal::NotAuthorised {
+            recipient: person(GIL)
+        })
+    );
+    assert_eq!(kept(&world).await, 1);
+}
+
+#[tokio::test]
+async fn unsubscription_forgets_even_when_the_peer_can_not_be_told() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.ssp.takes_nothing();
+    let answer = world.handle(world.ours("u"), unsubscribe(&[BEA])).await.unwrap();
+    assert_eq!(outcome_of(&answer, BEA), Err(unreachable()));
+    assert_eq!(kept(&world).await, 0);
+    let answer = world.handle(world.ours("u"), unsubscribe(&[BEA])).await.unwrap();
+    assert_eq!(
+        outcome_of(&answer, BEA),
+        Ok(Acceptance::Taken),
+        "nothing to end is no failure"
+    );
+}
+
+#[tokio::test]
+async fn subscriptions_at_a_peer_are_asserted_anew_when_its_session_opens() {
+    let world = World::new();
+    world
+        .handle(world.ours("s"), subscribe(&[BEA, BO, GIL]))
+        .await
+        .unwrap();
+    world.ssp.asked();
+    let count = world.relay.reassert_subscriptions(&domain("beta.example")).await;
+    assert_eq!(count, Ok(2));
+    let asked = subscribed(&world);
+    assert!(
+        asked.iter().all(|(domain, _)| domain == "beta.example"),
+        "{asked:?}"
+    );
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test]
+async fn subscriptions_are_asserted_anew_daily_and_not_in_between() {
+    let world = World::new();
+    world
+        .handle(world.ours("s"), subscribe(&[BEA, GIL]))
+        .await
+        .unwrap();
+    world.ssp.asked();
+    assert_eq!(
+        world.relay.reassert_daily().await,
+        Ok(0),
+        "nothing is a day old yet"
+    );
+    world.advance(86_399);
+    assert_eq!(world.relay.reassert_daily().await, Ok(0));
+    world.advance(1);
+    let world = world.restart().await;
+    assert_eq!(
+        world.relay.reassert_daily().await,
+        Ok(2),
+        "a restart in between changes nothing"
+    );
+    assert_eq!(subscribed(&world).len(), 2);
+    assert_eq!(world.relay.reassert_daily().await, Ok(0));
+    assert_eq!(subscribed(&world).len(), 0);
+}
+
+#[tokio::test]
+async fn subscription_follows_a_ported_number() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.ssp.asked();
+    world.serves("number", "+46701234567", "gamma");
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    assert_eq!(subscribed(&world), [("gamma.example".to_owned(), person(BEA))]);
+    let again = world.relay.reassert_subscriptions(&domain("gamma.example")).await;
+    assert_eq!(again, Ok(1), "it is kept at the new operator");
+}
+
+#[tokio::test]
+async fn subscription_ends_when_there_is_nobody_to_watch_and_only_then() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.ssp.takes_nothing();
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    world.ssp.refuses(remote(500));
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    assert_eq!(kept(&world).await, 1);
+    world.ssp.refuses(Refusal::UnknownUser {
+        recipient: person(BEA),
+    });
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    assert_eq!(kept(&world).await, 0);
+}
+
+#[tokio::test]
+async fn peers_subscriptions_at_our_home_domain_are_not_asserted_to_it() {
+    let world = World::new();
+    let watch = Request::Subscribe(Subscribe {
+        watcher: person(BO),
+        presentities: people(&[ADA]),
+        attributes: Vec::new(),
+    });
+    world.handle(world.theirs("beta", "s"), watch).await.unwrap();
+    world.home.asked();
+    assert_eq!(
+        world.relay.reassert_subscriptions(&domain("alpha.example")).await,
+        Ok(0)
+    );
+    assert!(world.home.asked().is_empty());
+    assert_eq!(kept(&world).await, 1);
+}
+
+#[tokio::test]
+async fn fetched_presence_is_gathered_and_fails_only_when_nobody_answers() {
+    let world = World::new();
+    world
+        .ssp
+        .answers(Answer::Presence(vec![(person(BEA), Presence::default())]));
+    world.ssp.takes_nothing();
+    let answer = world.handle(world.ours("g"), get(&[BEA, GIL])).await;
+    assert_eq!(
+        answer,
+        Ok(Answer::Presence(vec![(person(BEA), Presence::default())]))
+    );
+    world.ssp.takes_nothing();
+    world.ssp.takes_nothing();
+    assert_eq!(
+        world.handle(world.ours("g"), get(&[BEA, GIL])).await,
+        Err(unreachable())
+    );
+}
+
+#[tokio::test]
+async fn notification_reaches_the_watcher_and_a_refusal_is_nobodys_business() {
+    let world = World::new();
+    assert_eq!(
+        world.handle(world.theirs("beta", "n"), notification(BO, 1)).await,
+        Ok(Answer::Done)
+    );
+    assert_eq!(world.home.asked().len(), 1);
+    world.home.refuses(Refusal::UnknownUser {
+        recipient: person(ADA),
+    });
+    assert_eq!(
+        world.handle(world.theirs("beta", "n"), notification(BO, 2)).await,
+        Ok(Answer::Done)
+    );
+    assert!(world.waiting().await.is_empty());
+}
+
+#[tokio::test]
+async fn of_notifications_that_wait_only_the_newest_of_each_person_is_kept() {
+    let world = World::new();
+    for (of, note) in [(BO, 1), (BO, 2), ("wv:bill@beta.example", 3), (BO, 4)] {
+        world.home.takes_nothing();
+        world
+            .handle(world.theirs("beta", "n"), notification(of, note))
+            .await
+            .unwrap();
+    }
+    world.home.asked();
+    world.advance(10);
+    world.deliver_due().await;
+    let mut told: Vec<_> = world.home.asked().into_iter().map(|one| one.request).collect();
+    told.sort_by_key(|request| request.sender().map(ToString::to_string));
+    assert_eq!(
+        told,
+        [notification("wv:bill@beta.example", 3), notification(BO, 4)]
+    );
+}
+
+#[tokio::test]
+async fn notification_that_waited_too_long_is_dropped() {
+    let world = World::new();
+    world.home.takes_nothing();
+    world
+        .handle(world.theirs("beta", "n"), notification(BO, 1))
+        .await
+        .unwrap();
+    world.home.asked();
+    world.advance(121);
+    world.deliver_due().await;
+    assert!(world.home.asked().is_empty());
+    assert!(world.ssp.asked().is_empty());
+    assert!(world.waiting().await.is_empty());
+}
