@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use impsgw::telemetry::{LogLines, start_log};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Every TLS user of the tree takes the provider from here; a second installation can't happen.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -72,6 +72,7 @@ pub struct Agreements {
     all: Vec<Arc<InterconnectionAgreement>>,
     by_domain: HashMap<Domain, Arc<InterconnectionAgreement>>,
     by_peer: HashMap<PeerName, Arc<InterconnectionAgreement>>,
+    has_ill_formed: bool,
 }
 
 impl Agreements {
@@ -95,11 +96,19 @@ impl Agreements {
             .iter()
             .map(|one| (one.peer().clone(), Arc::clone(one)))
             .collect();
+        let has_ill_formed = all.iter().any(|one| one.config.profile == ProfileName::Observed);
         Self {
             all,
             by_domain,
             by_peer,
+            has_ill_formed,
         }
+    }
+
+    /// Whether any peer is known to send ill-formed documents.
+    #[must_use]
+    pub fn has_ill_formed(&self) -> bool {
+        self.has_ill_formed
     }
 
     /// The agreement that covers a domain.

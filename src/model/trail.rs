@@ -104,13 +104,14 @@ impl Trail {
         })
     }
 
-    /// The finished trail, to be kept.
+    /// The finished trail, to be kept; the steps move into it.
     #[must_use]
     pub fn record(&self) -> TrailRecord {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         TrailRecord {
             id: self.id,
             started: self.started,
-            steps: self.steps(),
+            steps: std::mem::take(&mut *steps),
         }
     }
 }

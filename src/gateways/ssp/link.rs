@@ -1,8 +1,9 @@
 //! One (own domain, peer domain) pair: what waits for its session, what is under way, and what is waited for.
 //!
-//! While documents are under way, what becomes ready gathers and goes out in the next one; no timer, nothing waits when the
-//! link is idle. One conversation has one request under way at a time, so that its order holds whatever the peer does. A
-//! transaction is registered before its document is sent, because the answer may overtake the acknowledgement.
+//! What one turn of a task makes ready goes out in one document, and while documents are under way, what becomes ready gathers
+//! for the next one; no timer, nothing waits when the link is idle. One conversation has one request under way at a time, so that
+//! its order holds whatever the peer does. A transaction is registered before its document is sent, because the answer may
+//! overtake the acknowledgement.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -83,6 +84,8 @@ struct Outstanding {
 struct Inner {
     session: Option<Arc<Session>>,
     is_opening: bool,
+    /// Whether a task is on its way that takes what is ready.
+    is_pumping: bool,
     /// Why the last handshake failed, for people; gone when a session opens.
     failure: Option<String>,
     ready: VecDeque<Waiting>,
@@ -368,34 +371,57 @@ impl Link {
         Ok((tid, answer))
     }
 
-    /// Sends as many documents as may be under way.
+    /// Sends as many documents as may be under way, once what runs now has run: what it makes ready goes out together.
     pub(super) fn pump(self: &Arc<Self>) {
         let Some(gateway) = self.gateway.upgrade() else {
             return;
         };
         let pace = gateway.pace(&self.peer);
-        loop {
-            let (session, items) = {
-                let mut inner = self.lock();
-                if inner.ready.is_empty() || inner.documents >= pace.documents {
-                    return;
-                }
-                let now = gateway.now();
-                let Some(session) = inner.session.clone().filter(|session| session.is_usable(now)) else {
-                    if !inner.is_opening {
-                        inner.is_opening = true;
-                        drop(inner);
-                        gateway.open(Arc::clone(self));
-                    }
-                    return;
-                };
-                let items = inner.take_document(&pace);
-                inner.documents += 1;
-                (session, items)
-            };
-            let link = Arc::clone(self);
-            tokio::spawn(async move { link.send(session, items).await });
+        {
+            let mut inner = self.lock();
+            if inner.is_pumping || inner.ready.is_empty() || inner.documents >= pace.documents {
+                return;
+            }
+            inner.is_pumping = true;
         }
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            link.lock().is_pumping = false;
+            let mut next = link.next_document(&gateway, &pace);
+            while let Some((session, items)) = next {
+                next = link.next_document(&gateway, &pace);
+                let link = Arc::clone(&link);
+                if next.is_some() {
+                    tokio::spawn(link.send(session, items));
+                } else {
+                    link.send(session, items).await;
+                }
+            }
+        });
+    }
+
+    /// What goes out next, if it may; opens a session when there is none.
+    fn next_document(
+        self: &Arc<Self>,
+        gateway: &Arc<SspGateway>,
+        pace: &Pace,
+    ) -> Option<(Arc<Session>, Vec<Waiting>)> {
+        let mut inner = self.lock();
+        if inner.ready.is_empty() || inner.documents >= pace.documents {
+            return None;
+        }
+        let now = gateway.now();
+        let Some(session) = inner.session.clone().filter(|session| session.is_usable(now)) else {
+            if !inner.is_opening {
+                inner.is_opening = true;
+                drop(inner);
+                gateway.open(Arc::clone(self));
+            }
+            return None;
+        };
+        let items = inner.take_document(pace);
+        inner.documents += 1;
+        Some((session, items))
     }
 
     async fn send(self: Arc<Self>, session: Arc<Session>, items: Vec<Waiting>) {

@@ -17,7 +17,7 @@ use super::{
     tls::MadeFor,
 };
 use crate::{
-    agreement::{InterconnectionAgreement, ProfileName},
+    agreement::InterconnectionAgreement,
     model::{
         Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail, TrailId,
         WvAddress,
@@ -209,7 +209,7 @@ impl SspGateway {
                 }
             }
             Ok(Incoming::Request { request, key, via }) => {
-                self.remember_carrier(session, &request, &transaction);
+                self.remember_carrier(&view, &request, &transaction);
                 let outcome = self.relay_request(session, agreement, &request, key, via).await;
                 answer(write_answer(&view, &request, &outcome));
             }
@@ -286,7 +286,10 @@ impl SspGateway {
     }
 
     /// Which transaction carried a message or invitation, for peers that want later answers under its ID.
-    fn remember_carrier(&self, session: &Session, request: &Request, transaction: &Transaction) {
+    fn remember_carrier(&self, view: &View<'_>, request: &Request, transaction: &Transaction) {
+        if !view.profile.answers_in_response_mode {
+            return;
+        }
         let id = match request {
             Request::Send(message) => message.id.as_ref().map(ToString::to_string),
             Request::Invite(invite) => Some(invite.id.to_string()),
@@ -303,26 +306,15 @@ impl SspGateway {
             | Request::Group(_)
             | Request::GroupEvent(_) => None,
         };
-        let is_wanted = self
-            .agreements
-            .load()
-            .for_domain(&session.peer)
-            .is_some_and(|agreement| profile(agreement).answers_in_response_mode);
-        if let Some(id) = id.filter(|_| is_wanted) {
+        if let Some(id) = id {
             self.carried
-                .insert((session.peer.clone(), id), transaction.id.clone());
+                .insert((view.peer.clone(), id), transaction.id.clone());
         }
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.
     fn reading_profile(&self) -> Profile {
-        let has_odd = self
-            .agreements
-            .load()
-            .all()
-            .iter()
-            .any(|one| one.config.profile == ProfileName::Observed);
-        if has_odd {
+        if self.agreements.load().has_ill_formed() {
             Profile::OBSERVED
         } else {
             Profile::STRICT

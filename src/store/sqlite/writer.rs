@@ -1,12 +1,13 @@
 //! The one thread that writes, and how it groups commits.
 //!
 //! It takes everything that waits in its queue into one transaction, each batch in a savepoint of its own, commits
-//! once, and then answers all. While the disk works the next group gathers by itself, so there is no timer: an idle
-//! store commits a lone batch at once, a busy one shares each flush among all its callers.
+//! once, and then answers all. While the disk works the next group gathers by itself; a disk that is fast gives it a
+//! moment more. An idle store commits a lone batch at once, a busy one shares each flush among all its callers.
 
 use std::{
     fs::File,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{SqliteConfig, apply, claim, tally, tally::Change, tally::Tally};
 use crate::{
     model::Timestamp,
-    store::{Batch, Claim, Committed, OutboxItem, StoreError},
+    store::{Batch, Claim, Committed, Expected, OutboxItem, StoreError},
 };
 
 /// Where an answer goes.
@@ -58,6 +59,8 @@ impl Writer {
             connection,
             tally,
             max_bytes: config.max_bytes,
+            room: 0,
+            last_group: 0,
             queue,
             failure: None,
             lock,
@@ -119,6 +122,10 @@ struct Thread {
     connection: Connection,
     tally: Tally,
     max_bytes: Option<u64>,
+    /// Bytes that can be written before the bound must be looked at again; never more than there are.
+    room: u64,
+    /// Jobs of the last group.
+    last_group: usize,
     queue: mpsc::Receiver<Job>,
     /// What undid the transaction of the group under way.
     failure: Option<StoreError>,
@@ -143,6 +150,9 @@ impl Thread {
     /// Carries out a group that begins with this job; returns the job that ended it by not fitting in.
     fn group(&mut self, first: Job) -> Option<Job> {
         let mut answers = Vec::new();
+        if self.last_group >= BUSY {
+            thread::sleep(GATHERING);
+        }
         let begun = self.execute("BEGIN IMMEDIATE");
         let mut bytes = 0;
         let mut job = Some(first);
@@ -157,6 +167,7 @@ impl Thread {
                 self.queue.try_recv().ok()
             };
         }
+        self.last_group = answers.len();
         let ended = begun.and_then(|()| self.commit());
         if ended.is_err() {
             self.undo();
@@ -169,6 +180,7 @@ impl Thread {
 
     fn carry_out(&mut self, job: Job) -> Answer {
         match job {
+            Job::Commit(batch, reply) if self.is_plain(&batch) => later(reply, self.apply_plain(&batch)),
             Job::Commit(batch, reply) => later(reply, self.in_savepoint(|this| this.apply(&batch))),
             Job::Claim(claim, reply) => later(
                 reply,
@@ -187,6 +199,9 @@ impl Thread {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<(T, bool), StoreError>,
     ) -> Result<T, StoreError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         // Without a transaction a savepoint would begin, and commit, one of its own.
         if self.connection.is_autocommit() {
             return Err(lost());
@@ -206,18 +221,43 @@ impl Thread {
         worked.map(|(value, _)| value)
     }
 
+    /// Whether nothing but the engine can refuse this batch, so that it needs no savepoint.
+    fn is_plain(&self, batch: &Batch) -> bool {
+        let is_unconditional = batch.writes.iter().all(|write| write.expected == Expected::Any);
+        let has_room = self.max_bytes.is_none() || growth(batch) <= self.room;
+        is_unconditional && has_room && batch.enqueue.is_empty() && batch.settle.is_empty()
+    }
+
+    /// Carries out a plain batch; when the engine fails, the whole group fails with it.
+    fn apply_plain(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if self.connection.is_autocommit() {
+            return Err(lost());
+        }
+        let applied = apply::apply(&self.connection, batch, &mut Change::default());
+        self.room = self.room.saturating_sub(growth(batch));
+        applied.inspect_err(|failure| self.failure = Some(failure.clone()))
+    }
+
     fn apply(&mut self, batch: &Batch) -> Result<(Committed, bool), StoreError> {
-        let before = self.used_bytes()?;
+        let growth = growth(batch);
+        let is_near = self.max_bytes.is_some() && growth > self.room;
+        let before = if is_near { self.used_bytes()? } else { None };
         let mut change = Change::default();
         let committed = apply::apply(&self.connection, batch, &mut change)?;
         if committed != Committed::Done {
             return Ok((committed, false));
         }
-        if let Some((max, before)) = self.max_bytes.zip(before).filter(|_| grows(batch)) {
+        if let Some((max, before)) = self.max_bytes.zip(before) {
             let after = self.used_bytes()?.unwrap_or(before);
-            if after > before && after > max {
+            if grows(batch) && after > before && after > max {
                 return Err(tally::full(format!("max_bytes = {max}")));
             }
+            self.room = max.saturating_sub(after);
+        } else {
+            self.room = self.room.saturating_sub(growth);
         }
         self.tally.take(change)?;
         Ok((committed, true))
@@ -239,8 +279,11 @@ impl Thread {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         if self.connection.is_autocommit() {
-            return Err(self.failure.take().unwrap_or_else(lost));
+            return Err(lost());
         }
         self.execute("COMMIT")
     }
@@ -283,16 +326,25 @@ fn grows(batch: &Batch) -> bool {
 
 fn weight(job: &Job) -> usize {
     match job {
-        Job::Commit(batch, _) => {
-            let rows = batch
-                .writes
-                .iter()
-                .filter_map(|write| write.value.as_ref())
-                .map(bytes::Bytes::len);
-            rows.chain(batch.enqueue.iter().map(|item| item.body.len())).sum()
-        }
+        Job::Commit(batch, _) => octets(batch),
         Job::Claim(..) | Job::Expire(..) | Job::Aside(_) | Job::Close(_) => 0,
     }
+}
+
+/// Octets of values and bodies.
+fn octets(batch: &Batch) -> usize {
+    let rows = batch
+        .writes
+        .iter()
+        .filter_map(|write| write.value.as_ref())
+        .map(bytes::Bytes::len);
+    rows.chain(batch.enqueue.iter().map(|item| item.body.len())).sum()
+}
+
+/// Bytes that the file can't grow by more than for this batch: what it holds, and a split of every tree that it touches.
+fn growth(batch: &Batch) -> u64 {
+    let parts = batch.writes.len() + batch.enqueue.len() * 8 + batch.settle.len() * 4;
+    (octets(batch) + parts * PART_BYTES) as u64
 }
 
 fn lost() -> StoreError {
@@ -301,6 +353,12 @@ fn lost() -> StoreError {
     }
 }
 
+/// More than keys, labels and the pages of a split take for one write.
+const PART_BYTES: usize = 64 * 1024;
+/// A group of so many jobs says that more are on their way.
+const BUSY: usize = 8;
+/// How long a group of a busy store gathers before it is carried out.
+const GATHERING: Duration = Duration::from_micros(300);
 /// Jobs in one transaction; more would only lengthen the wait of the first.
 const MAX_JOBS: usize = 512;
 /// Bytes in one transaction, about.
