@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    gateway::{SspGateway, profile},
+    gateway::{Carrier, SspGateway, profile},
     handshake::SetupVerdict,
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
     server::{Answer as Reply, Arrival, Handler, TurnedAway},
@@ -207,9 +207,12 @@ impl SspGateway {
                 }
             }
             Ok(Incoming::Request { request, key, via }) => {
-                self.remember_carrier(session, &request, &transaction);
+                let carrier = self.remember_carrier(session, &request, &transaction);
                 let outcome = self.relay_request(session, agreement, &request, key, via).await;
                 answer(write_answer(&view, &request, &outcome));
+                if let Some(carrier) = carrier {
+                    carrier.set_answered();
+                }
             }
         }
     }
@@ -284,7 +287,12 @@ impl SspGateway {
     }
 
     /// Which transaction carried a message or invitation, for peers that want later answers under its ID.
-    fn remember_carrier(&self, session: &Session, request: &Request, transaction: &Transaction) {
+    fn remember_carrier(
+        &self,
+        session: &Session,
+        request: &Request,
+        transaction: &Transaction,
+    ) -> Option<Arc<Carrier>> {
         let id = match request {
             Request::Send(message) => message.id.as_ref().map(ToString::to_string),
             Request::Invite(invite) => Some(invite.id.to_string()),
@@ -306,10 +314,11 @@ impl SspGateway {
             .load()
             .for_domain(&session.peer)
             .is_some_and(|agreement| profile(agreement).answers_in_response_mode);
-        if let Some(id) = id.filter(|_| is_wanted) {
-            self.carried
-                .insert((session.peer.clone(), id), transaction.id.clone());
-        }
+        let id = id.filter(|_| is_wanted)?;
+        let carrier = Arc::new(Carrier::new(transaction.id.clone()));
+        self.carried
+            .insert((session.peer.clone(), id), Arc::clone(&carrier));
+        Some(carrier)
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.

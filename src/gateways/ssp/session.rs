@@ -121,7 +121,17 @@ impl Sessions {
         list.push(session);
     }
 
-    /// Stores a session.
+    /// Whether a session was announced and not closed since.
+    pub(super) fn knows(&self, session: &Session) -> bool {
+        let map = self
+            .by_peer_id
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        map.get(&session.peer_id)
+            .is_some_and(|list| list.iter().any(|known| known.own_id == session.own_id))
+    }
+
+    /// Stores a session; one that was closed meanwhile is not kept.
     ///
     /// # Errors
     /// When the store fails.
@@ -132,7 +142,13 @@ impl Sessions {
         self.store
             .commit(Batch::new(now).put(Space::Session, session.row_key(), value, Some(until)))
             .await?;
-        Ok(())
+        if self.knows(session) {
+            return Ok(());
+        }
+        self.store
+            .commit(Batch::new(now).remove(Space::Session, session.row_key()))
+            .await
+            .map(|_| ())
     }
 
     /// Forgets a session that was closed.
