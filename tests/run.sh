@@ -68,7 +68,7 @@ stage_peers() {
   need python3 python3 || { skip "python3 can't be installed"; return; }
   need openssl openssl || { skip "openssl can't be installed"; return; }
   # Every row in every set-up: partner and home server, over plain HTTP and over mutual TLS.
-  python3 -m tests.peers.ssp_peer selftest --quick && python3 tests/peers/run.py
+  python3 -m tests.peers.ssp_peer selftest --quick && python3 tests/peers/run.py || return 1
   python3 tests/peers/dns.py || { [ $? = 77 ] && skip "Knot, Unbound or dig is missing"; }
 }
 
