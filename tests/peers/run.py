@@ -2,8 +2,8 @@
 """The gateway against software that shares no code with it: the Python SSP peer.
 
 Starts the bundled DNS server, a gateway from a configuration file and the peer's servers over loopback, and plays the
-peer's scenarios in each set-up: `partner` over plain HTTP, `tls` (partner over mutual TLS), and `home` (two home servers behind one
-gateway, a partner beyond it). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
+peer's scenarios in each set-up: `partner` over plain HTTP, `tls` (partner over mutual TLS), `home` (two home servers behind one
+gateway, a partner beyond it) and `home-tls`. The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
 `--setup` and `--only` choose; `--jobs` set-ups and slices of them run at the same time.
 """
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(TOP))
 from tests.peers.setup import SETUPS, Setup  # noqa: E402
 from tests.peers.ssp_peer import scenarios  # noqa: E402
 
-SLICES = {"partner": 4, "tls": 4, "home": 2}  # so that each takes about the same time
+SLICES = {"partner": 5, "tls": 5, "home": 4, "home-tls": 4}  # so that each takes about the same time
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--setup", action="append", choices=sorted(SETUPS), default=[])
     parser.add_argument("--only", action="append", default=[], help="part of a scenario's name")
     parser.add_argument("--skip", action="append", default=[], help="scenarios that are not played; each is printed")
-    parser.add_argument("--jobs", type=int, default=4, help="gateways that run at the same time")
+    parser.add_argument("--jobs", type=int, default=8, help="gateways that run at the same time")
     parser.add_argument("--slice", metavar="N/M", help="every M-th scenario from the N-th on")
     parser.add_argument("--log", help="everything on the wire, as JSON lines; with one set-up and one job")
     arguments = parser.parse_args()

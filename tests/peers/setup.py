@@ -22,6 +22,8 @@ from tests.peers.ssp_peer.transport import Tls
 MAIN = "alpha.example"
 SERVICE = "gateway.alpha.example"  # the gateway's name towards home servers
 BRAVO, CHARLIE, DELTA = "bravo.example", "charlie.example", "delta.example"
+# In the certificate of each: the gateway answers for its home servers' domains too.
+NAMES = {MAIN: [MAIN, SERVICE, BRAVO, DELTA], BRAVO: [BRAVO], CHARLIE: [CHARLIE], DELTA: [DELTA]}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Shape:
     tls: bool = False
 
 
-SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home")}
+SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home"), "home-tls": Shape("home", tls=True)}
 
 
 class Setup:
@@ -48,7 +50,7 @@ class Setup:
 
     def start(self) -> None:
         """Brings everything up; the context is ready afterwards."""
-        certificates = transport.certificates(str(self.folder), [MAIN, BRAVO])
+        certificates = transport.certificates(str(self.folder), NAMES)
         if certificates is None:
             raise SystemExit("there is no openssl")
         zones = self.folder / "zones"
@@ -59,7 +61,7 @@ class Setup:
         self._spawn("zone", "serve", "--zones", str(zones), "--listen", f"127.0.0.1:{self.dns}")
         self._wait_for(self.dns)
         self._start_gateway()
-        self._start_nodes(certificates[BRAVO] if self.shape.tls else None)
+        self._start_nodes(certificates if self.shape.tls else {})
 
     def stop(self) -> None:
         """Ends what was started."""
@@ -86,24 +88,29 @@ class Setup:
         for port in (self.ssp, self.subscribers):
             self._wait_for(port)
 
-    def _start_nodes(self, tls: Tls | None) -> None:
+    def _start_nodes(self, tls: dict[str, Tls]) -> None:
         scheme = "https" if tls else "http"
         url, is_home = f"{scheme}://127.0.0.1:{self.ssp}/", self.shape.role == "home"
         name = SERVICE if is_home else MAIN
-        bravo = Node(BRAVO, {"+447700900456": "Bea", "+447700900457": "Ben"}, {name: url}, STRICT, self.ports[0], tls, self.log)
+        bravo = Node(BRAVO, {"+447700900456": "Bea", "+447700900457": "Ben"}, {name: url}, STRICT, self.ports[0], tls.get(BRAVO), self.log)
         self.nodes.append(bravo)
         ada = HttpSubscriber(f"http://127.0.0.1:{self.subscribers}", "+447700900123", "ada-at-alpha")
         ada.login()
-        self.context = Context(bravo, ada, url, MAIN, self.shape.role, restart=self.restart)
+        self.context = Context(bravo, ada, url, MAIN, self.shape.role, restart=self.restart, al=self._al)
         if is_home:
-            charlie = Node(CHARLIE, {"+447700900789": "Cay"}, {MAIN: url, BRAVO: url, DELTA: url}, STRICT, self.ports[1])
-            delta = Node(DELTA, {"+447700900654": "Dee"}, {name: url}, STRICT, self.ports[2])
+            charlie = Node(CHARLIE, {"+447700900789": "Cay"}, {MAIN: url, BRAVO: url, DELTA: url}, STRICT, self.ports[1], tls.get(CHARLIE))
+            delta = Node(DELTA, {"+447700900654": "Dee"}, {name: url}, STRICT, self.ports[2], tls.get(DELTA))
             for home in (bravo, delta):
                 home.gateway = SERVICE
             self.nodes += [charlie, delta]
             self.context.gateway_service = SERVICE
             self.context.partner, self.context.second_home = charlie, delta
             self.context.third_user = charlie.home.address("+447700900789")
+
+    def _al(self) -> HttpSubscriber:
+        al = HttpSubscriber(f"http://127.0.0.1:{self.subscribers}", "+447700900124", "al-at-alpha")
+        al.login()
+        return al
 
     def _zones(self) -> dict[str, str]:
         server = "_imps-server._tcp IN SRV 10 0 {} ssp\nssp IN A 127.0.0.1\n".format
@@ -179,6 +186,7 @@ ladder = {{ ssp = true, sip = false, xmpp = false }}
 
 [relay]
 first_retry = "1s"
+longest_retry = "3s"
 
 [home]
 listen = "127.0.0.1:{subscribers}"

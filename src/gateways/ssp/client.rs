@@ -199,6 +199,11 @@ impl SspClient {
         self.dialler.is_plain()
     }
 
+    /// Tries TLS anew where the port was found to speak none: its owner may have set it up since.
+    pub fn forget_fall_back(&self) {
+        self.dialler.forget_fall_back();
+    }
+
     /// Connects and shakes hands without a request, and waits a moment for a late refusal of our certificate, which TLS 1.3
     /// sends after the client's last message. For tests of a peering.
     ///
@@ -269,6 +274,8 @@ impl SspClient {
     async fn dial(&self, place: OwnedSemaphorePermit) -> Result<Channel, PostError> {
         let generation = self.dialler.generation();
         let (dialled, address) = self.dialler.dial().await?;
+        // A plain connection belongs to no certificate, also when it is what came of trying TLS.
+        let generation = generation.filter(|_| !self.dialler.is_plain());
         match dialled {
             Dialled::Http1(sender) => {
                 self.is_http1.store(true, Ordering::Relaxed);

@@ -74,6 +74,31 @@ pub struct LinkView {
     pub unclaimed: u64,
 }
 
+/// The peer's transaction that carried a message or invitation.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    pub(super) id: TransactionId,
+    /// Closed once the transaction is answered.
+    unanswered: Semaphore,
+}
+
+impl Carrier {
+    pub(super) fn new(id: TransactionId) -> Self {
+        let unanswered = Semaphore::new(0);
+        Self { id, unanswered }
+    }
+
+    /// Its answer is queued; what follows it may go.
+    pub(super) fn set_answered(&self) {
+        self.unanswered.close();
+    }
+
+    async fn answered(&self) {
+        // Nobody adds a permit: this ends when the semaphore is closed.
+        let _ = self.unanswered.acquire().await;
+    }
+}
+
 /// The SSP gateway of one node.
 pub struct SspGateway {
     pub(super) config: SspConfig,
@@ -86,7 +111,7 @@ pub struct SspGateway {
     pub(super) servers: Servers,
     pub(super) handshakes: Handshakes,
     /// (peer domain, message or invite ID) to the transaction that carried it, for peers that want reports in Response mode.
-    pub(super) carried: moka::sync::Cache<(Domain, String), TransactionId>,
+    pub(super) carried: moka::sync::Cache<(Domain, String), Arc<Carrier>>,
     links: RwLock<HashMap<(Domain, Domain), Arc<Link>>>,
     relay: OnceLock<Weak<Relay>>,
     incarnation: String,
@@ -308,12 +333,14 @@ impl SspGateway {
         if link.is_unsupported(outgoing.name) {
             return Err(Undelivered::Refused(unsupported()));
         }
-        if let Some(id) = self.carrier_of(&profile, delivery) {
-            // This peer takes reports and invitation answers only as answers to the transaction they belong to.
-            link.respond(id, outgoing.primitive);
+        let wait = self.now().until(delivery.deadline);
+        if let Some(carrier) = self.carrier_of(&profile, delivery) {
+            // This peer takes reports and invitation answers only as answers to the transaction they belong to, and after
+            // the first answer to it.
+            let _ = tokio::time::timeout(wait, carrier.answered()).await;
+            link.respond(carrier.id.clone(), outgoing.primitive);
             return Ok(Answer::Done);
         }
-        let wait = self.now().until(delivery.deadline);
         let fate = link
             .request(
                 outgoing.primitive,
@@ -340,7 +367,7 @@ impl SspGateway {
         }
     }
 
-    fn carrier_of(&self, profile: &Profile, delivery: &Delivery) -> Option<TransactionId> {
+    fn carrier_of(&self, profile: &Profile, delivery: &Delivery) -> Option<Arc<Carrier>> {
         if !profile.answers_in_response_mode {
             return None;
         }

@@ -37,6 +37,8 @@ pub(super) struct Handshakes {
     timer: tokio::sync::Notify,
     /// First steps from each source address.
     openings: DefaultKeyedRateLimiter<String>,
+    /// Held by who carries out what the ladders want, so that a session is known before the step that announces it is sent.
+    driving: Mutex<()>,
 }
 
 struct Inner {
@@ -56,7 +58,7 @@ pub(super) struct Running {
     /// The server that took the first step; later steps go there first.
     pub(super) url: Option<String>,
     /// Whether we opened; then a link waits for the end.
-    is_initiator: bool,
+    pub(super) is_initiator: bool,
     /// Where the peer sent us.
     pub(super) redirect: Redirect,
 }
@@ -73,6 +75,7 @@ impl Default for Handshakes {
             inner: Mutex::new(inner),
             timer: tokio::sync::Notify::new(),
             openings: RateLimiter::keyed(quota),
+            driving: Mutex::default(),
         }
     }
 }
@@ -322,6 +325,11 @@ impl SspGateway {
 
     /// Carries out what the ladders want, until they want nothing more.
     fn drive(self: &Arc<Self>) {
+        let driving = self
+            .handshakes
+            .driving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             let (running, key, output) = {
                 let mut inner = self.handshakes.lock();
@@ -351,6 +359,7 @@ impl SspGateway {
                 Output::WakeAt(_) => {}
             }
         }
+        drop(driving);
         self.handshakes.timer.notify_one();
     }
 
@@ -439,10 +448,18 @@ impl SspGateway {
             return self.service.clone();
         }
         let main = self.own.first().unwrap_or(&self.service);
-        spoken_to
-            .filter(|domain| self.own.contains(domain))
-            .unwrap_or(main)
-            .clone()
+        let asked = spoken_to.map_or("", Domain::as_str);
+        // Without TLS the name is the SRV target's, which an operator of several domains puts into each of them.
+        let is_asked = |own: &&Domain| {
+            let above = asked.strip_suffix(own.as_str());
+            above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+        };
+        let longest = self
+            .own
+            .iter()
+            .filter(is_asked)
+            .max_by_key(|own| own.as_str().len());
+        longest.unwrap_or(main).clone()
     }
 
     /// The peer's servers: as the agreement names them, as the last delivery found them, or as DNS has them.

@@ -30,6 +30,11 @@ impl SspGateway {
             since: now,
             ends: now.plus(wire.time_to_live),
         });
+        // A session that the peer opened is honoured before it is confirmed, and the peer may have ended it since.
+        if is_final && !running.is_initiator && !self.sessions.knows(&session) {
+            tracing::info!(own = %running.own, peer = %running.peer, "the peer ended a session before it was confirmed");
+            return;
+        }
         // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
         self.sessions.honour(Arc::clone(&session));
         if is_final {
@@ -103,6 +108,10 @@ impl SspGateway {
             ends: now.plus(time_to_live),
             ..session.clone()
         });
+        if !self.sessions.knows(&session) {
+            // A logout overtook the keep-alive.
+            return time_to_live;
+        }
         self.sessions.honour(Arc::clone(&session));
         if self.link(&session.own, &session.peer).extended(&session) {
             self.schedule_renewal(&session);

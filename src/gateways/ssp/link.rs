@@ -387,15 +387,10 @@ impl Link {
         let link = Arc::clone(self);
         tokio::spawn(async move {
             link.lock().is_pumping = false;
-            let mut next = link.next_document(&gateway, &pace);
-            while let Some((session, items)) = next {
-                next = link.next_document(&gateway, &pace);
-                let link = Arc::clone(&link);
-                if next.is_some() {
-                    tokio::spawn(link.send(session, items));
-                } else {
-                    link.send(session, items).await;
-                }
+            if let Some((session, items)) = link.next_document(&gateway, &pace) {
+                // Another task takes the next document, after this one is on its way.
+                link.pump();
+                link.send(session, items).await;
             }
         });
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    gateway::{SspGateway, profile},
+    gateway::{Carrier, SspGateway, profile},
     handshake::SetupVerdict,
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
     server::{Answer as Reply, Arrival, Handler, TurnedAway},
@@ -209,9 +209,12 @@ impl SspGateway {
                 }
             }
             Ok(Incoming::Request { request, key, via }) => {
-                self.remember_carrier(&view, &request, &transaction);
+                let carrier = self.remember_carrier(&view, &request, &transaction);
                 let outcome = self.relay_request(session, agreement, &request, key, via).await;
                 answer(write_answer(&view, &request, &outcome));
+                if let Some(carrier) = carrier {
+                    carrier.set_answered();
+                }
             }
         }
     }
@@ -286,9 +289,14 @@ impl SspGateway {
     }
 
     /// Which transaction carried a message or invitation, for peers that want later answers under its ID.
-    fn remember_carrier(&self, view: &View<'_>, request: &Request, transaction: &Transaction) {
+    fn remember_carrier(
+        &self,
+        view: &View<'_>,
+        request: &Request,
+        transaction: &Transaction,
+    ) -> Option<Arc<Carrier>> {
         if !view.profile.answers_in_response_mode {
-            return;
+            return None;
         }
         let id = match request {
             Request::Send(message) => message.id.as_ref().map(ToString::to_string),
@@ -306,10 +314,10 @@ impl SspGateway {
             | Request::Group(_)
             | Request::GroupEvent(_) => None,
         };
-        if let Some(id) = id {
-            self.carried
-                .insert((view.peer.clone(), id), transaction.id.clone());
-        }
+        let id = id?;
+        let carrier = Arc::new(Carrier::new(transaction.id.clone()));
+        self.carried.insert((view.peer.clone(), id), Arc::clone(&carrier));
+        Some(carrier)
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.

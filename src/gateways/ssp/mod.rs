@@ -31,3 +31,6 @@ pub use gateway::{LinkView, SspGateway, SspParts};
 pub use listen::Door;
 pub use servers::Servers;
 pub use session::Session;
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,58 @@ const MAX_REDIRECTS: usize = 3;
 
 /// How many servers of one redirect are tried.
 const MAX_SERVERS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agreement::Agreements;
+
+    #[test]
+    fn no_server_is_asked_twice_and_a_chain_ends() {
+        let agreement = agreement();
+        let go = |redirect: &Redirect, from: &str, to: &str| {
+            redirect.follow(Some(from), &[to.to_owned()], &agreement)
+        };
+        let one = go(&Redirect::default(), "http://a:1", "http://b:1").unwrap();
+        assert!(one.is_any());
+        assert!(
+            go(&one, "http://b:1", "http://a:1")
+                .unwrap_err()
+                .contains("circle")
+        );
+        let two = go(&one, "http://b:1", "http://c:1").unwrap();
+        let three = go(&two, "http://c:1", "http://d:1").unwrap();
+        assert!(
+            go(&three, "http://d:1", "http://e:1")
+                .unwrap_err()
+                .contains("more than")
+        );
+    }
+
+    #[test]
+    fn way_from_tls_never_leads_to_plain_http() {
+        let agreement = agreement();
+        let go = |from: &str| Redirect::default().follow(Some(from), &["http://b:1".into()], &agreement);
+        assert!(go("https://a:1").unwrap_err().contains("without TLS"));
+        assert!(go("http://a:1").is_ok());
+    }
+
+    #[test]
+    fn some_servers_are_tried_in_their_order_and_no_more() {
+        let agreement = agreement();
+        let urls: Vec<String> = (1..=20).map(|port| format!("http://b:{port}")).collect();
+        let redirect = Redirect::default().follow(None, &urls, &agreement).unwrap();
+        assert_eq!(redirect.servers.len(), MAX_SERVERS);
+        let order = redirect.order(Some("http://b:3")).unwrap();
+        let order: Vec<_> = order.iter().take(2).map(Server::url).collect();
+        assert_eq!(order, ["http://b:3", "http://b:1"]);
+        assert!(Redirect::default().order(None).is_none());
+        assert!(Redirect::default().follow(None, &[], &agreement).is_err());
+    }
+
+    fn agreement() -> std::sync::Arc<InterconnectionAgreement> {
+        let text = "peer = \"b\"\ndomains = [\"b.example\"]\ntls = { required = false, mutual = false }";
+        let agreements = Agreements::new(vec![toml::from_str(text).unwrap()]);
+        agreements.all().first().unwrap().clone()
+    }
+}

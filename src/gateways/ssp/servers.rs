@@ -119,13 +119,19 @@ impl Servers {
                 .health()
                 .is_set_aside(&servers_at(&servers, index), now)
         {
-            let server = servers.remove(index);
+            let mut server = servers.remove(index);
+            // The scheme that took the first document is kept: nothing later tries the other one (SSP reference §2).
+            server.security = if first.starts_with("https:") {
+                Security::Tls
+            } else {
+                Security::Plain
+            };
             servers.insert(0, server);
         }
         servers
     }
 
-    /// Posts a step of a handshake; which server took it.
+    /// Posts a step of a handshake; which server took it. Where TLS is tried before plain HTTP, it is tried anew.
     pub(super) async fn post_setup(
         &self,
         servers: &[Server],
@@ -141,6 +147,9 @@ impl Servers {
         };
         let mut outcome = Delivery::Unreachable;
         for server in servers {
+            if let Ok(client) = self.client(server, agreement, (own, peer)) {
+                client.forget_fall_back();
+            }
             let posted = self.post(server, agreement, (own, peer), body.clone(), headers, now);
             match posted.await {
                 Ok(200..=299) => {
@@ -357,7 +366,15 @@ impl Server {
         };
         let host = uri.host().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| format!("{url} names no server"))?;
-        let named = format!("{host}:{}", uri.port_u16().unwrap_or(default_port));
+        let has_more = uri
+            .authority()
+            .is_some_and(|authority| authority.as_str() != host);
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            None if has_more => return Err(format!("{url} names no port")),
+            None => default_port,
+        };
+        let named = format!("{host}:{port}");
         let candidates = crate::routing::static_candidates(&[named]);
         let candidate = candidates.and_then(|all| all.first().cloned());
         let candidate = candidate.ok_or_else(|| format!("{url} names no server"))?;
@@ -377,6 +394,9 @@ impl Server {
     fn url_by(&self, is_plain: bool) -> String {
         let Candidate { host, port, .. } = &self.candidate;
         let scheme = if is_plain { "http" } else { "https" };
+        if host.contains(':') {
+            return format!("{scheme}://[{host}]:{port}");
+        }
         format!("{scheme}://{host}:{port}")
     }
 
@@ -393,6 +413,7 @@ impl Server {
         let parts = authority.rsplit_once(':');
         is_spoken
             && parts.is_some_and(|(host, port)| {
+                let host = host.trim_matches(['[', ']']);
                 host == &*self.candidate.host && port.parse() == Ok(self.candidate.port)
             })
     }

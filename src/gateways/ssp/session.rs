@@ -121,8 +121,18 @@ impl Sessions {
         list.push(session);
     }
 
+    /// Whether a session was announced and not closed since.
+    pub(super) fn knows(&self, session: &Session) -> bool {
+        let map = self
+            .by_peer_id
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        map.get(&session.peer_id)
+            .is_some_and(|list| list.iter().any(|known| known.own_id == session.own_id))
+    }
+
     /// Stores a session, and forgets the oldest ones of the pair past the bound, so that a peer that opens one after
-    /// the other fills neither the memory nor the store.
+    /// the other fills neither the memory nor the store; one that was closed meanwhile is not kept.
     ///
     /// # Errors
     /// When the store fails.
@@ -136,7 +146,13 @@ impl Sessions {
             batch = batch.remove(Space::Session, old.row_key());
         }
         self.store.commit(batch).await?;
-        Ok(())
+        if self.knows(session) {
+            return Ok(());
+        }
+        self.store
+            .commit(Batch::new(now).remove(Space::Session, session.row_key()))
+            .await
+            .map(|_| ())
     }
 
     fn take_surplus(&self, own: &Domain, peer: &Domain) -> Vec<Arc<Session>> {

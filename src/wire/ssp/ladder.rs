@@ -7,7 +7,7 @@
 //!
 //! | state | initiator: what moves it on | responder: what moves it on |
 //! |---|---|---|
-//! | `Holding` | – | the delay passed: send 2 → `AwaitingProof` |
+//! | `Holding` | – | the delay passed: send 2 → `AwaitingProof`; 3, with the secret of a superseded ladder: send 4 |
 //! | `AwaitingSecret` | 2 arrives: send 3 → `AwaitingProof` | – |
 //! | `AwaitingProof` | 4 with the right digest: send 5 → `AwaitingSession` | 3 with the right digest: send 4 → `AwaitingSession` |
 //! | `AwaitingSession` | 6 with a session ID: → `Established` | 5 with a session ID: honour it, send 6 → `Confirming` |
@@ -52,6 +52,8 @@ pub struct Ladder {
     expected: PasswordDigest,
     /// Of the peer's secret; known from the start to a responder.
     peer_digest: Option<PasswordDigest>,
+    /// The responder's ID of the second step that an initiator took, which tells a late repetition from another ladder's.
+    taken_answer: Option<TransactionId>,
     own_session_id: SessionId,
     peer_session_id: Option<SessionId>,
     time_to_live: Duration,
@@ -117,15 +119,31 @@ impl Ladder {
         now: Instant,
         settings: Settings,
     ) -> Self {
-        let mut ladder = Self::new(
-            Role::Responder,
+        Self::respond_with(
             [own_domain, peer_domain],
-            id,
-            token,
+            (id, secret),
+            (token, None),
             now,
             settings,
-        );
+        )
+    }
+
+    /// As `respond`, with the secret of a ladder that this one takes the place of.
+    fn respond_with(
+        domains: [&str; 2],
+        (id, secret): (TransactionId, &Secret),
+        (token, earlier): (Token, Option<Secret>),
+        now: Instant,
+        settings: Settings,
+    ) -> Self {
+        let mut ladder = Self::new(Role::Responder, domains, id, token, now, settings);
         ladder.peer_digest = Some(secret.digest());
+        if let Some(earlier) = earlier {
+            ladder.expected = earlier.digest();
+            ladder.secret = Some(earlier);
+            // The peer may have taken the earlier step 2, and then refuses this one's.
+            ladder.settings.repeats_refused_answer = true;
+        }
         ladder.state = State::Holding {
             until: now + ladder.settings.answer_delay,
         };
@@ -153,6 +171,7 @@ impl Ladder {
             expected: secret.digest(),
             secret: Some(secret),
             peer_digest: None,
+            taken_answer: None,
             own_session_id,
             peer_session_id: None,
             time_to_live: settings.time_to_live,
@@ -197,10 +216,14 @@ impl Ladder {
         self.outputs.pop_front()
     }
 
-    /// Ends the ladder without a word to the peer, because the peer started again.
-    pub fn supersede(&mut self) {
+    /// Ends the ladder without a word to the peer, because the peer started again. The secret that the peer has or will
+    /// have from a step 2 under way is returned: the peer takes that step for the new ladder's, because it is matched by
+    /// the domain alone (SSP reference §4.1), so the new ladder must have the same one.
+    pub fn supersede(&mut self) -> Option<Secret> {
+        let secret = self.secret.take();
         self.fail(Failure::Superseded);
         self.announce_wake();
+        secret
     }
 
     /// The domain that we speak for, in lower case.
@@ -242,6 +265,11 @@ impl Ladder {
             .is_some_and(|digest| digest.matches(&secret.digest()))
     }
 
+    /// Whether this is the second step that was taken, once more.
+    fn took(&self, id: &TransactionId, secret: &Secret) -> bool {
+        self.taken_answer.as_ref() == Some(id) && self.knows_secret(secret)
+    }
+
     /// Whether the peer's secret is still missing, so that step 2 can only belong here.
     pub const fn awaits_secret(&self) -> bool {
         matches!(self.state, State::AwaitingSecret)
@@ -261,7 +289,7 @@ impl Ladder {
 
     fn receive(&mut self, transaction: SetupTransaction) -> Verdict {
         match transaction.primitive {
-            SetupPrimitive::SendSecretToken(token) => self.receive_secret(&token),
+            SetupPrimitive::SendSecretToken(token) => self.receive_secret(&token, transaction.id),
             SetupPrimitive::LoginRequest(request) => self.receive_proof(&request),
             SetupPrimitive::LoginResponse(response) => self.receive_session(*response),
             SetupPrimitive::Unknown { .. } => Verdict::Refused,
@@ -272,7 +300,7 @@ impl Ladder {
         }
     }
 
-    fn receive_secret(&mut self, token: &SendSecretToken) -> Verdict {
+    fn receive_secret(&mut self, token: &SendSecretToken, id: TransactionId) -> Verdict {
         let digest = token.secret.digest();
         if let Some(known) = &self.peer_digest {
             return if known.matches(&digest) {
@@ -285,6 +313,7 @@ impl Ladder {
             return Verdict::Refused;
         }
         self.peer_digest = Some(digest);
+        self.taken_answer = Some(id);
         self.secret = None;
         self.state = State::AwaitingProof;
         self.send_proof(digest);
@@ -297,7 +326,7 @@ impl Ladder {
         }
         let is_right = self.expected.matches(&request.digest);
         match (self.state, self.peer_digest) {
-            (State::AwaitingProof, Some(peer_digest)) if is_right => {
+            (State::AwaitingProof | State::Holding { .. }, Some(peer_digest)) if is_right => {
                 self.secret = None;
                 self.shorten(request.time_to_live);
                 self.state = State::AwaitingSession;

@@ -52,6 +52,7 @@ class Context:
     partner: Node | None = None         # role home: a partner beyond the gateway
     second_home: Node | None = None     # role home: another home server behind the same gateway
     restart: Callable[[], None] | None = None
+    al: Callable[[], Subscriber] | None = None  # the gateway's second person, who is away until this is called
     marks: dict = field(default_factory=dict)
 
     # Names.
@@ -89,6 +90,7 @@ class Context:
 
     def start(self, personality: Personality = STRICT) -> None:
         """A clean peer with this personality; the marks are set to now."""
+        self.peer.settle(self.seconds(20))
         self.peer.reset(personality)
         self.peer.tells_unknown_sessions = True
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}
@@ -106,6 +108,7 @@ class Context:
 
     def lose_sessions(self) -> None:
         """Ends every session on both sides: logs out, then answers as a server that knows none of them."""
+        self.peer.settle(self.seconds(20))
         for session in self.peer.drop_sessions():
             self.peer.send(session, [Transaction("Request", self.peer.new_tid(), primitives.logout())])
 
@@ -114,8 +117,9 @@ class Context:
         if self.role != "partner":
             raise Skipped("only a partner is dialled by the gateway")
         self.peer.dials = False
-        self.lose_sessions()
+        # Before the sessions end: the gateway may have an answer left that makes it open the next one.
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}
+        self.lose_sessions()
         return self.ada.send_message(self.BEA, self.text("first contact"))
 
     def text(self, about: str) -> str:

@@ -96,6 +96,11 @@ class Node:
         self.listener.close()
         self.record.shut()
 
+    def settle(self, timeout: float) -> None:
+        """Waits until what came in is answered; an answer that is cut off leaves the other side waiting for it."""
+        with self._work.all_tasks_done:
+            self._work.all_tasks_done.wait_for(lambda: self._work.unfinished_tasks == 0, timeout)
+
     def reset(self, personality: Personality) -> None:
         """Back to a clean state with the sessions kept: what a scenario starts from."""
         self._generation += 1
@@ -308,6 +313,8 @@ class Node:
                 self._process(*item)
             except Exception as error:  # a peer's document must not end the worker
                 self.record.note("failed", error=f"{type(error).__name__}: {error}")
+            finally:
+                self._work.task_done()
 
     def _process(self, session: Session, document: Document) -> None:
         asked: list[Asked] = []

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from . import primitives, wire
-from .context import Context, Skipped
+from .context import Context
 from .ladder import Faults
 from .personality import STRICT
 from .record import carries
@@ -269,19 +269,6 @@ def check_16_10_old_sessions_stay_valid(c: Context) -> None:
     said = c.text("older session")
     document = Document([Transaction("Request", c.peer.new_tid(), c.message_to_ada(said))], older.own_id)
     c.check(c.peer.post(older.url, document, {}, c.gateway_domain) == 200, "the older session is not valid any more")
-    c.ada_sees("message", text=said)
-
-
-@scenario()
-def check_16_10_restart(c: Context) -> None:
-    if c.restart is None:
-        raise Skipped("no --restart-command")
-    session = c.session()
-    c.restart()
-    c.ada.login()
-    said = c.text("after the restart")
-    document = Document([Transaction("Request", c.peer.new_tid(), c.message_to_ada(said))], session.own_id)
-    c.check(c.peer.post(session.url, document, {}, c.gateway_domain) == 200, "the session did not survive a restart")
     c.ada_sees("message", text=said)
 
 

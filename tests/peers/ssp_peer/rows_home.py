@@ -5,9 +5,13 @@ The partner finds the gateway under the home server's domain, as DNS has it; the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import primitives, wire
 from .context import Context, Skipped
 from .node import Node
+from .personality import STRICT
+from .record import carries
 from .scenarios import scenario
 from .subscriber import LocalSubscriber
 
@@ -18,6 +22,7 @@ def _beyond(c: Context) -> tuple[Node, LocalSubscriber, LocalSubscriber]:
     """The partner's server and person, and the home server's."""
     if c.partner is None:
         raise Skipped("no partner beyond the gateway in this set-up")
+    c.partner.settle(c.seconds(20))
     c.partner.reset(c.p)
     c.session()
     return c.partner, LocalSubscriber(c.partner, CAY), LocalSubscriber(c.peer, c.bea_number)
@@ -98,6 +103,7 @@ def home_search_at_a_partner(c: Context) -> None:
 @scenario("home")
 def home_message_to_another_home_server(c: Context) -> None:
     _, _, bea = _beyond(c)
+    c.second_home.settle(c.seconds(20))
     c.second_home.reset(c.p)
     dee = LocalSubscriber(c.second_home, DEE)
     said, back = c.text("next door"), c.text("and back")
@@ -111,3 +117,99 @@ def home_message_to_another_home_server(c: Context) -> None:
 def home_sender_of_another_home_server(c: Context) -> None:
     _beyond(c)
     c.expect_code(c.message_to_ada(c.text("in her name"), sender=f"wv:{DEE}@delta.example"), 901)
+
+
+@scenario("home")
+def home_partner_speaks_only_for_itself(c: Context) -> None:
+    partner, cay, _ = _beyond(c)
+    for claimed in (c.ADA, f"wv:{DEE}@delta.example", f"wv:{c.ben_number}@{c.peer.domain}"):
+        message = primitives.send_message(cay.node.personality, claimed, [c.BEA], c.text("in another's name"), c.marks["text"][-8:])
+        answers = partner.request(c.peer.domain, message, CAY).wait(c.seconds(30))
+        c.check(answers and c.codes(answers[0])[-1] == 901, f"a message from {claimed} was answered {answers and c.codes(answers[0])}")
+    c.check(not any(e["kind"] == "message" for e in c.bea.events), "delivered all the same")
+
+
+@scenario("home")
+def home_nobody_is_found_by_part_of_a_number(c: Context) -> None:
+    _beyond(c)
+    c.expect_code(primitives.search(c.p, c.BEA, "USER_MOBILE_NUMBER", "+4477009007*"), 402)
+    c.expect_code(c.message_to_ada(c.text("to many"), to=["wv:+4477009007*@charlie.example"]), 402)
+
+
+@scenario("home")
+def home_message_waits_for_a_home_server_that_is_away(c: Context) -> None:
+    _, cay, bea = _beyond(c)
+    said = c.text("while away")
+    c.peer.vanish()
+    try:
+        ref = cay.send_message(c.BEA, said)
+        _sees(c, cay, "result", 60, code=200)
+    finally:
+        c.peer.come_back()
+    _sees(c, bea, "message", 120, text=said)
+    _sees(c, cay, "report", 60, ref=ref, code=200)
+
+
+@scenario("home")
+def home_message_and_report_survive_a_restart(c: Context) -> None:
+    if c.restart is None:
+        raise Skipped("no way to restart the gateway in this set-up")
+    _, cay, bea = _beyond(c)
+    said = c.text("inward")
+    c.peer.vanish()
+    try:
+        ref = cay.send_message(c.BEA, said)
+        _sees(c, cay, "result", 60, code=200)
+        c.restart()
+    finally:
+        c.peer.come_back()
+    _sees(c, bea, "message", 120, text=said)
+    _sees(c, cay, "report", 60, ref=ref, code=200)
+    times = sum(1 for e in bea.events() if e["kind"] == "message" and e["text"] == said)
+    c.check(times == 1, f"the message came {times} times")
+
+
+@scenario("home")
+def home_report_survives_a_restart(c: Context) -> None:
+    if c.restart is None:
+        raise Skipped("no way to restart the gateway in this set-up")
+    partner, cay, bea = _beyond(c)
+    c.peer.personality = replace(STRICT, reports_as_requests=True)
+    held: list[tuple] = []
+    c.peer.follow_up = lambda *what: held.append(what)
+    try:
+        said = c.text("report later")
+        ref = cay.send_message(c.BEA, said)
+        _sees(c, bea, "message", 60, text=said)
+        _sees(c, cay, "result", 60, code=200)
+    finally:
+        del c.peer.follow_up
+    partner.vanish()
+    try:
+        c.check(len(held) == 1, f"{len(held)} reports to tell")
+        c.peer.follow_up(*held[0])
+        tid = c.wait(carries("DeliveryStatusReport", "out", "Request"), what="report told")[0]["transactions"][0]["tid"]
+        c.wait(carries("Status", "in", "Response", tid=tid, code="200"), 60, what="answer to the report")
+        c.restart()
+    finally:
+        partner.come_back()
+    _sees(c, cay, "report", 120, ref=ref, code=200)
+
+
+@scenario("home")
+def home_everybody_at_once(c: Context) -> None:
+    _, cay, bea = _beyond(c)
+    c.second_home.settle(c.seconds(20))
+    c.second_home.reset(c.p)
+    dee = LocalSubscriber(c.second_home, DEE)
+    said = c.text("at once")
+    pairs = [(one, other) for one in (bea, cay, dee) for other in (bea, cay, dee) if one is not other]
+    for n in range(8):
+        for one, other in pairs:
+            one.send_message(other.address, f"{said} {one.local} {n}")
+    for one, other in pairs:
+        for n in range(8):
+            _sees(c, other, "message", 60, text=f"{said} {one.local} {n}")
+    for person in (bea, cay, dee):
+        texts = [e["text"] for e in person.events() if e["kind"] == "message" and e["text"].startswith(said)]
+        c.check(len(texts) == len(set(texts)) == 16, f"{person.local} has {len(texts)} messages, {len(set(texts))} different ones")

@@ -89,7 +89,9 @@ COVERAGE: dict[str, tuple[str, ...]] = {
              "check_16_7_unknown_user", "check_16_7_some_recipients_unknown", "check_16_7_unknown_primitive"),
     "16.8": ("row_14_22_repeated_message_delivered_once", "row_14_14_one_id_for_several_invitations"),
     "16.9": ("check_16_9_retries_until_taken", "check_16_9_no_retry_after_an_error"),
-    "16.10": ("check_16_10_old_sessions_stay_valid", "check_16_10_restart"),
+    "16.10": ("check_16_10_old_sessions_stay_valid", "check_16_10_restart", "check_16_10_restart_resumes_the_session",
+              "check_16_10_restart_keeps_an_undelivered_message", "check_16_10_restart_keeps_an_outstanding_report",
+              "check_16_10_restart_keeps_a_report_we_wait_for", "check_16_10_restart_keeps_subscriptions"),
     # SSP extensions and the rest of the primitive index.
     "ext": ("ext_search_exact", "ext_search_wildcard", "ext_search_unknown_number", "ext_search_by_gateway", "ext_stop_search",
             "ext_contact_added_by_peer", "ext_contact_added_by_gateway", "ext_keep_alive", "ext_logout", "ext_redirect", "ext_redirect_in_a_circle", "ext_via_loop",
@@ -97,7 +99,10 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     # What a home server and a partner have of the gateway between them.
     "home": ("home_message_to_a_partner", "home_message_from_a_partner", "home_presence_of_a_partner", "home_presence_for_a_partner",
              "home_invitation_to_a_partner", "home_search_at_a_partner", "home_message_to_another_home_server",
-             "home_sender_of_another_home_server"),
+             "home_sender_of_another_home_server", "home_message_waits_for_a_home_server_that_is_away",
+             "home_message_and_report_survive_a_restart", "home_report_survives_a_restart", "home_partner_speaks_only_for_itself",
+             "home_nobody_is_found_by_part_of_a_number",
+             "home_everybody_at_once"),
     "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
 }
 
@@ -121,7 +126,7 @@ def self_check() -> list[str]:
 
 def load() -> None:
     """Imports the modules that register scenarios."""
-    from . import rows_checklist, rows_home, rows_ladder, rows_semantics, rows_syntax  # noqa: F401
+    from . import rows_checklist, rows_home, rows_ladder, rows_restart, rows_semantics, rows_syntax  # noqa: F401
 
 
 def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:
@@ -132,12 +137,25 @@ def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:
     return [REGISTRY[n] for n in ordered if n in REGISTRY and role in REGISTRY[n].roles and (not only or any(o in n for o in only))]
 
 
+def traced(entries: list[dict], started: float) -> list[str]:
+    """What crossed the wire since a scenario began, a line each; the last of it."""
+    lines = []
+    for entry in entries[-60:]:
+        at = f"{entry['at'] - started:7.2f} s {entry['dir']:4}"
+        if entry["dir"] == "note":
+            lines.append(f"{at} {({k: v for k, v in entry.items() if k in ('what', 'kind', 'why', 'error', 'domain')})}")
+            continue
+        what = ", ".join(f"{t['mode']} {t['primitive']} {t['tid']}" for t in entry["transactions"])
+        lines.append(f"{at} {entry['session'] or '-'} {what or entry['body'][:60]!r} -> {entry['answer']}")
+    return lines
+
+
 def play(context: Context, scenarios: list[Scenario], say: Callable[[str], None] = print) -> tuple[int, int]:
     """Plays them one after the other, a line each; how many passed and failed. A skipped one counts as neither and is said."""
     passed = failed = skipped = 0
     for item in scenarios:
         label = f"{context.role} {item.name}"
-        started = context.now()
+        started, at, before = context.now(), context.peer.record.mark(), failed
         try:
             context.start()
             item.play(context)
@@ -159,6 +177,9 @@ def play(context: Context, scenarios: list[Scenario], say: Callable[[str], None]
             else:
                 passed += 1
                 say(f"ok {label} ({context.now() - started:.1f} s)")
+        if failed > before:
+            for line in traced(context.peer.record.since(at), started):
+                say(f"     {line}")
     if skipped:
         say(f"{skipped} skipped")
     return passed, failed

@@ -65,7 +65,7 @@ def run(with_scenarios: bool = True) -> int:
     for problem in scenarios.self_check():
         tally.check(False, "table", problem)
     with tempfile.TemporaryDirectory() as folder:
-        certificates = transport.certificates(folder, ["alpha.example", "bravo.example"])
+        certificates = transport.certificates(folder, {d: [d] for d in ("alpha.example", "bravo.example")})
         if certificates is None:
             print("SKIPPED mutual TLS: there is no openssl program", flush=True)
         jobs = [lambda a=a, b=b, t=t: _pair(tally, a, b, t) for t in ([None, certificates] if certificates else [None])

@@ -11,6 +11,7 @@ search(users, code), status(code). `ref` is what the sending call returned.
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import threading
@@ -100,6 +101,8 @@ class HttpSubscriber(Subscriber):
     def __init__(self, base: str, user: str, password: str) -> None:
         self.base, self.user, self.password = base.rstrip("/"), user, password
         self.token: str | None = None
+        self._listening = False
+        self._had: set[str] = set()  # what came before: events may come twice after a broken connection
         self._seen: list[dict] = []
         self._changed = threading.Condition()
 
@@ -108,7 +111,9 @@ class HttpSubscriber(Subscriber):
         if "token" not in answer:
             raise ConnectionError(f"login of {self.user} was refused: {answer}")
         self.token = answer["token"]
-        threading.Thread(target=self._listen, daemon=True).start()
+        if not self._listening:
+            self._listening = True
+            threading.Thread(target=self._listen, daemon=True).start()
 
     def search(self, number: str) -> tuple[int, list[str]]:
         answer = self._call("POST", "/v1/search", {"pairs": [{"element": "USER_MOBILE_NUMBER", "text": number}]})
@@ -170,10 +175,14 @@ class HttpSubscriber(Subscriber):
                             last = value
                         elif name == "data":
                             self._event(kind, json.loads(value))
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 threading.Event().wait(0.2)  # the gateway restarts: there is nothing to wait on but time
 
     def _event(self, kind: str, body: dict) -> None:
+        if (held := str(body.get("inbox_id", ""))) in self._had:
+            return
+        if held:
+            self._had.add(held)
         if kind == "message":
             self._tell({"kind": "message", "sender": body["from"], "text": body.get("text") or ""})
         elif kind == "report":

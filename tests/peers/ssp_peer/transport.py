@@ -70,6 +70,8 @@ class Listener:
 
     def __init__(self, port: int, receive: Callable[[Inbound], Reply], tls: Tls | None, on_probe: Callable[[str], None]) -> None:
         context = tls.server() if tls else None
+        self._connections = connections = set()
+        self._changing = changing = threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -107,6 +109,8 @@ class Listener:
 
             def finish_request(self, request, client_address) -> None:
                 request.settimeout(TIMEOUT)
+                with changing:
+                    connections.add(request)
                 try:
                     if context is None:
                         if request.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -115,11 +119,20 @@ class Listener:
                         Handler(request, client_address, self)
                     else:
                         with context.wrap_socket(request, server_side=True) as secured:
-                            Handler(secured, client_address, self)
+                            with changing:
+                                connections.add(secured)  # it has taken the socket over
+                            try:
+                                Handler(secured, client_address, self)
+                            finally:
+                                with changing:
+                                    connections.discard(secured)
                 except ssl.SSLError as error:
                     on_probe(f"tls-failed: {error.reason}")
                 except OSError:
                     pass
+                finally:
+                    with changing:
+                        connections.discard(request)
 
             def handle_error(self, request, client_address) -> None:
                 on_probe("handler-error")
@@ -130,9 +143,15 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops listening; connections in flight end on their own."""
+        """Stops listening and breaks the connections that are kept, as the end of the process would."""
         self._server.shutdown()
         self._server.server_close()
+        with self._changing:
+            for connection in list(self._connections):
+                try:
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                except OSError:
+                    pass
         self._thread.join(TIMEOUT)
 
 
@@ -157,6 +176,7 @@ def exchange(url: str, body: bytes, headers: dict[str, str] | None = None, tls: 
             context = tls.client() if tls else ssl.create_default_context()
             connection.sock = context.wrap_socket(connection.sock, server_hostname=server_name or host)
         connection.request("POST", parts.path or "/", body, {
+            **({"Host": f"ssp.{server_name}:{port}"} if server_name else {}),  # as the SRV record of the domain names it
             "Content-Type": content_type, "User-Agent": "ssp-peer", "Connection": "keep-alive", **(headers or {})})
         response = connection.getresponse()
         return response.status, response.read()
@@ -174,8 +194,8 @@ def candidates(url: str, https_first: bool) -> list[str]:
     return [f"{scheme}://{parts.netloc}{parts.path or '/'}" for scheme in ("https", "http")]
 
 
-def certificates(folder: str, domains: list[str]) -> dict[str, Tls] | None:
-    """Makes a CA and one certificate a domain with the `openssl` program; None when there is none."""
+def certificates(folder: str, domains: dict[str, list[str]]) -> dict[str, Tls] | None:
+    """Makes a CA and one certificate a domain, with the names given for it, by the `openssl` program; None when there is none."""
     import shutil
     import subprocess
 
@@ -189,9 +209,9 @@ def certificates(folder: str, domains: list[str]) -> dict[str, Tls] | None:
     run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=SSP peer test CA",
         "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     made = {}
-    for domain in domains:
+    for domain, names in domains.items():
         with open(os.path.join(folder, f"{domain}.ext"), "w", encoding="ascii") as extensions:
-            extensions.write(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth,clientAuth\n")
+            extensions.write(f"subjectAltName={','.join('DNS:' + name for name in names)}\nextendedKeyUsage=serverAuth,clientAuth\n")
         run("req", *key, "-keyout", f"{domain}.key", "-out", f"{domain}.csr", "-subj", f"/CN={domain}")
         run("x509", "-req", "-in", f"{domain}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
             "-out", f"{domain}.pem", "-days", "2", "-extfile", f"{domain}.ext")

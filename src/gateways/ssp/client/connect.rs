@@ -72,6 +72,10 @@ impl Dialler {
         self.certificates().is_none()
     }
 
+    pub(super) fn forget_fall_back(&self) {
+        self.fell_back.store(false, Ordering::Relaxed);
+    }
+
     pub(super) async fn dial(&self) -> Result<(Dialled, SocketAddr), PostError> {
         let mut last = PostError::NoAddress;
         for address in &*self.addresses().await? {

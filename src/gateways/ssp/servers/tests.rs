@@ -78,6 +78,52 @@ fn server_that_worked_comes_first() {
     assert!(order.iter().all(|server| !server.is_at("https://127.0.0.1:3")));
 }
 
+#[test]
+fn scheme_that_took_the_first_document_is_kept() {
+    let servers = servers();
+    let all = candidates(&["127.0.0.1:3".parse().unwrap()]);
+    let agreement = agreement("tls.required = false\nprofile = \"observed\"");
+    for (first, is_plain) in [("http://127.0.0.1:3", true), ("https://127.0.0.1:3", false)] {
+        let order = servers.order(Some(first), &all, &agreement, NOW);
+        let security = order.first().map(|server| server.security);
+        assert_eq!(security == Some(Security::Plain), is_plain);
+        assert_eq!(security == Some(Security::Tls), !is_plain);
+    }
+    let order = servers.order(None, &all, &agreement, NOW);
+    assert_eq!(
+        order.first().map(|server| server.security),
+        Some(Security::TlsOrPlain)
+    );
+}
+
+#[test]
+fn url_of_a_redirect_names_a_server_that_the_agreement_allows() {
+    let (plain, tls) = (agreement(PLAIN), agreement("tls.required = true"));
+    let url = |text: &str, agreement: &InterconnectionAgreement| {
+        Server::parse(text, agreement).map(|server| server.url())
+    };
+    assert_eq!(
+        url("http://b.example:81/x", &plain).unwrap(),
+        "http://b.example:81"
+    );
+    assert_eq!(
+        url(" https://b.example/ ", &plain).unwrap(),
+        "https://b.example:443"
+    );
+    assert_eq!(url("https://[::1]:8", &tls).unwrap(), "https://[::1]:8");
+    assert!(url("http://b.example", &tls).unwrap_err().contains("without TLS"));
+    for wrong in [
+        "",
+        "b.example",
+        "ftp://b.example",
+        "https://",
+        "https://b.example:0x",
+        "//b",
+    ] {
+        assert!(url(wrong, &plain).is_err(), "{wrong}");
+    }
+}
+
 /// A server that answers each connection's document with a status, or closes; then it is gone.
 struct FakePeer {
     address: SocketAddr,

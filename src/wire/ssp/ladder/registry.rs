@@ -99,7 +99,7 @@ impl Ladders {
     }
 
     /// Answers the step 1 that `find` called `Match::Opening`; see `Ladder::respond`. An older ladder that the same peer
-    /// opened towards the same domain is superseded: the peer has forgotten it.
+    /// opened towards the same domain is superseded, because the peer has forgotten it, and its secret goes on.
     ///
     /// # Errors
     ///
@@ -118,18 +118,18 @@ impl Ladders {
             .filter(|(_, ladder)| ladder.own_domain().eq_ignore_ascii_case(own_domain))
             .map(|(key, _)| *key)
             .collect();
+        let mut earlier = None;
         for key in older {
             if let Some(ladder) = self.ladders.get_mut(&key) {
-                ladder.supersede();
+                earlier = ladder.supersede().or(earlier);
                 self.ready.push_back(key);
             }
         }
         self.make_room(Role::Responder)?;
-        Ok(self.insert(Ladder::respond(
-            own_domain,
-            peer_domain,
+        Ok(self.insert(Ladder::respond_with(
+            [own_domain, peer_domain],
             (id, secret),
-            token,
+            (token, earlier),
             now,
             settings,
         )))
@@ -162,7 +162,7 @@ impl Ladders {
                 return self.find_opening(peer_domain, &step.id, token);
             }
             (SetupPrimitive::SendSecretToken(token), Role::Initiator) => {
-                self.find_dialled(&peer_domain, token)
+                self.find_dialled(&peer_domain, &step.id, token)
             }
             _ => self.best(|ladder| {
                 ladder.role() == role && ladder.peer_domain() == peer_domain && *ladder.id() == step.id
@@ -232,11 +232,19 @@ impl Ladders {
         repeated.map_or(Match::Opening { peer_domain }, Match::Known)
     }
 
-    fn find_dialled(&self, peer_domain: &str, token: &SendSecretToken) -> Option<LadderKey> {
+    /// A late repetition is the old ladder's, also when another one waits; the same secret under another ID is not a
+    /// repetition, because a responder may hand it to the ladder that takes an older one's place.
+    fn find_dialled(
+        &self,
+        peer_domain: &str,
+        id: &TransactionId,
+        token: &SendSecretToken,
+    ) -> Option<LadderKey> {
         let dialled =
             |ladder: &Ladder| ladder.role() == Role::Initiator && ladder.peer_domain() == peer_domain;
-        self.best(|ladder| dialled(ladder) && ladder.knows_secret(&token.secret))
+        self.best(|ladder| dialled(ladder) && ladder.took(id, &token.secret))
             .or_else(|| self.best(|ladder| dialled(ladder) && ladder.awaits_secret()))
+            .or_else(|| self.best(|ladder| dialled(ladder) && ladder.knows_secret(&token.secret)))
     }
 
     /// A `LoginResponse` names no domain but in its session ID, which is absent from a failing one.

@@ -1,7 +1,7 @@
 //! Which ladder a step belongs to, and how many there may be.
 
 use super::super::*;
-use super::{ms, setup, start, token};
+use super::{ms, proof, setup, start, token};
 use crate::wire::ssp::document::Mode;
 
 #[test]
@@ -21,6 +21,20 @@ fn step_two_is_found_by_the_dialled_domain_whatever_its_id_and_case() {
         ladders.find(&secret(Mode::Response, "1", "delta.example"), |_| true),
         Match::Unknown
     );
+}
+
+#[test]
+fn repeated_step_two_belongs_to_the_ladder_that_took_it_and_the_same_secret_again_to_the_next() {
+    let (mut ladders, now) = (Ladders::new(8), start());
+    let first = open(&mut ladders, "bravo.example", "1", now);
+    let two = |id: &str| secret(Mode::Response, id, "bravo.example");
+    ladders.handle(first, Input::Received(Box::new(two("9"))), now);
+    ladders.handle(first, Input::Abandoned(StatusCode::TIMEOUT), now);
+    let second = open(&mut ladders, "bravo.example", "2", now);
+    assert_eq!(ladders.find(&two("9"), |_| true), Match::Known(first));
+    assert_eq!(ladders.find(&two("10"), |_| true), Match::Known(second));
+    ladders.handle(second, Input::Received(Box::new(two("10"))), now);
+    assert_eq!(ladders.find(&two("11"), |_| true), Match::Known(second));
 }
 
 #[test]
@@ -116,6 +130,53 @@ fn repeated_opening_is_known_and_a_new_one_supersedes() {
     assert_eq!(ladders.poll(), Some((first, Output::Failed(Failure::Superseded))));
     assert!(matches!(ladders.poll(), Some((key, Output::Send { .. })) if key == second));
     assert_eq!(ladders.under_way(), 1);
+}
+
+#[test]
+fn step_two_that_was_under_way_counts_for_the_ladder_that_took_its_place() {
+    let (mut ladders, now) = (Ladders::new(8), start());
+    answer(&mut ladders, "bravo.example", "7", now);
+    let Some((_, Output::Send { transaction, .. })) = ladders.poll() else {
+        panic!("no step 2")
+    };
+    let SetupPrimitive::SendSecretToken(handed_over) = transaction.primitive else {
+        panic!("{transaction:?}")
+    };
+    let held = Settings {
+        answer_delay: ms(500),
+        ..Settings::default()
+    };
+    let opened = (TransactionId::new("8"), &Secret::new("t"));
+    let again = ladders.respond("us.example", "bravo.example", opened, token("y", 3, 3), now, held);
+    while ladders.poll().is_some() {}
+    // The peer took the old step 2 for the new one's and proves it, before the new one's was sent.
+    let digest = handed_over.secret.digest();
+    let verdict = ladders.handle(
+        again.unwrap(),
+        proof(Mode::Request, "wv:@bravo.example", digest),
+        now,
+    );
+    assert_eq!(verdict, Verdict::Taken);
+    let sent: Vec<_> = std::iter::from_fn(|| ladders.poll()).collect();
+    assert!(
+        matches!(&sent[..], [(_, Output::Send { step: Step::LoginRequest, transaction })]
+            if transaction.id.as_str() == "8"),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn wrong_proof_before_step_two_is_refused_without_harm() {
+    let now = start();
+    let held = Settings {
+        answer_delay: ms(500),
+        ..Settings::default()
+    };
+    let opened = (TransactionId::new("8"), &Secret::new("t"));
+    let mut bravo = Ladder::respond("us.example", "bravo.example", opened, token("y", 3, 3), now, held);
+    let wrong = proof(Mode::Request, "wv:@bravo.example", Secret::new("t").digest());
+    assert_eq!(bravo.handle(wrong, now), Verdict::Refused);
+    assert!(!bravo.is_over());
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! What waits and what is waited for: answers early, late, twice, never; order and batches.
+
+use super::super::link::LinkFault;
+use super::*;
+
+#[tokio::test]
+async fn answer_may_come_before_the_acknowledgement_and_on_another_connection() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let asking = world.ask(7, None, PATIENCE);
+    let heard = world.peer.next().await;
+    let id = heard.transactions()[0].id.clone();
+    let answer = Document::Session {
+        session_id: ids.theirs.clone(),
+        transactions: vec![transaction(Mode::Response, id.as_str(), success())],
+    };
+    assert_eq!(world.say_from("127.0.0.9:5000", &answer).await, Answer::Taken);
+    assert!(asking.await.unwrap().is_ok());
+    heard.take();
+}
+
+#[tokio::test]
+async fn second_answer_is_nobodys() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let asking = world.ask(7, None, PATIENCE);
+    let request = world.peer.transaction(&ids).await;
+    let refused = Status::new(StatusCode::UNKNOWN_USER);
+    world.answer(&ids, &request.id, success()).await;
+    world.answer(&ids, &request.id, refused).await;
+    until(|| world.link().unclaimed() == 1).await;
+    assert!(asking.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn request_that_was_taken_and_not_answered_in_time_is_not_sent_again() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let asking = world.ask(7, None, Duration::from_millis(300));
+    let request = world.peer.transaction(&ids).await;
+    assert_eq!(asking.await.unwrap(), Err(LinkFault::Unanswered));
+    world.answer(&ids, &request.id, success()).await;
+    until(|| world.link().unclaimed() == 1).await;
+    assert!(world.peer.is_silent());
+    assert_eq!(world.link().load(), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn request_that_was_never_taken_may_be_sent_again_by_its_owner() {
+    let mut world = World::new().await;
+    world.open().await;
+    let asking = world.ask(7, None, Duration::from_millis(200));
+    let heard = world.peer.next().await;
+    let fault = asking.await.unwrap().unwrap_err();
+    assert!(matches!(fault, LinkFault::NotTaken(_)), "{fault:?}");
+    heard.refuse(503);
+    until(|| world.link().load() == (0, 0, 0)).await;
+}
+
+#[tokio::test]
+async fn document_that_failed_goes_out_again_as_singles_under_the_same_ids() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    // One is under way, so the others gather.
+    let first = world.ask(1, None, PATIENCE);
+    let held = world.peer.next().await;
+    let pace = world.gateway.pace(&bravo());
+    let mut more = Vec::new();
+    for seconds in 2..=u64::try_from(pace.documents).unwrap() {
+        more.push(world.ask(seconds, None, PATIENCE));
+        until(|| world.link().load().0 == more.len() + 1).await;
+    }
+    let mut heard = vec![held];
+    for _ in 1..pace.documents {
+        heard.push(world.peer.next().await);
+    }
+    // The link is full: these two share the next document.
+    more.push(world.ask(90, None, PATIENCE));
+    more.push(world.ask(91, None, PATIENCE));
+    until(|| world.link().load().2 == more.len() + 1).await;
+    for one in heard {
+        let id = one.transactions()[0].id.clone();
+        one.take();
+        world.answer(&ids, &id, success()).await;
+    }
+    let mut both = world.peer.next().await;
+    while both.transactions().len() < 2 {
+        let id = both.transactions()[0].id.clone();
+        both.take();
+        world.answer(&ids, &id, success()).await;
+        both = world.peer.next().await;
+    }
+    let together: Vec<_> = both.transactions().iter().map(asked).collect();
+    let names: Vec<_> = both.transactions().iter().map(|one| one.id.clone()).collect();
+    both.refuse(500);
+    let mut alone = Vec::new();
+    for _ in 0..2 {
+        let request = world.peer.transaction(&ids).await;
+        assert!(names.contains(&request.id));
+        alone.push(asked(&request));
+        world.answer(&ids, &request.id, success()).await;
+    }
+    assert_eq!(alone, together);
+    for asking in more.into_iter().chain([first]) {
+        assert!(asking.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn one_conversation_has_one_request_under_way_and_keeps_its_order() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let mut askings = Vec::new();
+    for seconds in 1..=3 {
+        askings.push(world.ask(seconds, Some("ada bea"), PATIENCE));
+        until(|| world.link().load().2 == askings.len()).await;
+    }
+    let other = world.ask(50, Some("al bea"), PATIENCE);
+    let (mut order, mut is_other_through) = (Vec::new(), false);
+    while order.len() < 3 || !is_other_through {
+        let heard = world.peer.next().await;
+        let transactions = heard.transactions().to_vec();
+        heard.take();
+        for request in transactions {
+            if asked(&request) == 50 {
+                is_other_through = true;
+            } else {
+                order.push(asked(&request));
+            }
+            world.answer(&ids, &request.id, success()).await;
+        }
+    }
+    assert_eq!(order, [1, 2, 3]);
+    for asking in askings.into_iter().chain([other]) {
+        assert!(asking.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn request_that_was_given_up_frees_its_conversation() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let first = world.ask(1, Some("ada bea"), Duration::from_millis(200));
+    let second = world.ask(2, Some("ada bea"), PATIENCE);
+    assert_eq!(asked(&world.peer.transaction(&ids).await), 1);
+    assert_eq!(first.await.unwrap(), Err(LinkFault::Unanswered));
+    let request = world.peer.transaction(&ids).await;
+    assert_eq!(asked(&request), 2);
+    world.answer(&ids, &request.id, success()).await;
+    assert!(second.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn document_of_an_unknown_session_is_refused_and_a_known_one_counts_on_its_connections_only() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let ask = |session_id: &SessionId| Document::Session {
+        session_id: session_id.clone(),
+        transactions: vec![transaction(Mode::Request, "1", ask(1))],
+    };
+    for stranger in [SessionId::new("1@bravo.example"), ids.ours.clone()] {
+        assert_eq!(world.say(&ask(&stranger)).await, Answer::Forbidden);
+    }
+    assert_eq!(
+        world.say_from("192.0.2.7:4000", &ask(&ids.theirs)).await,
+        Answer::Forbidden
+    );
+    assert!(world.peer.is_silent());
+    assert_eq!(world.say(&ask(&ids.theirs)).await, Answer::Taken);
+    world.peer.transaction(&ids).await;
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_refused_at_once() {
+    let config = SspConfig {
+        max_waiting: 2,
+        ..SspConfig::default()
+    };
+    let mut world = World::with(config).await;
+    let asking = [world.ask(1, None, PATIENCE), world.ask(2, None, PATIENCE)];
+    let _step = world.peer.next().await;
+    until(|| world.link().load().1 == 2).await;
+    let fault = world.ask(3, None, PATIENCE).await.unwrap().unwrap_err();
+    assert!(
+        matches!(&fault, LinkFault::NotTaken(reason) if reason.contains("too much")),
+        "{fault:?}"
+    );
+    drop(asking);
+}
