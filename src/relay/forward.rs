@@ -350,7 +350,8 @@ fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     }
 }
 
-fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
+/// What a failure to route means to whoever asked.
+pub(super) fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
     let recipient = person.clone();
     match failure {
         RouteFailure::Absent(reason) => Refusal::NoRoute { recipient, reason },

@@ -37,14 +37,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use self::{
-    admit::{OwnPeople, RateLimits},
-    identity::InProgress,
-    lanes::WaitingLanes,
-    seen::SeenFilter,
+    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, seen::SeenFilter,
 };
 use crate::{
     agreement::Agreements,
-    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord, WvAddress},
+    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord},
     routing::Router,
     store::Store,
     telemetry::Clock,
@@ -167,16 +164,12 @@ impl Relay {
     }
 
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
-        let is_account = |address: &WvAddress| self.router.is_account(address);
-        let own = OwnPeople {
-            domains: &self.own,
-            is_account: &is_account,
-        };
-        admit::admit(ingress, &request, &own, self.clock.now())?;
+        admit::admit(ingress, &request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, &request)?;
         match request {
             Request::Search(search) => self.search(ingress, search).await,
             Request::StopSearch { by, cursor } => self.stop_search(ingress, by, cursor).await,
+        self.check_own(ingress, &request).await?;
             Request::ContactAdded(notice) => self.contact_added(ingress, notice).await,
             Request::Subscribe(subscribe) => self.subscribe(ingress, subscribe).await,
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(ingress, unsubscribe).await,
