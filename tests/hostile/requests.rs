@@ -68,6 +68,18 @@ async fn forged_requestors_are_refused_by_901() {
         format!("<SubscribeRequest>{eve}<UserID userID=\"{ADA}\"/></SubscribeRequest>"),
         format!("<GetPresenceRequest>{eve}<UserID userID=\"{ADA}\"/></GetPresenceRequest>"),
         format!("<UnsubscribeRequest>{eve}<UserID userID=\"{ADA}\"/></UnsubscribeRequest>"),
+        format!(
+            "<DeliveryStatusReport>{eve}<DeliveryResult><Status code=\"200\"/></DeliveryResult><MessageInfo messageID=\"m-1\">\
+             <Recipient><User userID=\"{ADA}\"/></Recipient><Sender><User userID=\"{BEA}\"/></Sender></MessageInfo></DeliveryStatusReport>"
+        ),
+        format!(
+            "<InviteResponse inviteID=\"i-1\" acceptance=\"Yes\">{eve}<Status code=\"200\"/><Inviting><User userID=\"{ADA}\"/></Inviting>\
+             <Responding><User userID=\"{BEA}\"/></Responding></InviteResponse>"
+        ),
+        format!(
+            "<GroupChangeNotice groupID=\"wv:bea/friends@beta.example\">{eve}<User userID=\"{ADA}\"/><Joined><Name>Sam</Name></Joined></GroupChangeNotice>"
+        ),
+        format!("<PresenceNotification>{eve}<User userID=\"{ADA}\"/></PresenceNotification>"),
         message("m-9", BEA, ADA).replace("<MessageInfo", &format!("{eve}<MessageInfo")),
     ] {
         let (status, text) = beta.ask(stage.ssp(), &session, &asked).await;
