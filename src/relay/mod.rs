@@ -37,7 +37,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use self::{
-    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, seen::SeenFilter,
+    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
 };
 use crate::{
     agreement::Agreements,
@@ -83,6 +83,7 @@ pub struct Relay {
     rates: ArcSwap<RateLimits>,
     in_progress: InProgress,
     seen: SeenFilter,
+    searches: KeptSearches,
     waiting: WaitingLanes,
     wake: tokio::sync::Notify,
 }
@@ -109,6 +110,7 @@ impl Relay {
             rates,
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
+            searches: KeptSearches::new(),
             waiting: WaitingLanes::default(),
             wake: tokio::sync::Notify::new(),
         }
@@ -166,10 +168,10 @@ impl Relay {
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
         admit::admit(ingress, &request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, &request)?;
+        self.check_own(ingress, &request).await?;
         match request {
             Request::Search(search) => self.search(ingress, search).await,
             Request::StopSearch { by, cursor } => self.stop_search(ingress, by, cursor).await,
-        self.check_own(ingress, &request).await?;
             Request::ContactAdded(notice) => self.contact_added(ingress, notice).await,
             Request::Subscribe(subscribe) => self.subscribe(ingress, subscribe).await,
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(ingress, unsubscribe).await,
