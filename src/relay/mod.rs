@@ -15,6 +15,7 @@ mod ingress;
 mod invite;
 mod journal;
 mod lanes;
+mod naming;
 mod notify;
 mod outbox;
 mod reassert;

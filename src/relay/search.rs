@@ -45,12 +45,19 @@ impl Relay {
         let is_exact =
             search.pairs.len() == 1 && wanted.as_ref().is_some_and(|address| address.number().is_some());
         let answer = self
-            .forward(ingress, &target, Request::Search(search), deadline)
+            .forward(ingress, &target, Request::Search(search.clone()), deadline)
             .await;
         match answer {
             Ok(answer) => {
                 self.keep_search(ingress, &target, &answer);
-                Ok(answer)
+                Ok(match answer {
+                    Answer::Found(found) => Answer::Found(self.disclosed(ingress, &search, found)),
+                    other @ (Answer::Done
+                    | Answer::Recipients(_)
+                    | Answer::Sent { .. }
+                    | Answer::Presence(_)
+                    | Answer::Group(_)) => other,
+                })
             }
             Err(Undelivered::Refused(Refusal::Unsupported { .. }))
                 if is_exact && answers_from_enum(&target) =>

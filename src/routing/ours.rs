@@ -26,6 +26,12 @@ impl Router {
         self.shared.home.account(address).is_some()
     }
 
+    /// The user name (`wv:user@domain`) of an active account in the embedded home domain.
+    #[must_use]
+    pub fn user_name(&self, address: &WvAddress) -> Option<WvAddress> {
+        self.shared.home.user_name(address)
+    }
+
     /// Who holds a number. DNS is asked only for numbers of our home ranges that have no account here, because only
     /// those may have been ported out.
     ///
