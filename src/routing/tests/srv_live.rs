@@ -469,6 +469,52 @@ fn gateway(peer: &str) -> GatewayConfig {
 }
 
 #[tokio::test]
+async fn most_specific_default_gateway_goes_first_wherever_it_stands() {
+    let net = Net::with(|config| {
+        config.default_gateway = vec![
+            gateway("rest"),
+            GatewayConfig {
+                service: Some(RouteService::Im),
+                ..gateway("messages")
+            },
+            GatewayConfig {
+                domain: Some("op.example".parse().unwrap()),
+                ..gateway("operator")
+            },
+            GatewayConfig {
+                domain: Some("sub.op.example".parse().unwrap()),
+                ..gateway("branch")
+            },
+            GatewayConfig {
+                prefix: Some("+44".into()),
+                ..gateway("britain")
+            },
+            GatewayConfig {
+                prefix: Some("+4477".into()),
+                ..gateway("mobiles")
+            },
+        ];
+    })
+    .await;
+    for (address, service, expected) in [
+        (NUMBER, RouteService::Im, "mobiles"),
+        ("wv:+441632960123", RouteService::Im, "britain"),
+        ("wv:+12025550123", RouteService::Im, "messages"),
+        ("wv:+12025550123", RouteService::Pres, "rest"),
+        (BEA, RouteService::Pres, "operator"),
+        ("wv:bea@x.sub.op.example", RouteService::Im, "branch"),
+    ] {
+        for _ in 0..2 {
+            let routed = net.route_for(address, service).await;
+            let Ok(Plan::Gateway { peer, .. }) = routed.plan.as_deref() else {
+                panic!("{routed:?}")
+            };
+            assert_eq!(peer.as_str(), expected, "{address} {service:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn default_gateway_takes_what_is_absent_and_not_what_failed() {
     let gateway = |config: &mut super::super::RoutingConfig| {
         config.default_gateway.push(GatewayConfig {
