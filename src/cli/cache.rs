@@ -164,4 +164,5 @@ const STATS: &[(&str, &str)] = &[
     ("refreshed", "answers asked for again ahead of their end"),
     ("stale", "answers used past their time, because DNS was down"),
     ("temporary", "routes that failed for now"),
+    ("conflicts", "accounts of ours that ENUM leads elsewhere"),
 ];

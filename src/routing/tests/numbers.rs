@@ -121,6 +121,55 @@ async fn account_goes_before_enum_and_the_conflict_is_told() {
 }
 
 #[tokio::test]
+async fn conflict_of_an_account_is_found_beside_the_traffic() {
+    let net = Net::new().await;
+    net.dns.alice();
+    net.home.open("+447700900123", "alpha.example");
+    let is_home = |routed: &super::super::Routed| matches!(routed.plan.as_deref(), Ok(Plan::Home { .. }));
+    for _ in 0..20 {
+        assert!(is_home(&net.route(NUMBER).await));
+    }
+    conflicts(&net, 1).await;
+    net.advance(3599);
+    assert!(is_home(&net.route(NUMBER).await));
+    assert_eq!(
+        net.dns.asked(ENUM, RecordType::NAPTR),
+        1,
+        "once in the life of its answer"
+    );
+    assert_eq!(net.dns.asked(SSP, RecordType::SRV), 0, "only ENUM is asked");
+    net.advance(1);
+    net.dns.naptr(
+        ENUM,
+        vec![naptr(60, 1, 1, "u", "E2U+im", "!^.*$!im:ada@alpha.example!")],
+    );
+    assert!(is_home(&net.route(NUMBER).await));
+    conflicts(&net, 0).await;
+    assert_eq!(net.dns.asked(ENUM, RecordType::NAPTR), 2);
+}
+
+#[tokio::test]
+async fn looking_for_a_conflict_delays_no_message() {
+    let net = Net::new().await;
+    net.home.open("+447700900123", "alpha.example");
+    net.dns.say(ENUM, RecordType::NAPTR, Reply::Silence);
+    let route = tokio::time::timeout(std::time::Duration::from_secs(1), net.route(NUMBER));
+    assert!(route.await.is_ok_and(|routed| routed.plan.is_ok()));
+}
+
+/// Waits until so many accounts are known to be led elsewhere.
+async fn conflicts(net: &Net, count: u64) {
+    let waiting = async {
+        while net.router.stats().conflicts != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{:?}", net.router.stats()));
+}
+
+#[tokio::test]
 async fn account_by_name_is_delivered_at_home() {
     let net = Net::new().await;
     net.home.open("ada@alpha.example", "alpha.example");
