@@ -183,9 +183,12 @@ pub struct RangeConfig {
 pub struct CacheConfig {
     /// Most DNS answers kept, in octets of memory.
     pub facts: ByteSize,
-    /// Most numbers with a known route; about 340 octets of memory each.
+    /// Most memory that known numbers and domains take, in octets, at least 1 MiB; a sixteenth of it is the domains'. What
+    /// is pushed out is decided again from DNS answers.
+    pub routes: ByteSize,
+    /// Most numbers with a known route; about 320 octets of memory each.
     pub numbers: u64,
-    /// Most domains with a known plan.
+    /// Most domains with a known plan; about 900 octets of memory each, more with many servers.
     pub domains: u64,
     /// No answer is kept longer, at most 7 days (RFC 8767 §4).
     #[serde(with = "duration")]
@@ -303,6 +306,9 @@ impl RoutingConfig {
         if cache.refresh_percent > 50 {
             mistakes.push("routing.cache.refresh_percent is over 50".into());
         }
+        if cache.routes < ByteSize::mib(1) {
+            mistakes.push("routing.cache.routes is under 1 MiB: hardly a route would be kept".into());
+        }
         if self.budget.is_zero() {
             mistakes.push("routing.budget is 0: no DNS question could be answered".into());
         }
@@ -345,8 +351,9 @@ impl Default for CacheConfig {
     fn default() -> Self {
         Self {
             facts: ByteSize::mib(48),
+            routes: ByteSize::mib(330),
             numbers: 1_000_000,
-            domains: 100_000,
+            domains: 20_000,
             max_ttl: WEEK,
             max_enum_ttl: Duration::from_secs(3600),
             max_negative_ttl: Duration::from_secs(3 * 3600),

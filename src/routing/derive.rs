@@ -118,11 +118,11 @@ impl<'s> Derivation<'s> {
         match outcome.verdict {
             NumberVerdict::Leads(leads) => self.follow(address, number, leads, outcome.dies).await,
             NumberVerdict::Unallocated => {
-                self.keep(number, Target::Unallocated, None, outcome.dies);
+                self.keep(number, Target::Unallocated, outcome.dies);
                 self.routed(address.clone(), Err(RouteFailure::Unallocated(number.clone())))
             }
             NumberVerdict::Absent => {
-                self.keep(number, Target::Absent, None, outcome.dies);
+                self.keep(number, Target::Absent, outcome.dies);
                 let plan = self.unknown(address, number).await;
                 self.routed(address.clone(), plan)
             }
@@ -138,7 +138,7 @@ impl<'s> Derivation<'s> {
         match &one.to {
             OverrideTarget::Domain(domain) => {
                 let (slot, decision) = self.domain(domain).await;
-                self.keep(number, Target::Domain(slot), None, dies);
+                self.keep(number, Target::Domain(slot), dies);
                 let plan = self.finish(decision.outcome.clone(), Some(number), Some(domain));
                 self.routed(address.with_domain(Some(domain.clone())), plan)
             }
@@ -147,7 +147,7 @@ impl<'s> Derivation<'s> {
                     peer: peer.clone(),
                     domain: None,
                 });
-                self.keep(number, Target::Fixed(Arc::clone(&plan)), None, dies);
+                self.keep(number, Target::Fixed(Arc::clone(&plan)), dies);
                 self.routed(address.clone(), Ok(plan))
             }
         }
@@ -179,10 +179,7 @@ impl<'s> Derivation<'s> {
         let key = NumberKey::new(number, self.service);
         match self.shared.routes.number(key, self.rules.epoch, self.now) {
             Some(entry) => {
-                let leads_to = match &entry.target {
-                    Target::Domain(slot) => Some(&slot.key.domain),
-                    Target::Fixed(_) | Target::Absent | Target::Unallocated => None,
-                };
+                let leads_to = entry.target.slot().map(|slot| &slot.key.domain);
                 self.compare_account(address, number, home, leads_to);
             }
             None => self.look_beside(address, home),
@@ -217,19 +214,14 @@ impl<'s> Derivation<'s> {
             NumberVerdict::Leads(leads) => {
                 if let Some(first) = leads.first() {
                     let slot = self.slot(&first.domain);
-                    self.keep(
-                        number,
-                        Target::Domain(slot),
-                        extra(address, &leads, 0),
-                        outcome.dies,
-                    );
+                    self.keep(number, Target::new(slot, extra(address, &leads, 0)), outcome.dies);
                 }
             }
             NumberVerdict::Unallocated => {
-                self.keep(number, Target::Unallocated, None, outcome.dies);
+                self.keep(number, Target::Unallocated, outcome.dies);
             }
             NumberVerdict::Absent => {
-                self.keep(number, Target::Absent, None, outcome.dies);
+                self.keep(number, Target::Absent, outcome.dies);
             }
             NumberVerdict::Temporary(_) => {}
         }
@@ -312,7 +304,7 @@ impl<'s> Derivation<'s> {
         let domain = slot.key.domain.clone();
         self.compare(address, &domain);
         let extra = extra(address, &leads, place);
-        let entry = self.keep(number, Target::Domain(slot), extra, dies);
+        let entry = self.keep(number, Target::new(slot, extra), dies);
         let mut routed = entry.routed(address, Some(domain), plan);
         routed.steps = std::mem::take(&mut self.steps);
         routed
@@ -408,18 +400,19 @@ impl<'s> Derivation<'s> {
         let outcome = self.descend(domain).await;
         self.steps.extend(outcome.steps);
         let ahead = last_part(self.now, outcome.dies, self.rules.config.cache.refresh_percent);
-        let decision = Arc::new(DomainDecision {
+        let decision = DomainDecision {
             outcome: outcome.plan,
             epoch: self.rules.epoch,
             made: self.now,
             dies: outcome.dies,
             due: outcome.dies.minus(ahead),
-        });
-        if self.now < decision.dies {
-            slot.decide(Arc::clone(&decision));
-            if !self.is_current() {
-                slot.forget();
-            }
+        };
+        if decision.dies <= self.now {
+            return (slot, Arc::new(decision));
+        }
+        let decision = self.shared.routes.decide(&slot, decision);
+        if !self.is_current() {
+            slot.forget();
         }
         (slot, decision)
     }
@@ -512,7 +505,7 @@ impl<'s> Derivation<'s> {
     }
 
     /// Keeps what was decided on a number, unless an override came in between.
-    fn keep(&self, number: &E164, target: Target, extra: Option<Arc<Extra>>, dies: Timestamp) -> NumberEntry {
+    fn keep(&self, number: &E164, target: Target, dies: Timestamp) -> NumberEntry {
         let key = NumberKey::new(number, self.service);
         let ahead = last_part(self.now, dies, self.rules.config.cache.refresh_percent);
         let entry = NumberEntry {
@@ -520,7 +513,6 @@ impl<'s> Derivation<'s> {
             ahead: u32::try_from(ahead.as_millis()).unwrap_or(0),
             epoch: self.rules.epoch,
             target,
-            extra,
         };
         self.shared.routes.keep(key, entry.clone(), self.now);
         if !self.is_current() {
@@ -546,7 +538,7 @@ impl<'s> Derivation<'s> {
 }
 
 /// The name that ENUM gave at the lead in use, and the leads after it.
-fn extra(address: &WvAddress, leads: &[Lead], place: usize) -> Option<Arc<Extra>> {
+fn extra(address: &WvAddress, leads: &[Lead], place: usize) -> Extra {
     let user_of = |lead: &Lead| match &lead.user {
         Some(user) => user.clone(),
         None => address.with_domain(Some(lead.domain.clone())),
@@ -559,13 +551,10 @@ fn extra(address: &WvAddress, leads: &[Lead], place: usize) -> Option<Arc<Extra>
             domain: lead.domain.clone(),
         })
         .collect();
-    let user = leads.get(place).and_then(|lead| lead.user.clone());
-    (user.is_some() || !others.is_empty()).then(|| {
-        Arc::new(Extra {
-            user,
-            alternatives: (!others.is_empty()).then_some(others),
-        })
-    })
+    Extra {
+        user: leads.get(place).and_then(|lead| lead.user.clone()),
+        alternatives: (!others.is_empty()).then_some(others),
+    }
 }
 
 fn override_step(one: &Override, now: Timestamp) -> RouteStep {

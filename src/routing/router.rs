@@ -70,6 +70,8 @@ pub struct RouterStats {
     pub numbers: u64,
     /// Domains held now.
     pub domains: u64,
+    /// The memory that numbers and domains take, in octets.
+    pub route_octets: u64,
 }
 
 /// What all clones share.
@@ -232,12 +234,13 @@ impl Router {
         }
         let (plan, domain) = match &entry.target {
             Target::Domain(slot) => {
-                let is_last = entry
-                    .extra
-                    .as_ref()
-                    .is_none_or(|extra| extra.alternatives.is_none());
-                let plan = self.slot_plan(slot, address, service, epoch, now, is_last)?;
+                let plan = self.slot_plan(slot, address, service, epoch, now, true)?;
                 (plan, Some(slot.key.domain.clone()))
+            }
+            Target::Named(named) => {
+                let is_last = named.extra.alternatives.is_none();
+                let plan = self.slot_plan(&named.slot, address, service, epoch, now, is_last)?;
+                (plan, Some(named.slot.key.domain.clone()))
             }
             Target::Fixed(plan) => (Arc::clone(plan), None),
             Target::Absent => {
@@ -328,7 +331,7 @@ impl Router {
         let shared = &*self.shared;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (facts, fact_octets) = shared.facts.size();
-        let (numbers, domains) = shared.routes.size();
+        let routes = shared.routes.size();
         RouterStats {
             derived: count(&shared.counts.derived),
             temporary: count(&shared.counts.temporary),
@@ -338,8 +341,9 @@ impl Router {
             queries: shared.asker.sent(),
             facts,
             fact_octets,
-            numbers,
-            domains,
+            numbers: routes.numbers,
+            domains: routes.domains,
+            route_octets: routes.octets,
         }
     }
 }
@@ -358,7 +362,7 @@ impl Shared {
 impl NumberEntry {
     /// The route of a number with this entry; `domain` is where its records lead.
     pub(super) fn routed(&self, address: &WvAddress, domain: Option<Domain>, plan: Arc<Plan>) -> Routed {
-        let extra = self.extra.as_deref();
+        let extra = self.target.extra();
         let user = match extra.and_then(|extra| extra.user.as_ref()) {
             Some(user) => user.clone(),
             None if domain.is_some() => address.with_domain(domain),

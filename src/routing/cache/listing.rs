@@ -120,16 +120,18 @@ impl CacheFilter {
         now: Timestamp,
     ) -> Option<CacheEntry> {
         let digits = key.digits();
+        let served_by = |slot: &Slot| (EntryState::Fresh, format!("served by {}", slot.key.domain));
         let (state, record) = match &entry.target {
-            Target::Domain(slot) => (EntryState::Fresh, format!("served by {}", slot.key.domain)),
+            Target::Domain(slot) => served_by(slot),
+            Target::Named(named) => served_by(&named.slot),
             Target::Fixed(plan) => (EntryState::Fresh, plan_line(plan)),
             Target::Absent => (EntryState::Negative, "no apex knows it".into()),
             Target::Unallocated => (EntryState::Negative, "not in use".into()),
         };
         let state = if now < entry.dies { state } else { EntryState::Dead };
-        let leads_to = |domain: &Domain| match &entry.target {
-            Target::Domain(slot) => slot.key.domain.is_within(domain),
-            Target::Fixed(_) | Target::Absent | Target::Unallocated => false,
+        let leads_to = |domain: &Domain| {
+            let slot = entry.target.slot();
+            slot.is_some_and(|slot| slot.key.domain.is_within(domain))
         };
         let is_meant = self.is_of(EntryKind::Number, state)
             && self

@@ -9,7 +9,7 @@ mod routes;
 
 pub(super) use facts::{Facts, Terms};
 pub(super) use routes::{
-    DomainDecision, DomainKey, Extra, NumberEntry, NumberKey, Routes, Slot, Target, last_part,
+    DomainDecision, DomainKey, Extra, HEAP, NumberEntry, NumberKey, Routes, Slot, Target, last_part,
 };
 
 pub use listing::{CacheEntry, CacheFilter, EntryKind, EntryState};

@@ -329,10 +329,14 @@ impl<'r> Ladder<'r> {
                     .filter(|(_, (question, ..))| question.name == *name)
             };
             let mut addresses: Vec<IpAddr> = Vec::new();
+            let mut left_out = 0;
             let mut cause = None;
             for (_, (question, fact, _)) in about() {
                 match &fact.finding {
-                    Finding::Found(Records::Addresses(found)) => addresses.extend(found.iter()),
+                    Finding::Found(Records::Addresses(found)) => {
+                        addresses.extend(found.iter().take(MAX_ADDRESSES));
+                        left_out += found.len().saturating_sub(MAX_ADDRESSES);
+                    }
                     Finding::Found(Records::Naptr(_) | Records::Srv(_)) | Finding::Absent(_) => {}
                     Finding::Failed(failed) => cause = Some(format!("{question}: {failed}")),
                 }
@@ -344,6 +348,12 @@ impl<'r> Ladder<'r> {
                     &server.srv,
                     "used, although its target is an alias (RFC 2782); its identity stays the domain's",
                 );
+            }
+            if left_out > 0 {
+                let reason = format!(
+                    "{left_out} of its addresses are left out; {MAX_ADDRESSES} of each family are tried"
+                );
+                self.pass_over(place, &server.srv, &reason);
             }
             if addresses.is_empty() && cause.is_none() {
                 self.pass_over(place, &server.srv, "its target has no address");
@@ -516,3 +526,5 @@ fn same_server(one: &Server, other: &Srv, transport: Transport) -> bool {
 
 /// Servers of one domain that are looked at; each costs two questions.
 const MAX_SERVERS: usize = 16;
+/// Addresses of one family that are tried at one server.
+const MAX_ADDRESSES: usize = 8;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    super::{CacheFilter, EntryKind, EntryState, RouteService},
+    super::{CacheFilter, EntryKind, EntryState, Plan, RouteService},
     ENUM, NUMBER, Net, SSP,
-    dns::{Reply, naptr, srv},
+    dns::{Reply, a, naptr, srv},
     is_absent, is_temporary, servers, serving,
 };
 use crate::{
@@ -319,4 +319,48 @@ async fn facts_stay_within_their_bound() {
         net.route(NUMBER).await;
     }
     assert!(octets <= 64 * 1024, "{octets}");
+}
+
+#[tokio::test]
+async fn plans_of_a_hostile_wildcard_stay_within_their_bound() {
+    let net = Net::with(|config| config.cache.routes = crate::model::ByteSize::mib(1)).await;
+    let hosts: Vec<String> = (0..16).map(|n| format!("h{n}.evil.example.")).collect();
+    for host in &hosts {
+        let many = (0..200).map(|n| a(86_400, [192, 0, 2, n])).collect();
+        net.dns.say(host, RecordType::A, Reply::Truncated(many));
+    }
+    for n in 0..100 {
+        let set = hosts.iter().map(|host| srv(86_400, 1, 1, 8443, host)).collect();
+        net.dns.srv(&format!("_imps-server._tcp.d{n}.evil.example."), set);
+        let enum_name = format!("{}.{}.0.0.9.0.0.7.7.4.4.e164.arpa.", n % 10, n / 10);
+        let regexp = format!("!^(.*)$!im:\\1@d{n}.evil.example!");
+        net.dns
+            .naptr(&enum_name, vec![naptr(86_400, 1, 1, "u", "E2U+im", &regexp)]);
+    }
+    for n in 0..100 {
+        let routed = net.route(&format!("wv:+447700900{}{}", n / 10, n % 10)).await;
+        let Ok(Plan::Domain { candidates, .. }) = routed.plan.as_deref() else {
+            panic!("{routed:?}")
+        };
+        assert_eq!(candidates.len(), 16);
+        assert!(
+            candidates.iter().all(|one| one.addresses.len() <= 16),
+            "{candidates:?}"
+        );
+    }
+    let stats = net.router.stats();
+    assert!(stats.route_octets <= 1024 * 1024, "{stats:?}");
+    assert!(stats.domains < 100, "some were pushed out: {stats:?}");
+    let kept = net.router.shared.routes.numbers();
+    let plans = kept.filter(|(_, entry)| entry.target.slot().is_some_and(|slot| slot.last().is_some()));
+    assert!(
+        plans.count() as u64 <= stats.domains,
+        "a number does not hold on to a plan that was pushed out"
+    );
+    let address = "wv:+44770090000";
+    assert_eq!(
+        servers(&net.route(address).await).len(),
+        16,
+        "it is decided again"
+    );
 }
