@@ -3,7 +3,10 @@
 //! Nothing here is resolved or connected to; `check` names every mistake at once. Whether an address that routing
 //! found may be connected to is the agreement's to say, at the connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +37,9 @@ pub struct RoutingConfig {
     pub home_ranges: Vec<RangeConfig>,
     /// Our own listeners as `host` or `host:port`; an SRV target that is one of them is a loop and is dropped.
     pub own_hosts: Vec<String>,
+    /// Our own addresses as `address` or `address:port`, such as those of a load balancer before us, or of a listener on all
+    /// addresses; a server there is a loop whatever its name. The listeners of `[ssp]` that name an address count by themselves.
+    pub own_addresses: Vec<String>,
     /// Whether `E2U+im` serves presence too where a number has no `E2U+pres`: an IMPS server answers for both.
     pub presence_from_im: bool,
     /// The time that DNS may take for one route, in all; what is left of the 5 s of cut-through is for delivery.
@@ -270,6 +276,13 @@ impl RoutingConfig {
                 ));
             }
         }
+        for text in &self.own_addresses {
+            if own_address(text).is_none() {
+                mistakes.push(format!(
+                    "routing.own_addresses: {text:?} is no address; write 192.0.2.1, 192.0.2.1:8443 or [2001:db8::1]:8443"
+                ));
+            }
+        }
         self.check_cache(&mut mistakes);
         mistakes
     }
@@ -325,6 +338,7 @@ impl Default for RoutingConfig {
             routing_numbers: Vec::new(),
             home_ranges: Vec::new(),
             own_hosts: Vec::new(),
+            own_addresses: Vec::new(),
             presence_from_im: true,
             budget: Duration::from_secs(3),
             cache: CacheConfig::default(),
@@ -381,6 +395,15 @@ pub(super) fn digits(prefix: &str) -> Option<&str> {
     let digits = prefix.strip_prefix('+').unwrap_or(prefix);
     let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     fits.then_some(digits)
+}
+
+/// An address of ours, at one port or at all.
+pub(super) fn own_address(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    match address {
+        Some(address) => Some((address.ip(), Some(address.port()))),
+        None => Some((text.parse().ok()?, None)),
+    }
 }
 
 /// Durations that may be absent.

@@ -2,10 +2,13 @@
 //!
 //! Rules are replaced as a whole; what was decided under older ones is decided again, from facts that are kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
-    config::{ApexConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits},
+    config::{
+        ApexConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits,
+        own_address,
+    },
     fact::ViewId,
     plan::{Plan, RouteService},
 };
@@ -30,6 +33,8 @@ pub(super) struct Rules {
     routing_numbers: Vec<(String, Domain)>,
     /// Most specific first.
     gateways: Vec<GatewayConfig>,
+    /// At one port or at all.
+    own_addresses: Vec<(IpAddr, Option<u16>)>,
 }
 
 /// An apex made ready.
@@ -71,6 +76,11 @@ impl Rules {
                 Some(prefix.to_ascii_uppercase())
             }),
             gateways: most_specific_first(&config.default_gateway),
+            own_addresses: config
+                .own_addresses
+                .iter()
+                .filter_map(|text| own_address(text))
+                .collect(),
             views,
             config,
         }
@@ -122,6 +132,14 @@ impl Rules {
             };
             let name = name.strip_suffix('.').unwrap_or(name);
             name.eq_ignore_ascii_case(host) && own_port.is_none_or(|own_port: u16| own_port == port)
+        })
+    }
+
+    /// Whether one of our own listeners is there, whatever the name that led to it.
+    pub(super) fn is_own_address(&self, address: IpAddr, port: u16) -> bool {
+        let address = address.to_canonical();
+        self.own_addresses.iter().any(|(own, own_port)| {
+            own.to_canonical() == address && own_port.is_none_or(|own_port| own_port == port)
         })
     }
 

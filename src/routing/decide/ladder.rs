@@ -438,6 +438,7 @@ impl<'r> Ladder<'r> {
     ) -> Result<Arc<Plan>, RouteFailure> {
         let mut candidates = Vec::new();
         let mut failure = None;
+        let mut is_loop = false;
         for server in servers {
             let name = &server.srv.target;
             let about = || {
@@ -467,6 +468,19 @@ impl<'r> Ladder<'r> {
                     "used, although its target is an alias (RFC 2782); its identity stays the domain's",
                 );
             }
+            let count = addresses.len();
+            addresses.retain(|address| !self.rules.is_own_address(*address, server.srv.port));
+            if addresses.len() < count {
+                self.pass_over(
+                    place,
+                    &server.srv,
+                    "it has an address of this gateway itself: loop",
+                );
+                is_loop = true;
+                if addresses.is_empty() {
+                    continue;
+                }
+            }
             if left_out > 0 {
                 let reason = format!(
                     "{left_out} of its addresses are left out; {MAX_ADDRESSES} of each family are tried"
@@ -479,6 +493,9 @@ impl<'r> Ladder<'r> {
             }
             failure = failure.or(cause);
             candidates.push(server.candidate(addresses));
+        }
+        if candidates.is_empty() && is_loop {
+            return Err(self.is_a_loop());
         }
         if candidates.iter().all(|one| one.addresses.is_empty()) {
             let reason = failure.unwrap_or_else(|| format!("no server of {} has an address", self.domain));

@@ -462,6 +462,47 @@ async fn s17_target_that_is_ourselves_is_a_loop() {
 }
 
 #[tokio::test]
+async fn s17_another_name_for_our_own_address_is_a_loop_too() {
+    let net = Net::with(|config| {
+        config.own_addresses = vec!["192.0.2.9:8443".into(), "2001:db8::9".into()];
+    })
+    .await;
+    let at = |name: &str, last| {
+        net.dns.say(
+            name,
+            RecordType::A,
+            Reply::Records(vec![a(60, [192, 0, 2, last])]),
+        );
+    };
+    at("nick.op.example.", 9);
+    at("b.op.example.", 2);
+    net.dns.srv(
+        SSP,
+        vec![
+            srv(60, 1, 0, 8443, "nick.op.example."),
+            srv(60, 2, 0, 9443, "nick.op.example."),
+            srv(60, 3, 0, 8443, "b.op.example."),
+        ],
+    );
+    let routed = net.explain(BEA).await;
+    assert_eq!(servers(&routed), ["nick.op.example:9443", "b.op.example:8443"]);
+    let mut told = routed.steps.iter().flat_map(|step| &step.passed_over);
+    assert!(
+        told.any(|line| line.contains("this gateway itself")),
+        "{routed:?}"
+    );
+    net.dns.srv(
+        "_imps-server._tcp.loop.example.",
+        vec![srv(60, 1, 0, 8443, "nick.op.example.")],
+    );
+    let routed = net.route("wv:x@loop.example").await;
+    assert!(
+        matches!(&routed.plan, Err(RouteFailure::Unroutable(why)) if why.contains("loop")),
+        "{routed:?}"
+    );
+}
+
+#[tokio::test]
 async fn p1_number_to_servers() {
     let net = Net::new().await;
     net.dns.alice();
