@@ -109,6 +109,8 @@ fn router(dns: SocketAddr) -> Router {
             stale_naptr: false,
             on_failure: None,
             cross_order: false,
+            dnssec_required: false,
+            pres_foreign_schemes: false,
             infrastructure_position: None,
             timeout: None,
         }],

@@ -106,6 +106,12 @@ pub struct ApexConfig {
     /// Whether records of another ORDER count as alternatives when delivery to the first fails.
     #[serde(default)]
     pub cross_order: bool,
+    /// Take only answers that are proven by DNSSEC; any other counts as a failed lookup. The view needs `trust_ad`.
+    #[serde(default)]
+    pub dnssec_required: bool,
+    /// Take `E2U+pres` records whose URI is not a `pres:` URI but, say, a `sip:` one (RFC 3953 §4).
+    #[serde(default)]
+    pub pres_foreign_schemes: bool,
     /// Interim Infrastructure ENUM: the digits before the label `i` (RFC 5527).
     #[serde(default)]
     pub infrastructure_position: Option<usize>,
@@ -300,6 +306,13 @@ impl RoutingConfig {
         }
         if let Err(error) = Wanted::parse(apex.services.iter().map(String::as_str)) {
             mistakes.push(format!("routing.apexes: {name}: {error}"));
+        }
+        let view = self.views.iter().find(|view| view.name == apex.view);
+        if apex.dnssec_required && view.is_some_and(|view| !view.trust_ad) {
+            mistakes.push(format!(
+                "routing.apexes: {name} requires DNSSEC, and the view {} has no trust_ad, so nothing would ever be proven",
+                apex.view
+            ));
         }
         if apex.allow_private_services && apex.trust == Trust::Public {
             mistakes.push(format!(

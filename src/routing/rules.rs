@@ -222,7 +222,7 @@ impl Apex {
         Policy {
             private_services: self.is_private() && self.config.allow_private_services,
             experimental_services: self.is_private() && self.config.allow_private_services,
-            pres_foreign_schemes: false,
+            pres_foreign_schemes: self.config.pres_foreign_schemes,
         }
     }
 }

@@ -436,6 +436,8 @@ fn config(case: &Case, resolver: std::net::SocketAddr) -> RoutingConfig {
         stale_naptr: false,
         on_failure: apex.failure_falls_through.then_some(OnFailure::Next),
         cross_order: false,
+        dnssec_required: false,
+        pres_foreign_schemes: false,
         infrastructure_position: None,
         timeout: None,
     };

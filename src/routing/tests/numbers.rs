@@ -338,6 +338,39 @@ async fn apex_leads_only_where_it_may_and_is_asked_only_for_its_prefixes() {
 }
 
 #[tokio::test]
+async fn apex_that_requires_dnssec_believes_only_what_is_proven() {
+    let net = Net::with(|config| {
+        config.views[0].trust_ad = true;
+        config.apexes[0].dnssec_required = true;
+    })
+    .await;
+    net.dns.alice();
+    let routed = net.route(NUMBER).await;
+    assert!(is_temporary(&routed), "{routed:?}");
+    assert!(routed.decision().contains("DNSSEC"), "{}", routed.decision());
+    let absent = net.route("wv:+12025550123").await;
+    assert!(is_temporary(&absent), "nor an absence: {absent:?}");
+    let record = naptr(60, 1, 1, "u", "E2U+im", "!^.*$!im:alice@op.example!");
+    net.dns.say(ENUM, RecordType::NAPTR, Reply::Proven(vec![record]));
+    net.advance(3600);
+    assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+}
+
+#[tokio::test]
+async fn presence_by_a_foreign_scheme_is_taken_only_where_the_apex_says_so() {
+    for is_taken in [true, false] {
+        let net = Net::with(|config| config.apexes[0].pres_foreign_schemes = is_taken).await;
+        net.dns.ssp("op.example");
+        net.dns.naptr(
+            ENUM,
+            vec![naptr(60, 1, 1, "u", "E2U+pres", "!^.*$!sip:alice@op.example!")],
+        );
+        let routed = net.route_for(NUMBER, RouteService::Pres).await;
+        assert_eq!(routed.plan.is_ok(), is_taken, "{routed:?}");
+    }
+}
+
+#[tokio::test]
 async fn odd_user_parts_become_addresses() {
     let net = Net::new().await;
     net.dns.ssp("op.example");
