@@ -554,6 +554,7 @@ fn extra(address: &WvAddress, leads: &[Lead], place: usize) -> Extra {
     Extra {
         user: leads.get(place).and_then(|lead| lead.user.clone()),
         alternatives: (!others.is_empty()).then_some(others),
+        skipped: leads.iter().take(place).map(|lead| lead.domain.clone()).collect(),
     }
 }
 

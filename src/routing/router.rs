@@ -92,6 +92,8 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// One writer of rules and overrides at a time.
     pub(super) writing: Mutex<()>,
+    /// One at a time of those who keep overrides elsewhere too.
+    pub(super) override_turn: tokio::sync::Mutex<()>,
     /// Accounts of ours that ENUM leads elsewhere.
     pub(super) conflicts: Conflicts,
     /// Refreshes of names in use.
@@ -132,6 +134,7 @@ impl Router {
                 health,
                 counts: Counts::default(),
                 writing: Mutex::new(()),
+                override_turn: tokio::sync::Mutex::new(()),
                 conflicts: Conflicts::default(),
                 refreshes: Turns::new(MAX_REFRESHES, REFRESH_PAUSE, MAX_REFRESHED),
                 looks: Turns::new(MAX_LOOKS, LOOK_PAUSE, MAX_LOOKED_AT),

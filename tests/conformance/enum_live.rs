@@ -323,7 +323,7 @@ impl Net {
     /// How long the answer about the number is kept, by what is listed and by when it is asked for again.
     async fn check_cache(&self, expect: &Expected) {
         let id = &self.case.id;
-        let listed = self.listed();
+        let listed = self.listed().await;
         for (names, is_held) in [(&expect.cached, true), (&expect.not_cached, false)] {
             for NameText(name) in names {
                 assert_eq!(
@@ -365,7 +365,7 @@ impl Net {
     async fn check_unaffected(&self, question: &QuestionText) {
         let id = &self.case.id;
         assert_eq!(question.rtype, "SRV", "{id}");
-        assert_eq!(self.listed().len(), 1, "{id}: the absence is held");
+        assert_eq!(self.listed().await.len(), 1, "{id}: the absence is held");
         let name = question.name.0.without_dot();
         let (label, domain) = name.split_once('.').unwrap();
         let mut config = config(&self.case, self.resolver);
@@ -391,12 +391,12 @@ impl Net {
     }
 
     /// The NAPTR answers that are held, each with its seconds.
-    fn listed(&self) -> Vec<(String, u64)> {
+    async fn listed(&self) -> Vec<(String, u64)> {
         let filter = CacheFilter {
             kind: Some(EntryKind::Naptr),
             ..CacheFilter::default()
         };
-        let entries = self.router.cache_entries(&filter, 100, self.clock.now());
+        let entries = self.router.cache_entries(filter, 100, self.clock.now()).await;
         entries
             .into_iter()
             .map(|entry| (entry.name, entry.ttl.as_secs()))

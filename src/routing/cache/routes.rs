@@ -17,6 +17,7 @@ use std::{
 use arc_swap::{ArcSwapOption, Guard};
 use moka::sync::Cache;
 
+use super::Digits;
 use crate::{
     model::{Domain, E164, LocalPart, Timestamp, WvAddress},
     routing::{
@@ -95,6 +96,8 @@ pub(in crate::routing) struct Extra {
     pub(in crate::routing) user: Option<WvAddress>,
     /// Other domains of the same ORDER.
     pub(in crate::routing) alternatives: Option<Arc<[Alternative]>>,
+    /// Domains whose records go before, but which had nothing.
+    pub(in crate::routing) skipped: Box<[Domain]>,
 }
 
 /// The place of a domain's plan; numbers point to it.
@@ -233,8 +236,13 @@ impl NumberKey {
         }
     }
 
+    /// The digits, to compare.
+    pub(in crate::routing) fn digits(self) -> Digits {
+        Digits::unpacked(self.0 & (u64::MAX >> 4))
+    }
+
     /// The digits, without the `+`.
-    pub(in crate::routing) fn digits(self) -> String {
+    pub(in crate::routing) fn text(self) -> String {
         format!("{:x}", self.0 & (u64::MAX >> 4))
     }
 }
@@ -310,7 +318,7 @@ impl NumberEntry {
 impl Target {
     /// A domain, with what more there is to say.
     pub(in crate::routing) fn new(slot: Arc<Slot>, extra: Extra) -> Self {
-        if extra.user.is_none() && extra.alternatives.is_none() {
+        if extra.user.is_none() && extra.alternatives.is_none() && extra.skipped.is_empty() {
             Self::Domain(slot)
         } else {
             Self::Named(Arc::new(Named { slot, extra }))
@@ -341,7 +349,11 @@ impl Extra {
         let alternatives = alternatives.map(|one| {
             size_of::<Alternative>() + address_octets(&one.user) + HEAP + one.domain.as_str().len()
         });
-        size_of::<Named>() + self.user.as_ref().map_or(0, address_octets) + alternatives.sum::<usize>()
+        let skipped = self.skipped.iter().map(|domain| HEAP + domain.as_str().len());
+        size_of::<Named>()
+            + skipped.sum::<usize>()
+            + self.user.as_ref().map_or(0, address_octets)
+            + alternatives.sum::<usize>()
     }
 }
 
@@ -435,7 +447,8 @@ mod tests {
         for digits in ["4470", "447700900123", "999999999999999", "100000000000000"] {
             for service in [RouteService::Im, RouteService::Pres, RouteService::Mms] {
                 let key = NumberKey::new(&format!("+{digits}").parse().unwrap(), service);
-                assert_eq!((key.digits().as_str(), key.service()), (digits, service));
+                assert_eq!((key.text().as_str(), key.service()), (digits, service));
+                assert_eq!(Some(key.digits()), Digits::of(digits));
             }
         }
     }

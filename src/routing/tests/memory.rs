@@ -114,6 +114,7 @@ fn extra(n: u64) -> Extra {
     Extra {
         user: (n % 10 == 0).then(|| format!("wv:user{n}@op.example").parse().unwrap()),
         alternatives: (n % 100 == 0).then(|| Arc::from([other()])),
+        ..Extra::default()
     }
 }
 

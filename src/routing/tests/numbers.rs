@@ -94,8 +94,35 @@ async fn override_ends_by_itself() {
         ..to(number("+447700900123"), "fix.example")
     });
     assert_eq!(serving(&net.route(NUMBER).await), "fix.example");
+    assert_eq!(net.router.overrides().len(), 1);
     net.advance(60);
     assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    assert!(net.router.overrides().is_empty(), "it is not in force any more");
+    net.router.add_override(to(number("+1"), "fix.example"));
+    assert_eq!(net.router.shared.overrides.load().all().len(), 1, "and let go of");
+}
+
+#[tokio::test]
+async fn override_of_a_domain_that_was_passed_by_holds_for_its_numbers() {
+    let net = Net::new().await;
+    net.dns.naptr(
+        ENUM,
+        vec![
+            naptr(3600, 10, 1, "u", "E2U+im", "!^.*$!im:a@mute.example!"),
+            naptr(3600, 10, 2, "u", "E2U+im", "!^.*$!im:b@op.example!"),
+        ],
+    );
+    net.dns.say(
+        "_imps-server._tcp.mute.example.",
+        RecordType::SRV,
+        Reply::NxDomain(Some((3600, 3600))),
+    );
+    net.dns.ssp("op.example");
+    net.dns.ssp("fix.example");
+    assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    net.router
+        .add_override(to(Selector::Domain(domain("mute.example")), "fix.example"));
+    assert_eq!(serving(&net.route(NUMBER).await), "fix.example");
 }
 
 #[test]
