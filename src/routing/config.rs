@@ -253,6 +253,12 @@ impl RoutingConfig {
             if !(1..=5).contains(&view.tries) {
                 mistakes.push(format!("routing.views: tries of {} is not 1 to 5", view.name));
             }
+            if view.timeout.is_zero() {
+                mistakes.push(format!(
+                    "routing.views: timeout of {} is 0s, so no resolver could answer in time; write \"1s\"",
+                    view.name
+                ));
+            }
             if self.views.iter().filter(|other| other.name == view.name).count() > 1 {
                 mistakes.push(format!("routing.views: {} stands more than once", view.name));
             }
@@ -260,6 +266,8 @@ impl RoutingConfig {
         for apex in &self.apexes {
             self.check_apex(apex, &mut mistakes);
         }
+        self.check_order(&mut mistakes);
+        self.check_gateways(&mut mistakes);
         for name in &self.ladder.ssp_names {
             if name.parse::<Name>().is_err() {
                 mistakes.push(format!("routing.ladder.ssp_names: {name} is no SRV name"));
@@ -282,6 +290,24 @@ impl RoutingConfig {
                 ));
             }
         }
+        for range in &self.routing_numbers {
+            let digits = range.prefix.strip_prefix('+').unwrap_or(&range.prefix);
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                mistakes.push(format!(
+                    "routing.routing_numbers: {:?} is no beginning of routing numbers; write digits such as +447999, which may \
+                     be hex digits",
+                    range.prefix
+                ));
+            }
+        }
+        for text in &self.own_hosts {
+            if own_host(text).is_none() {
+                mistakes.push(format!(
+                    "routing.own_hosts: {text:?} is no host; write gw.alpha.example or gw.alpha.example:8443, and addresses \
+                     in own_addresses"
+                ));
+            }
+        }
         for text in &self.own_addresses {
             if own_address(text).is_none() {
                 mistakes.push(format!(
@@ -293,6 +319,35 @@ impl RoutingConfig {
         mistakes
     }
 
+    /// Private apexes are asked first: a public one that has the number would end the walk before them.
+    fn check_order(&self, mistakes: &mut Vec<String>) {
+        let mut public = None;
+        for apex in &self.apexes {
+            match (apex.trust, public) {
+                (Trust::Public, None) => public = Some(&apex.apex),
+                (Trust::Private, Some(before)) => mistakes.push(format!(
+                    "routing.apexes: {} is private and stands after {before}, which is public; put private ones first",
+                    apex.apex
+                )),
+                (Trust::Public, Some(_)) | (Trust::Private, None) => {}
+            }
+        }
+    }
+
+    fn check_gateways(&self, mistakes: &mut Vec<String>) {
+        for (place, one) in self.default_gateway.iter().enumerate() {
+            let is_same = |other: &&GatewayConfig| {
+                (other.service, &other.prefix, &other.domain) == (one.service, &one.prefix, &one.domain)
+            };
+            if let Some(before) = self.default_gateway.iter().take(place).find(is_same) {
+                mistakes.push(format!(
+                    "routing.default_gateway: {} and {} have the same service, prefix and domain; remove one",
+                    before.peer, one.peer
+                ));
+            }
+        }
+    }
+
     fn check_apex(&self, apex: &ApexConfig, mistakes: &mut Vec<String>) {
         let name = &apex.apex;
         if name.parse::<Name>().is_err() {
@@ -302,6 +357,20 @@ impl RoutingConfig {
             mistakes.push(format!(
                 "routing.apexes: {name} names the view {}, which is not there",
                 apex.view
+            ));
+        }
+        if apex.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            mistakes.push(format!(
+                "routing.apexes: timeout of {name} is 0s, so it could never answer in time; write \"1s\" or leave it out"
+            ));
+        }
+        if apex
+            .infrastructure_position
+            .is_some_and(|position| !(1..15).contains(&position))
+        {
+            mistakes.push(format!(
+                "routing.apexes: infrastructure_position of {name} is not 1 to 14; it is the number of digits of the country \
+                 code (RFC 5527 §4)"
             ));
         }
         if let Err(error) = Wanted::parse(apex.services.iter().map(String::as_str)) {
@@ -408,6 +477,17 @@ pub(super) fn digits(prefix: &str) -> Option<&str> {
     let digits = prefix.strip_prefix('+').unwrap_or(prefix);
     let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     fits.then_some(digits)
+}
+
+/// A host of ours without the trailing dot, at one port or at all.
+pub(super) fn own_host(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        None => (text, None),
+    };
+    let name: Name = host.parse().ok()?;
+    let is_address = host.parse::<IpAddr>().is_ok();
+    (!name.is_root() && !is_address).then(|| (name.without_dot().to_owned(), port))
 }
 
 /// An address of ours, at one port or at all.

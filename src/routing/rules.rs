@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use super::{
     config::{
         ApexConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits,
-        own_address,
+        own_address, own_host,
     },
     fact::ViewId,
     plan::{Plan, RouteService},
@@ -34,6 +34,8 @@ pub(super) struct Rules {
     /// Most specific first.
     gateways: Vec<GatewayConfig>,
     /// At one port or at all.
+    own_hosts: Vec<(String, Option<u16>)>,
+    /// Likewise.
     own_addresses: Vec<(IpAddr, Option<u16>)>,
 }
 
@@ -76,6 +78,11 @@ impl Rules {
                 Some(prefix.to_ascii_uppercase())
             }),
             gateways: most_specific_first(&config.default_gateway),
+            own_hosts: config
+                .own_hosts
+                .iter()
+                .filter_map(|text| own_host(text))
+                .collect(),
             own_addresses: config
                 .own_addresses
                 .iter()
@@ -125,13 +132,8 @@ impl Rules {
 
     /// Whether a server is one of our own listeners.
     pub(super) fn is_own_host(&self, host: &str, port: u16) -> bool {
-        self.config.own_hosts.iter().any(|own| {
-            let (name, own_port) = match own.rsplit_once(':') {
-                Some((name, port)) => (name, port.parse().ok()),
-                None => (own.as_str(), None),
-            };
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name.eq_ignore_ascii_case(host) && own_port.is_none_or(|own_port: u16| own_port == port)
+        self.own_hosts.iter().any(|(own, own_port)| {
+            own.eq_ignore_ascii_case(host) && own_port.is_none_or(|own_port| own_port == port)
         })
     }
 
