@@ -149,6 +149,12 @@ pub enum Refusal {
     /// A wildcard or an incomplete number.
     #[error("wildcards and incomplete numbers are not searched for")]
     Wildcard,
+    /// Something that nobody's search compares.
+    #[error("not searched for: {what}")]
+    NotSearched {
+        /// What.
+        what: String,
+    },
     /// An address that can't be read.
     #[error("the address {address} is malformed: {reason}")]
     InvalidAddress {
@@ -268,6 +274,7 @@ impl Refusal {
             | Self::Blocked { .. }
             | Self::NotAuthorised { .. }
             | Self::Expired
+            | Self::NotSearched { .. }
             | Self::Discarded { .. }
             | Self::NotFound { .. } => false,
         }

@@ -18,7 +18,7 @@ pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
         }
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
         Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Wildcard => StatusCode::BAD_PARAMETER,
+        Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,
         Refusal::InvalidAddress { .. } => StatusCode::INVALID_USER_ID,
         Refusal::BadRequest { .. } => StatusCode::BAD_REQUEST,
         Refusal::Unsupported { .. } => StatusCode::SERVICE_NOT_SUPPORTED,
