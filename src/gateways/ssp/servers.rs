@@ -217,6 +217,7 @@ impl Servers {
         now: Timestamp,
     ) -> Result<u16, Unposted> {
         let client = self.client(server, agreement, between)?;
+        self.router.health().begin(&server.candidate.host_address(), now);
         let posted = client.post("/", body, headers).await;
         // A peer that closes without an answer was reached: the observed one says in this way that it lost the session.
         let is_reached = matches!(&posted, Ok(_) | Err(PostError::BrokenAfter(_)));

@@ -79,6 +79,29 @@ fn server_that_worked_comes_first() {
 }
 
 #[test]
+fn documents_to_another_server_leave_the_probe_of_the_first_one_to_the_next_handshake() {
+    let servers = servers();
+    let addresses: Vec<SocketAddr> = vec!["127.0.0.1:3".parse().unwrap(), "127.0.0.1:8".parse().unwrap()];
+    let all = candidates(&addresses);
+    let agreement = agreement(PLAIN);
+    let health = servers.router.health();
+    health.report(&all[0].host_address(), false, NOW);
+    let later = NOW.plus(std::time::Duration::from_secs(3_600));
+    let pinned = "http://127.0.0.1:8";
+    for _ in 0..10 {
+        let order = servers.order(Some(pinned), &all, &agreement, later);
+        assert_eq!(order.first().map(Server::url).as_deref(), Some(pinned));
+        health.begin(&all[1].host_address(), later);
+        health.report(&all[1].host_address(), true, later);
+    }
+    let order = servers.order(None, &all, &agreement, later);
+    assert_eq!(
+        order.first().map(Server::url).as_deref(),
+        Some("http://127.0.0.1:3")
+    );
+}
+
+#[test]
 fn scheme_that_took_the_first_document_is_kept() {
     let servers = servers();
     let all = candidates(&["127.0.0.1:3".parse().unwrap()]);
