@@ -129,6 +129,21 @@ async fn late_answer_does_not_settle_what_was_never_sent() {
 }
 
 #[tokio::test]
+async fn message_that_turns_out_not_to_be_taken_goes_again_and_is_not_unknown() {
+    let world = observed();
+    let id = awaited(&world, "m1", BEA).await;
+    world.relay.not_taken(&domain("gamma.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Awaiting { .. }));
+    world.relay.not_taken(&domain("beta.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Scheduled { .. }));
+    world.advance(20);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await.is_empty());
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
 async fn peer_that_tells_repeats_apart_gets_it_again_under_the_same_id() {
     let world = World::new();
     let id = awaited(&world, "m1", BEA).await;
