@@ -210,6 +210,12 @@ pub enum Refusal {
         /// The last failure.
         reason: String,
     },
+    /// The other side ended every connection on which it was sent alone.
+    #[error("{domain} ends every connection on which it is sent; look at it before it goes again")]
+    EndsConnections {
+        /// The other side.
+        domain: Domain,
+    },
     /// The other side took the document and never answered.
     #[error("{domain} did not answer in time")]
     TimedOut {
@@ -268,14 +274,15 @@ impl Refusal {
             | Self::UnknownUser { .. }
             | Self::NoRoute { .. }
             | Self::Wildcard
+            | Self::NotSearched { .. }
             | Self::InvalidAddress { .. }
             | Self::BadRequest { .. }
             | Self::Unsupported { .. }
             | Self::Blocked { .. }
             | Self::NotAuthorised { .. }
             | Self::Expired
-            | Self::NotSearched { .. }
             | Self::Discarded { .. }
+            | Self::EndsConnections { .. }
             | Self::NotFound { .. } => false,
         }
     }

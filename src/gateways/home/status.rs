@@ -73,6 +73,12 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             "unreachable",
             "that person's operator can't be reached now",
         ),
+        Refusal::EndsConnections { .. } => row(
+            502,
+            503,
+            "ends-connections",
+            "that person's operator can't read it",
+        ),
         Refusal::TimedOut { .. } => row(
             504,
             504,
