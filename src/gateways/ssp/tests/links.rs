@@ -187,3 +187,18 @@ async fn more_than_may_wait_is_refused_at_once() {
     );
     drop(asking);
 }
+
+#[tokio::test]
+async fn documents_go_to_the_servers_of_the_agreement_in_force() {
+    let mut world = World::new().await;
+    let ids = world.open().await;
+    let known = crate::routing::static_candidates(&[world.peer.address.to_string()]);
+    world.link().set_candidates(&known.unwrap());
+    let other = Peer::listen().await;
+    world.agreements.store(Arc::new(agreed(other.address)));
+    let _former = std::mem::replace(&mut world.peer, other);
+    let asking = world.ask(7, None, PATIENCE);
+    let request = world.peer.transaction(&ids).await;
+    world.answer(&ids, &request.id, success()).await;
+    assert!(asking.await.unwrap().is_ok());
+}

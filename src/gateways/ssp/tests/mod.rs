@@ -62,12 +62,7 @@ impl World {
 
     async fn with(config: SspConfig) -> Self {
         let peer = Peer::listen().await;
-        let text = format!(
-            "peer = \"bravo\"\ndomains = [\"bravo.example\"]\nservers = [\"{}\"]\nallowed_networks = [\"127.0.0.0/8\"]\n\
-             tls = {{ required = false, mutual = false }}\n",
-            peer.address
-        );
-        let agreements = Agreements::new(vec![toml::from_str(&text).unwrap()]);
+        let agreements = agreed(peer.address);
         let (clock, hand) = Clock::standing(Timestamp(1_800_000_000_000));
         let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().unwrap());
         let agreements = Arc::new(ArcSwap::from_pointee(agreements));
@@ -391,6 +386,15 @@ fn asked(transaction: &Transaction) -> u64 {
         panic!("{transaction:?}")
     };
     ask.time_to_live.unwrap().as_secs()
+}
+
+/// The agreement with the peer at this address.
+fn agreed(address: SocketAddr) -> Agreements {
+    let text = format!(
+        "peer = \"bravo\"\ndomains = [\"bravo.example\"]\nservers = [\"{address}\"]\nallowed_networks = [\"127.0.0.0/8\"]\n\
+         tls = {{ required = false, mutual = false }}\n"
+    );
+    Agreements::new(vec![toml::from_str(&text).unwrap()])
 }
 
 fn success() -> Primitive {
