@@ -113,7 +113,7 @@ impl SspGateway {
         tokio::spawn(async move {
             if let Err(reason) = gateway.initiate(&link).await {
                 tracing::warn!(own = %link.own, peer = %link.peer, %reason, "no session");
-                link.not_opened(&reason, gateway.now());
+                gateway.not_opened(&link, &reason);
             }
         });
     }
@@ -376,7 +376,7 @@ impl SspGateway {
             Err(failure.to_string())
         };
         if let Err(reason) = followed {
-            self.link(&own, &peer).not_opened(&reason, self.now());
+            self.not_opened(&self.link(&own, &peer), &reason);
             self.go_on_behind(&peer);
         }
     }
