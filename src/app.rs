@@ -271,6 +271,7 @@ impl App {
             first_request: config.exchange_timeout,
             body: config.exchange_timeout,
             body_size: usize::try_from(config.max_document.0).unwrap_or(usize::MAX),
+            reading: usize::try_from(config.max_reading.0).unwrap_or(usize::MAX),
             connections: config.max_connections,
             connections_per_source: config.max_connections_per_address,
             ..Limits::default()
