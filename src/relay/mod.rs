@@ -24,6 +24,7 @@ mod search;
 mod seen;
 mod send;
 mod subscribe;
+mod slots;
 #[cfg(test)]
 mod tests;
 
