@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     agreement::Agreements,
-    model::{Domain, MessageId, Outcome, Protocol, Refusal, Request, Timestamp, Trail, TrailId},
+    model::{
+        Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
+    },
     store::{Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, QueueFilter, Settle, WorkerId},
 };
 
@@ -214,11 +216,21 @@ impl Relay {
             Err(refusal) => Some(refusal.clone()),
         };
         let refused = message.recipients.first().and_then(one);
+        let closed = match &refused {
+            Some(refusal) => StepEvent::Refused {
+                reason: format!("a late answer of {domain}: {refusal}"),
+            },
+            None => StepEvent::Note {
+                text: format!("a late answer of {domain}: it has the message"),
+            },
+        };
+        ingress.trail.add(now, Stop::Deliver, closed);
         let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
         let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
         batch.enqueue.extend(told);
         let leaves = is_living(item).then_some(&item.lane);
         self.settle(batch, item.id, leaves).await;
+        (self.trails)(ingress.trail.record());
         self.wake.notify_one();
     }
 
