@@ -65,17 +65,19 @@ impl Relay {
     async fn tell_group(&self, ingress: &Ingress, notice: &ContactAdded, group: &TargetGroup) -> Vec<Told> {
         let deadline = ingress.trail.started().plus(self.config.cut_through);
         let target = &group.target;
-        let request = Request::ContactAdded(ContactAdded {
-            added: group.people.clone(),
-            ..notice.clone()
-        });
-        let answer = self.forward(ingress, target, request, deadline).await;
+        let request = |_: &Target| {
+            Request::ContactAdded(ContactAdded {
+                added: group.people.clone(),
+                ..notice.clone()
+            })
+        };
+        let (asked, answer) = self.forward_or_else(ingress, target, deadline, request).await;
         let mut all = Vec::with_capacity(group.people.len());
         for person in &group.people {
             let outcome = match &answer {
                 Ok(answer) => acceptance(answer, person).map_err(Undelivered::Refused),
-                Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(target) => {
-                    self.send_as_message(ingress, target, notice, person).await
+                Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(&asked) => {
+                    self.send_as_message(ingress, &asked, notice, person).await
                 }
                 Err(undelivered) => Err(undelivered.clone()),
             };

@@ -9,7 +9,7 @@ use crate::{
         Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
         Timestamp, WvAddress,
     },
-    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    routing::{Alternative, Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
 };
 
 /// Where a request for some people goes.
@@ -23,9 +23,22 @@ pub(super) struct Target {
     pub(super) candidates: Arc<[Candidate]>,
     /// The agreement; none for the embedded home domain.
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
+    /// Other domains of the person's records, for when nobody takes a request at this one.
+    pub(super) alternatives: Option<Arc<[Alternative]>>,
 }
 
 impl Target {
+    /// The embedded home domain.
+    fn home(domain: &Domain) -> Self {
+        Self {
+            domain: domain.clone(),
+            protocol: Protocol::Home,
+            candidates: Arc::new([]),
+            agreement: None,
+            alternatives: None,
+        }
+    }
+
     /// Whether this is our own side: the embedded home domain or a home IMPS server.
     pub(super) fn is_ours(&self) -> bool {
         self.agreement
@@ -33,8 +46,32 @@ impl Target {
             .is_none_or(|agreement| agreement.config.role == Role::Home)
     }
 
+    /// The domains of the alternatives, in the order of trying.
+    pub(super) fn other_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.alternatives
+            .iter()
+            .flat_map(|all| all.iter().map(|one| &one.domain))
+    }
+
+    /// Whether a request that came from there would go straight back to the peer that it came from.
+    pub(super) fn leads_back(&self, ingress: &Ingress) -> bool {
+        let Side::Peer {
+            agreement, domain, ..
+        } = &ingress.side
+        else {
+            return false;
+        };
+        let is_of_peer = self
+            .agreement
+            .as_ref()
+            .is_some_and(|to| to.peer() == agreement.peer());
+        (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !ingress.side.is_home()
+    }
+
     fn is_same_side(&self, other: &Self) -> bool {
-        self.domain == other.domain && self.protocol == other.protocol
+        self.domain == other.domain
+            && self.protocol == other.protocol
+            && self.other_domains().eq(other.other_domains())
     }
 }
 
@@ -120,42 +157,11 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
-        let target = match &*plan {
-            Plan::Home { domain } => self.home_target(domain, now).await?,
-            Plan::Domain {
-                domain,
-                protocol,
-                candidates,
-                ..
-            } => {
-                let agreement = self.agreements.load().for_domain(domain).cloned();
-                let Some(agreement) = agreement else {
-                    return Err(Refusal::NoAgreement {
-                        domain: domain.clone(),
-                    });
-                };
-                let candidates =
-                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
-                Target {
-                    domain: domain.clone(),
-                    protocol: *protocol,
-                    candidates,
-                    agreement: Some(agreement),
-                }
-            }
-            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
+        let target = Target {
+            alternatives: routed.alternatives,
+            ..self.plan_target(&plan, now).await?
         };
-        if let Side::Peer {
-            agreement, domain, ..
-        } = &ingress.side
-            && (*domain == target.domain
-                || target
-                    .agreement
-                    .as_ref()
-                    .is_some_and(|to| to.peer() == agreement.peer()))
-            && target.protocol != Protocol::Home
-            && !ingress.side.is_home()
-        {
+        if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
         let decision = format!("{} over {}", target.domain, target.protocol.name());
@@ -171,17 +177,40 @@ impl Relay {
         Ok(target)
     }
 
+    /// The side that a plan leads to, under its agreement.
+    pub(super) async fn plan_target(&self, plan: &Plan, now: Timestamp) -> Result<Target, Refusal> {
+        match plan {
+            Plan::Home { domain } => self.home_target(domain, now).await,
+            Plan::Domain {
+                domain,
+                protocol,
+                candidates,
+                ..
+            } => {
+                let agreement = self.agreements.load().for_domain(domain).cloned();
+                let agreement = agreement.ok_or_else(|| Refusal::NoAgreement {
+                    domain: domain.clone(),
+                })?;
+                let candidates =
+                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
+                Ok(Target {
+                    domain: domain.clone(),
+                    protocol: *protocol,
+                    candidates,
+                    agreement: Some(agreement),
+                    alternatives: None,
+                })
+            }
+            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
+        }
+    }
+
     /// The side that serves one of our domains: a home IMPS server, or the embedded home domain.
     pub(super) async fn home_target(&self, domain: &Domain, now: Timestamp) -> Result<Target, Refusal> {
         let server = self.agreements.load().for_domain(domain).cloned();
         match server.filter(|agreement| agreement.config.role == Role::Home) {
             Some(agreement) => self.peer_target(agreement, domain.clone(), now).await,
-            None => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-            }),
+            None => Ok(Target::home(domain)),
         }
     }
 
@@ -198,6 +227,7 @@ impl Relay {
                 protocol: Protocol::Ssp,
                 candidates,
                 agreement: Some(agreement),
+                alternatives: None,
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -217,6 +247,7 @@ impl Relay {
                 protocol: *protocol,
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
+                alternatives: None,
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -228,12 +259,7 @@ impl Relay {
     /// The side that a stored request came from, to answer it later.
     pub(super) async fn side_target(&self, side: &Side) -> Result<Target, Refusal> {
         match side {
-            Side::Home { domain } => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-            }),
+            Side::Home { domain } => Ok(Target::home(domain)),
             Side::Peer {
                 agreement, domain, ..
             } => {

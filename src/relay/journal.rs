@@ -107,18 +107,29 @@ impl Relay {
     /// Marks what reports and late answers of a message will look for, so that early ones wait for the journal.
     pub(super) fn journalling(
         &self,
-        serving: &Domain,
-        id: &MessageId,
+        ingress: &Ingress,
+        message: &SendMessage,
+        (target, egress_id): (&Target, Option<&MessageId>),
         people: &[WvAddress],
     ) -> Vec<Progress<'_>> {
-        let of_people = people
-            .iter()
-            .map(|person| Reference::row_key(serving, id, person));
-        let of_all = std::iter::once(Reference::any_row_key(serving, id));
-        of_people
-            .chain(of_all)
-            .filter_map(|key| self.in_progress.begin(&key).ok())
-            .collect()
+        let mut under_way = Vec::with_capacity(people.len() + 1);
+        let mut mark = |serving: &Domain, id: &MessageId| {
+            let of_people = people
+                .iter()
+                .map(|person| Reference::row_key(serving, id, person));
+            let of_all = std::iter::once(Reference::any_row_key(serving, id));
+            let keys = of_people.chain(of_all);
+            under_way.extend(keys.filter_map(|key| self.in_progress.begin(&key).ok()));
+        };
+        if let Some(id) = egress_id {
+            mark(&target.domain, id);
+        }
+        for other in target.other_domains() {
+            if let Some(id) = self.egress_id(ingress, message, other) {
+                mark(other, &id);
+            }
+        }
+        under_way
     }
 
     /// What a report of a message, or the message itself when it comes round, is known by: the row's key and value.

@@ -4,6 +4,7 @@
 //! store and carried on by the outbox (`outbox.rs`).
 
 mod admit;
+mod alternatives;
 mod attempt;
 mod config;
 mod contact_added;

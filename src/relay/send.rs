@@ -61,20 +61,19 @@ impl Relay {
         let hops: Vec<_> = split
             .groups
             .iter()
-            .map(|group| {
-                let egress_id = self.egress_id(ingress, message, &group.target.domain);
-                Hop {
-                    ingress,
-                    message,
-                    group,
-                    egress_id,
-                }
+            .map(|group| Hop {
+                ingress,
+                message,
+                group,
+                egress_id: self.egress_id(ingress, message, &group.target.domain),
             })
             .collect();
         let journalling: Vec<_> = hops
             .iter()
-            .filter_map(|hop| Some((hop, hop.egress_id.as_ref()?)))
-            .flat_map(|(hop, id)| self.journalling(&hop.group.target.domain, id, &hop.group.people))
+            .flat_map(|hop| {
+                let to = (&hop.group.target, hop.egress_id.as_ref());
+                self.journalling(ingress, message, to, &hop.group.people)
+            })
             .collect();
         let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
         results.extend(sent.into_iter().flatten());
@@ -112,7 +111,7 @@ impl Relay {
     async fn send_group(&self, hop: &Hop<'_>, deadline: Timestamp) -> Vec<Sent> {
         let (ingress, target) = (hop.ingress, &hop.group.target);
         if self.has_come_back(ingress, hop.message, hop.group).await {
-            return hop.sent(&hop.group.people, &Err(Refusal::Loop));
+            return self.sent(hop, target, &hop.group.people, &Err(Refusal::Loop));
         }
         let now = self.now();
         let is_stored_first = target
@@ -122,7 +121,7 @@ impl Relay {
         if is_stored_first {
             let reason = "the agreement says accept = store";
             return self
-                .store_all(hop, &hop.group.people, reason, Wait::Due(now))
+                .store_all((hop, target), &hop.group.people, reason, Wait::Due(now))
                 .await;
         }
         let (mut behind, mut free) = (Vec::new(), Vec::new());
@@ -133,44 +132,82 @@ impl Relay {
         let mut results = Vec::with_capacity(hop.group.people.len());
         if !behind.is_empty() {
             let reason = "an earlier message of the conversation waits";
-            results = self.store_all(hop, &behind, reason, Wait::Due(now)).await;
+            results = self
+                .store_all((hop, target), &behind, reason, Wait::Due(now))
+                .await;
         }
         if free.is_empty() {
             return results;
         }
-        let request = Request::Send(SendMessage {
-            recipients: free.clone(),
-            id: hop.egress_id.clone().or_else(|| hop.message.id.clone()),
-            ..hop.message.clone()
-        });
-        results.extend(match self.forward(ingress, target, request, deadline).await {
-            Ok(answer) => hop.sent(&free, &Ok(answer)),
-            Err(Undelivered::Refused(refusal)) => hop.sent(&free, &Err(refusal)),
+        let request = |target: &Target| {
+            let id = self.hop_id(hop, target);
+            Request::Send(SendMessage {
+                recipients: free.clone(),
+                id: id.or_else(|| hop.message.id.clone()),
+                ..hop.message.clone()
+            })
+        };
+        let (asked, answer) = self.forward_or_else(ingress, target, deadline, request).await;
+        results.extend(match answer {
+            Ok(answer) => self.sent(hop, &asked, &free, &Ok(answer)),
+            Err(Undelivered::Refused(refusal)) => self.sent(hop, &asked, &free, &Err(refusal)),
             Err(Undelivered::NotTaken(refusal)) => {
                 let due = self.retry_at(0, self.now());
-                self.store_all(hop, &free, &refusal.to_string(), Wait::Due(due))
+                self.store_all((hop, &asked), &free, &refusal.to_string(), Wait::Due(due))
                     .await
             }
             Err(Undelivered::Unanswered(refusal)) => {
-                let until = self.now().plus(self.answer_timeout(target));
-                self.store_all(hop, &free, &refusal.to_string(), Wait::Awaiting(until))
+                let until = self.now().plus(self.answer_timeout(&asked));
+                self.store_all((hop, &asked), &free, &refusal.to_string(), Wait::Awaiting(until))
                     .await
             }
         });
         results
     }
 
-    async fn store_all(&self, hop: &Hop<'_>, people: &[WvAddress], reason: &str, wait: Wait) -> Vec<Sent> {
-        let target = &hop.group.target;
+    /// The ID that a message carries to this side, which may be an alternative of the hop's own.
+    fn hop_id(&self, hop: &Hop<'_>, target: &Target) -> Option<MessageId> {
+        if target.domain == hop.group.target.domain {
+            return hop.egress_id.clone();
+        }
+        self.egress_id(hop.ingress, hop.message, &target.domain)
+    }
+
+    /// What became of a message for people of this side.
+    fn sent(
+        &self,
+        hop: &Hop<'_>,
+        target: &Target,
+        people: &[WvAddress],
+        answer: &Result<Answer, Refusal>,
+    ) -> Vec<Sent> {
+        let egress_id = self.hop_id(hop, target);
+        let sent = |one| Sent {
+            one,
+            target: Some(target.clone()),
+            egress_id: egress_id.clone(),
+            item: None,
+        };
+        per_person(people, answer).into_iter().map(sent).collect()
+    }
+
+    async fn store_all(
+        &self,
+        (hop, target): (&Hop<'_>, &Target),
+        people: &[WvAddress],
+        reason: &str,
+        wait: Wait,
+    ) -> Vec<Sent> {
         let reason = reason.to_owned();
         hop.ingress
             .trail
             .add(self.now(), Stop::Deliver, StepEvent::Stored { reason });
-        let mut stored = hop.sent(people, &Ok(Answer::Done));
+        let mut stored = self.sent(hop, target, people, &Ok(Answer::Done));
         for sent in &mut stored {
-            let to = (target.domain.as_str(), hop.egress_id.as_ref());
+            let to = (target.domain.as_str(), sent.egress_id.as_ref());
             let item = self.item(hop.ingress, hop.message, &sent.one.recipient, to, wait);
-            sent.store(item.await);
+            let item = item.await;
+            sent.store(item);
         }
         stored
     }
@@ -214,20 +251,8 @@ struct Hop<'a> {
     ingress: &'a Ingress,
     message: &'a SendMessage,
     group: &'a TargetGroup,
-    /// The ID that it carries there.
+    /// The ID that it carries to the side of the group.
     egress_id: Option<MessageId>,
-}
-
-impl Hop<'_> {
-    fn sent(&self, people: &[WvAddress], answer: &Result<Answer, Refusal>) -> Vec<Sent> {
-        let sent = |one| Sent {
-            one,
-            target: Some(self.group.target.clone()),
-            egress_id: self.egress_id.clone(),
-            item: None,
-        };
-        per_person(people, answer).into_iter().map(sent).collect()
-    }
 }
 
 /// What became of a message for one recipient, with what must be journalled.

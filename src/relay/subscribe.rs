@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ingress, Relay,
-    forward::{TargetGroup, per_person},
+    forward::{Target, TargetGroup, per_person},
     ingress::SideRecord,
     send::{damaged, refused_by_store},
 };
@@ -47,18 +47,17 @@ impl Relay {
             .split(ingress, &subscribe.presentities, RouteService::Pres)
             .await;
         let forward = |group: &TargetGroup| {
-            let presentities = group.people.clone();
-            let request = Request::Subscribe(Subscribe {
-                presentities,
-                ..subscribe.clone()
-            });
             let (target, people) = (group.target.clone(), group.people.clone());
             async move {
-                let answer = self
-                    .forward(ingress, &target, request, deadline)
-                    .await
-                    .map_err(Into::into);
-                (target.domain, per_person(&people, &answer))
+            let subscribe = subscribe.clone();
+                let request = |_: &Target| {
+                    Request::Subscribe(Subscribe {
+                        presentities: people.clone(),
+                        ..subscribe.clone()
+                    })
+                };
+                let (asked, answer) = self.forward_or_else(ingress, &target, deadline, request).await;
+                (asked.domain, per_person(&people, &answer.map_err(Into::into)))
             }
         };
         let answers = join_all(split.groups.iter().map(forward)).await;
@@ -89,6 +88,7 @@ impl Relay {
         }
         if !batch.is_empty() {
             self.store.commit(batch).await.map_err(refused_by_store)?;
+            let keys: Vec<_> = batch.writes.iter().map(|write| write.key.clone()).collect();
         }
         Ok(Answer::Recipients(recipients))
     }
@@ -135,13 +135,15 @@ impl Relay {
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
         let split = self.split(ingress, &get.presentities, RouteService::Pres).await;
         let forward = |group: &TargetGroup| {
-            let presentities = group.people.clone();
             let request = Request::GetPresence(GetPresence {
-                presentities,
+                presentities: group.people.clone(),
                 ..get.clone()
             });
             let target = group.target.clone();
-            async move { self.forward(ingress, &target, request, deadline).await }
+            async move {
+                let asking = self.forward_or_else(ingress, &target, deadline, |_| request.clone());
+                asking.await.1
+            }
         };
         let answers = join_all(split.groups.iter().map(forward)).await;
         let mut values: Vec<(WvAddress, Presence)> = Vec::new();
