@@ -33,6 +33,8 @@ impl Relay {
         let told = join_all(told).await.into_iter().flatten();
         let unrouted = split.refused.into_iter().map(Told::unrouted);
         let mut batch = Batch::new(self.now());
+        let bounds = split.groups.iter().filter_map(|group| group.target.bound());
+        batch.bounds.extend(bounds);
         let mut recipients = Vec::with_capacity(notice.added.len());
         for told in unrouted.chain(told) {
             let outcome = match told.outcome {

@@ -10,6 +10,7 @@ use crate::{
         Timestamp, WvAddress,
     },
     routing::{Alternative, Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    store::QueueBound,
 };
 
 /// Where a request for some people goes.
@@ -66,6 +67,18 @@ impl Target {
             .as_ref()
             .is_some_and(|to| to.peer() == agreement.peer());
         (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !ingress.side.is_home()
+    }
+
+    /// How much may wait for this side, as its agreement says.
+    pub(super) fn bound(&self) -> Option<QueueBound> {
+        let agreement = self.agreement.as_ref()?;
+        let max = agreement.config.limits.max_queued;
+        let mut queues: Vec<_> = agreement.config.domains.iter().map(ToString::to_string).collect();
+        if !agreement.config.domains.contains(&self.domain) {
+            queues.push(self.domain.to_string());
+        }
+        let clause = format!("limits.max_queued of {} is {max}", agreement.peer());
+        Some(QueueBound { queues, max, clause })
     }
 
     fn is_same_side(&self, other: &Self) -> bool {

@@ -17,23 +17,41 @@ use crate::{
 };
 
 impl Relay {
-    /// Commits what became of a message for every recipient.
+    /// Commits what became of a message for every recipient. When there is no room for what must
+    /// wait, the rest is committed without.
     pub(super) async fn journal(
         &self,
         ingress: &Ingress,
         message: &SendMessage,
-        results: Vec<Sent>,
+        mut results: Vec<Sent>,
     ) -> Result<Vec<RecipientOutcome>, Refusal> {
+        let failure = match self.commit_results(ingress, message, &results).await? {
+            Err(error @ StoreError::Full { .. }) => {
+                let refusal = refused_by_store(error);
+                results.iter_mut().for_each(|sent| sent.find_no_room(&refusal));
+                self.commit_results(ingress, message, &results).await?.err()
+            }
+            committed => committed.err(),
+        };
+        Ok(match failure {
+            None => results.into_iter().map(Sent::into_outcome).collect(),
+            Some(error) => journal_failed(results, error),
+        })
+    }
+
+    async fn commit_results(
+        &self,
+        ingress: &Ingress,
+        message: &SendMessage,
+        results: &[Sent],
+    ) -> Result<Result<(), StoreError>, Refusal> {
         let now = self.now();
         let expires = now.plus(self.config.validity(message.validity));
         let mut batch = Batch::new(now);
-        for sent in &results {
+        for sent in results {
             batch = self.journal_one(batch, ingress, message, sent, expires)?;
         }
-        match self.commit_outcomes(batch).await {
-            Ok(()) => Ok(results.into_iter().map(Sent::into_outcome).collect()),
-            Err(error) => Ok(journal_failed(results, error)),
-        }
+        Ok(self.commit_outcomes(batch).await)
     }
 
     /// Commits outcomes and items, and lets repeats, later messages and the outbox know of them.
@@ -207,7 +225,10 @@ impl Relay {
         {
             batch = batch.put(Space::Reference, key, value, Some(reference_until(expires)));
         }
-        batch.enqueue.extend(sent.item.clone());
+        if sent.item.is_some() {
+            batch.bounds.extend(sent.target.as_ref().and_then(Target::bound));
+            batch.enqueue.extend(sent.item.clone());
+        }
         Ok(batch)
     }
 }

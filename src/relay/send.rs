@@ -274,6 +274,13 @@ impl Sent {
         self.one
     }
 
+    /// What was to wait can't; what is elsewhere already is not touched.
+    pub(super) fn find_no_room(&mut self, refusal: &Refusal) {
+        if self.item.take().is_some() {
+            self.one.outcome = Err(refusal.clone());
+        }
+    }
+
     fn store(&mut self, item: Result<NewItem, Refusal>) {
         (self.one.outcome, self.item) = match item {
             Ok(item) => (Ok(Acceptance::Stored), Some(item)),

@@ -256,3 +256,43 @@ async fn closed_store_breaks_no_promise_that_the_peer_made() {
     let refused = world.ada_sends("m2", BEA).await.unwrap_err();
     assert!(matches!(refused, Refusal::Internal { .. }), "{refused}");
 }
+
+#[tokio::test]
+async fn no_more_waits_for_a_peer_than_agreed() {
+    let limit =
+        |peer: &str| agreement_with(peer, "limits", json!({ "max_queued": 2, "media_types": ["*/*"] }));
+    let world = World::with(|setup| setup.agreements = vec![limit("beta"), limit("gamma")]);
+    world.ssp.takes_nothing();
+    for id in ["m1", "m2"] {
+        assert_eq!(world.ada_sends(id, BEA).await, Ok(Acceptance::Stored));
+    }
+    let full = Err(Refusal::QueueFull {
+        queue: "limits.max_queued of beta is 2".into(),
+    });
+    assert_eq!(world.ada_sends("m3", BEA).await, full);
+    world.ssp.asked();
+    // Who is taken stays taken, and a repeat is recognised; only who would wait is refused.
+    world.ssp.takes_nothing();
+    let mixed = message("m4", ADA, &["wv:bob@beta.example", GIL]);
+    for _ in 0..2 {
+        let answer = world
+            .handle(world.ours("m4"), Request::Send(mixed.clone()))
+            .await
+            .unwrap();
+        assert_eq!(outcome_of(&answer, GIL), Ok(Acceptance::Taken));
+        world.ssp.takes_nothing();
+    }
+    let to_gil = world.ssp.asked();
+    let to_gil = to_gil.iter().filter(|one| one.domain == domain("gamma.example"));
+    assert_eq!(to_gil.count(), 1);
+    assert_eq!(world.waiting().await.len(), 2);
+    let world = world.restart().await;
+    assert_eq!(
+        world.ada_sends("m5", BEA).await,
+        full,
+        "it is counted after a restart as well"
+    );
+    world.advance(10);
+    world.deliver_due().await;
+    assert_eq!(world.ada_sends("m6", BEA).await, Ok(Acceptance::Taken));
+}
