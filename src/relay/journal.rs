@@ -10,6 +10,7 @@ use super::{
     identity::{Progress, Recorded},
     report::Reference,
     send::{Sent, damaged, refused_by_store},
+    turns::Turn,
 };
 use crate::{
     model::{Acceptance, Domain, MessageId, RecipientOutcome, Refusal, SendMessage, Timestamp, WvAddress},
@@ -17,14 +18,23 @@ use crate::{
 };
 
 impl Relay {
-    /// Commits what became of a message for every recipient. When there is no room for what must
-    /// wait, the rest is committed without.
+    /// Commits what became of a message for every recipient. What must wait is committed when its turn has come, behind
+    /// what was said before it; when there is no room for it, the rest is committed without.
     pub(super) async fn journal(
         &self,
         ingress: &Ingress,
         message: &SendMessage,
-        mut results: Vec<Sent>,
+        mut results: Vec<Sent<'_>>,
+        turns: &[Turn<'_>],
     ) -> Result<Vec<RecipientOutcome>, Refusal> {
+        let waits = |turn: &Turn<'_>| {
+            let mut items = results.iter().filter_map(|sent| sent.item.as_ref());
+            items.any(|item| item.lane.conversation == turn.conversation())
+        };
+        let waiting: Vec<_> = turns.iter().filter(|turn| waits(turn)).collect();
+        for turn in waiting {
+            turn.comes().await;
+        }
         let failure = match self.commit_results(ingress, message, &results).await? {
             Err(error @ StoreError::Full { .. }) => {
                 let refusal = refused_by_store(error);
@@ -43,7 +53,7 @@ impl Relay {
         &self,
         ingress: &Ingress,
         message: &SendMessage,
-        results: &[Sent],
+        results: &[Sent<'_>],
     ) -> Result<Result<(), StoreError>, Refusal> {
         let now = self.now();
         let expires = now.plus(self.config.validity(message.validity));
@@ -210,7 +220,7 @@ impl Relay {
         batch: Batch,
         ingress: &Ingress,
         message: &SendMessage,
-        sent: &Sent,
+        sent: &Sent<'_>,
         expires: Timestamp,
     ) -> Result<Batch, Refusal> {
         let charge = Charge {
@@ -259,7 +269,7 @@ pub(super) fn reference_until(expires: Timestamp) -> Timestamp {
     expires.plus(REFERENCE_GRACE)
 }
 
-fn journal_failed(results: Vec<Sent>, error: StoreError) -> Vec<RecipientOutcome> {
+fn journal_failed(results: Vec<Sent<'_>>, error: StoreError) -> Vec<RecipientOutcome> {
     tracing::error!(%error, "the journal could not be written");
     let outcomes = results.into_iter().map(Sent::into_outcome).collect();
     without_store(outcomes, &refused_by_store(error))

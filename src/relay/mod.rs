@@ -24,10 +24,11 @@ mod report;
 mod search;
 mod seen;
 mod send;
-mod subscribe;
 mod slots;
+mod subscribe;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
@@ -43,6 +44,7 @@ use self::{
     identity::InProgress,
     lanes::WaitingLanes,
     seen::SeenFilter,
+    turns::Turns,
 };
 use crate::{
     agreement::Agreements,
@@ -89,6 +91,7 @@ pub struct Relay {
     in_progress: InProgress,
     seen: SeenFilter,
     waiting: WaitingLanes,
+    turns: Turns,
     wake: tokio::sync::Notify,
 }
 
@@ -115,6 +118,7 @@ impl Relay {
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
             waiting: WaitingLanes::default(),
+            turns: Turns::default(),
             wake: tokio::sync::Notify::new(),
         }
     }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::{
     Ingress, Relay, Undelivered,
     forward::{Target, TargetGroup, per_person},
-    lanes::UNROUTED,
+    lanes::{Entering, UNROUTED, conversation},
     outbox::{Queued, QueuedKind},
     repeat::BegunAll,
 };
@@ -53,6 +53,8 @@ impl Relay {
         fresh: &[WvAddress],
     ) -> Result<Vec<RecipientOutcome>, Refusal> {
         let deadline = ingress.trail.started().plus(self.config.cut_through);
+        let said_to = fresh.iter().map(|person| conversation(&message.sender, person));
+        let turns = self.turns.take(said_to);
         let split = self.split(ingress, fresh, RouteService::Im).await;
         let mut results = Vec::with_capacity(fresh.len());
         for refused in split.refused {
@@ -77,7 +79,7 @@ impl Relay {
             .collect();
         let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
         results.extend(sent.into_iter().flatten());
-        let outcomes = self.journal(ingress, message, results).await;
+        let outcomes = self.journal(ingress, message, results, &turns).await;
         drop(journalling);
         outcomes
     }
@@ -88,12 +90,13 @@ impl Relay {
         ingress: &Ingress,
         message: &SendMessage,
         refused: RecipientOutcome,
-    ) -> Sent {
+    ) -> Sent<'_> {
         let mut sent = Sent {
             one: refused,
             target: None,
             egress_id: None,
             item: None,
+            entering: None,
         };
         if let Err(refusal @ Refusal::RouteFailed { .. }) = &sent.one.outcome {
             let now = self.now();
@@ -103,12 +106,12 @@ impl Relay {
                 .add(now, Stop::Deliver, StepEvent::Stored { reason });
             let wait = Wait::Due(self.retry_at(0, now));
             let item = self.item(ingress, message, &sent.one.recipient, (UNROUTED, None), wait);
-            sent.store(item.await);
+            sent.store(item.await, self);
         }
         sent
     }
 
-    async fn send_group(&self, hop: &Hop<'_>, deadline: Timestamp) -> Vec<Sent> {
+    async fn send_group(&self, hop: &Hop<'_>, deadline: Timestamp) -> Vec<Sent<'_>> {
         let (ingress, target) = (hop.ingress, &hop.group.target);
         if self.has_come_back(ingress, hop.message, hop.group).await {
             return self.sent(hop, target, &hop.group.people, &Err(Refusal::Loop));
@@ -180,13 +183,14 @@ impl Relay {
         target: &Target,
         people: &[WvAddress],
         answer: &Result<Answer, Refusal>,
-    ) -> Vec<Sent> {
+    ) -> Vec<Sent<'_>> {
         let egress_id = self.hop_id(hop, target);
         let sent = |one| Sent {
             one,
             target: Some(target.clone()),
             egress_id: egress_id.clone(),
             item: None,
+            entering: None,
         };
         per_person(people, answer).into_iter().map(sent).collect()
     }
@@ -197,7 +201,7 @@ impl Relay {
         people: &[WvAddress],
         reason: &str,
         wait: Wait,
-    ) -> Vec<Sent> {
+    ) -> Vec<Sent<'_>> {
         let reason = reason.to_owned();
         hop.ingress
             .trail
@@ -207,7 +211,7 @@ impl Relay {
             let to = (target.domain.as_str(), sent.egress_id.as_ref());
             let item = self.item(hop.ingress, hop.message, &sent.one.recipient, to, wait);
             let item = item.await;
-            sent.store(item);
+            sent.store(item, self);
         }
         stored
     }
@@ -257,7 +261,7 @@ struct Hop<'a> {
 
 /// What became of a message for one recipient, with what must be journalled.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct Sent<'a> {
     /// Who, and what.
     pub(super) one: RecipientOutcome,
     /// Where it went, or waits to go.
@@ -266,9 +270,11 @@ pub(super) struct Sent {
     pub(super) egress_id: Option<MessageId>,
     /// What waits.
     pub(super) item: Option<NewItem>,
+    /// Lets later messages of the conversation queue behind it until it is committed.
+    pub(super) entering: Option<Entering<'a>>,
 }
 
-impl Sent {
+impl<'a> Sent<'a> {
     /// What the sender is told.
     pub(super) fn into_outcome(self) -> RecipientOutcome {
         self.one
@@ -281,9 +287,12 @@ impl Sent {
         }
     }
 
-    fn store(&mut self, item: Result<NewItem, Refusal>) {
+    fn store(&mut self, item: Result<NewItem, Refusal>, relay: &'a Relay) {
         (self.one.outcome, self.item) = match item {
-            Ok(item) => (Ok(Acceptance::Stored), Some(item)),
+            Ok(item) => {
+                self.entering = Some(relay.waiting.entering(&item.lane));
+                (Ok(Acceptance::Stored), Some(item))
+            }
             Err(refusal) => (Err(refusal), None),
         };
     }
