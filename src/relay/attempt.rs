@@ -28,6 +28,7 @@ impl Relay {
             Ok(queued) => self.carry_out(queued, &item, &mut attempt).await,
             Err(error) => Verdict::Dead(format!("the stored request can't be read: {error}")),
         };
+        let is_overtakable = matches!(&queued, Ok(queued) if matches!(queued.request, Request::Notify(_)));
         let now = self.now();
         let mut batch = Batch { now, ..attempt.batch };
         let (settle, leaves) = match verdict {
@@ -53,6 +54,10 @@ impl Relay {
             leaves.then_some(&item.lane),
         )
         .await;
+        if is_overtakable {
+            // Those that it took the place of left the store without a word, so they are not counted off.
+            self.lane_of(&item.lane.conversation).await;
+        }
         drop(attempt.journalling);
     }
 
