@@ -40,8 +40,8 @@ impl Relay {
             let outcome = match told.outcome {
                 Ok(acceptance) => Ok(acceptance),
                 Err(Undelivered::Unanswered(_)) => Ok(Acceptance::Taken),
-                Err(Undelivered::Refused(refusal)) => Err(refusal),
-                Err(Undelivered::NotTaken(refusal)) => {
+                Err(Undelivered::Refused(refusal)) if !refusal.is_temporary() => Err(refusal),
+                Err(Undelivered::NotTaken(refusal) | Undelivered::Refused(refusal)) => {
                     let item = self.notice_item(ingress, &told.queue, &notice, &told.person);
                     batch.enqueue.push(item.await?);
                     let reason = refusal.to_string();
@@ -165,17 +165,10 @@ struct Told {
 impl Told {
     /// Somebody without a route; when it only can't be found now, the notice waits for one.
     fn unrouted(refused: RecipientOutcome) -> Self {
-        let outcome = refused.outcome.map_err(|refusal| {
-            if matches!(refusal, Refusal::RouteFailed { .. }) {
-                Undelivered::NotTaken(refusal)
-            } else {
-                Undelivered::Refused(refusal)
-            }
-        });
         Self {
             person: refused.recipient,
             queue: UNROUTED.to_owned(),
-            outcome,
+            outcome: refused.outcome.map_err(Undelivered::Refused),
         }
     }
 }
