@@ -29,6 +29,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
@@ -45,6 +46,7 @@ use self::{
     lanes::WaitingLanes,
     seen::SeenFilter,
     turns::Turns,
+    watched::Watched,
 };
 use crate::{
     agreement::Agreements,
@@ -92,6 +94,7 @@ pub struct Relay {
     seen: SeenFilter,
     waiting: WaitingLanes,
     turns: Turns,
+    watched: Watched,
     wake: tokio::sync::Notify,
 }
 
@@ -119,6 +122,7 @@ impl Relay {
             seen: SeenFilter::default(),
             waiting: WaitingLanes::default(),
             turns: Turns::default(),
+            watched: Watched::default(),
             wake: tokio::sync::Notify::new(),
         }
     }

@@ -42,14 +42,15 @@ impl KeptSubscription {
 impl Relay {
     /// Subscribes to everybody named, and keeps what succeeded.
     pub(super) async fn subscribe(&self, ingress: &Ingress, subscribe: Subscribe) -> Outcome {
+        let mut new = self.new_watches(ingress, &subscribe).await?;
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
         let split = self
             .split(ingress, &subscribe.presentities, RouteService::Pres)
             .await;
         let forward = |group: &TargetGroup| {
             let (target, people) = (group.target.clone(), group.people.clone());
-            async move {
             let subscribe = subscribe.clone();
+            async move {
                 let request = |_: &Target| {
                     Request::Subscribe(Subscribe {
                         presentities: people.clone(),
@@ -87,8 +88,11 @@ impl Relay {
             recipients.extend(outcomes);
         }
         if !batch.is_empty() {
-            self.store.commit(batch).await.map_err(refused_by_store)?;
             let keys: Vec<_> = batch.writes.iter().map(|write| write.key.clone()).collect();
+            self.store.commit(batch).await.map_err(refused_by_store)?;
+            if let Some(new) = &mut new {
+                keys.iter().for_each(|key| new.keep(key));
+            }
         }
         Ok(Answer::Recipients(recipients))
     }
@@ -101,6 +105,7 @@ impl Relay {
             let key = KeptSubscription::row_key(&unsubscribe.watcher, presentity);
             batch = batch.remove(Space::Subscription, key);
         }
+        self.end_watches(ingress, &unsubscribe).await?;
         self.store.commit(batch).await.map_err(refused_by_store)?;
         let split = self
             .split(ingress, &unsubscribe.presentities, RouteService::Pres)

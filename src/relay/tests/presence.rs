@@ -1,7 +1,7 @@
 //! Presence: subscribed, asserted anew, unsubscribed, fetched, told.
 
 use super::*;
-use crate::model::{GetPresence, Presence, PresenceNotification, Subscribe, Unsubscribe};
+use crate::model::{GetPresence, Presence, PresenceNotification, StepEvent, Subscribe, Unsubscribe};
 use crate::store::Space;
 
 fn subscribe(to: &[&str]) -> Request {
@@ -384,6 +384,72 @@ async fn notification_waits_for_a_route_that_can_not_be_found_now() {
     world.deliver_due().await;
     let told: Vec<_> = world.ssp.asked().into_iter().map(|one| one.request).collect();
     assert_eq!(told, [tell]);
+}
+
+#[tokio::test]
+async fn peer_holds_no_more_subscriptions_than_agreed() {
+    let world = World::with(|setup| {
+        setup.agreements = vec![
+            agreement_with("beta", "limits", serde_json::json!({ "max_subscriptions": 3 })),
+            agreement("gamma"),
+        ];
+    });
+    let watch = |watcher: &str| {
+        Request::Subscribe(Subscribe {
+            watcher: person(watcher),
+            presentities: people(&[ADA]),
+            attributes: Vec::new(),
+        })
+    };
+    let by = |n: usize| format!("wv:w{n}@beta.example");
+    world.home.refuses(Refusal::UnknownUser {
+        recipient: person(ADA),
+    });
+    for n in [0, 1, 2, 2, 3] {
+        let answer = world.handle(world.theirs("beta", "s"), watch(&by(n))).await;
+        assert!(answer.is_ok(), "{n}: {answer:?}");
+    }
+    world.home.asked();
+    let world = world.restart().await;
+    let refused = world.handle(world.theirs("beta", "s"), watch(&by(4))).await;
+    assert!(
+        matches!(&refused, Err(Refusal::NotAgreed { clause, .. }) if clause == "limits.max_subscriptions is 3"),
+        "{refused:?}"
+    );
+    assert!(world.home.asked().is_empty());
+    let again = world.handle(world.theirs("beta", "s"), watch(&by(2))).await;
+    assert!(again.is_ok(), "one that is there is no new one");
+    let of_ours = world.handle(world.ours("s"), subscribe(&[BEA, BO])).await;
+    assert!(of_ours.is_ok());
+    let end = Request::Unsubscribe(Unsubscribe {
+        watcher: person(&by(1)),
+        presentities: people(&[ADA]),
+    });
+    world.handle(world.theirs("beta", "u"), end).await.unwrap();
+    let answer = world.handle(world.theirs("beta", "s"), watch(&by(4))).await;
+    assert!(answer.is_ok(), "there is room again: {answer:?}");
+}
+
+#[tokio::test]
+async fn subscription_asserted_anew_leaves_a_trail() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.trails.lock().unwrap().clear();
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    let trails = world.trails.lock().unwrap();
+    let [trail] = &trails[..] else {
+        panic!("{trails:?}");
+    };
+    let is_received =
+        |event: &StepEvent| matches!(event, StepEvent::Received { from, .. } if from == "gateway");
+    let is_taken = |event: &StepEvent| matches!(event, StepEvent::Attempt { failure: None, .. });
+    for is_there in [is_received, is_taken] {
+        assert!(trail.steps.iter().any(|step| is_there(&step.event)), "{trail:?}");
+    }
 }
 
 #[tokio::test]
