@@ -231,6 +231,9 @@ impl App {
         app.serve_admin(&config, sockets.reload, book, Arc::clone(&metrics), &clock)
             .await?;
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
+        if let Some(home) = &app.home {
+            home.watch_again();
+        }
         tracing::info!(node = config.gateway.node, ssp = ?app.ssp, subscribers = ?app.subscribers, "started");
         Ok(app)
     }

@@ -128,8 +128,12 @@ pub struct Limits {
     pub media_types: Vec<String>,
     /// Most recipients of one request.
     pub max_recipients: u32,
-    /// Most messages that wait for this peer.
+    /// Most messages, notices and notifications that wait for this peer, dead ones too; what would be one more is refused
+    /// with a clear code instead of being accepted.
     pub max_queued: u64,
+    /// Most presence subscriptions of the peer's people here. Each is a row of the store, and the peer chooses how many
+    /// watchers it names.
+    pub max_subscriptions: u64,
     /// Most documents under way to the peer on one session.
     pub documents_in_flight: u32,
 }
@@ -144,6 +148,7 @@ impl Default for Limits {
             media_types: vec!["text/*".into()],
             max_recipients: 50,
             max_queued: 100_000,
+            max_subscriptions: 100_000,
             documents_in_flight: 4,
         }
     }

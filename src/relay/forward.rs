@@ -9,7 +9,8 @@ use crate::{
         Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
         Timestamp, WvAddress,
     },
-    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    routing::{Alternative, Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    store::QueueBound,
 };
 
 /// Where a request for some people goes.
@@ -23,11 +24,25 @@ pub(super) struct Target {
     pub(super) candidates: Arc<[Candidate]>,
     /// The agreement; none for the embedded home domain.
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
-    /// Those of its people whom it knows by another name than the one asked for; mostly nobody.
+    /// Those of its people whom it, or one of its alternatives, knows by another name than the one asked for; mostly nobody.
     pub(super) aliases: Vec<Alias>,
+    /// Other domains of the person's records, for when nobody takes a request at this one.
+    pub(super) alternatives: Option<Arc<[Alternative]>>,
 }
 
 impl Target {
+    /// The embedded home domain.
+    fn home(domain: &Domain) -> Self {
+        Self {
+            domain: domain.clone(),
+            protocol: Protocol::Home,
+            candidates: Arc::new([]),
+            agreement: None,
+            aliases: Vec::new(),
+            alternatives: None,
+        }
+    }
+
     /// Whether this is our own side: the embedded home domain or a home IMPS server.
     pub(super) fn is_ours(&self) -> bool {
         self.agreement
@@ -36,22 +51,73 @@ impl Target {
     }
 
     /// Whether people go there under the name that ENUM gives them.
-    fn takes_enum_names(&self) -> bool {
+    pub(super) fn takes_enum_names(&self) -> bool {
         self.agreement
             .as_ref()
             .is_none_or(|agreement| agreement.config.names_from_enum)
     }
 
+    /// The names of a person here, as ENUM has it, and at the alternatives.
+    fn aliases_of(&self, person: &WvAddress, user: &WvAddress) -> Vec<Alias> {
+        let here = self.takes_enum_names().then_some((&self.domain, user));
+        let others = self.alternatives.iter().flat_map(|all| all.iter());
+        here.into_iter()
+            .chain(others.map(|one| (&one.domain, &one.user)))
+            .filter(|(_, user)| is_renamed(person, user))
+            .map(|(at, user)| Alias {
+                at: at.clone(),
+                asked: person.clone(),
+                known_as: user.clone(),
+            })
+            .collect()
+    }
+
     fn in_words(&self) -> String {
         let mut words = format!("{} over {}", self.domain, self.protocol.name());
-        for alias in &self.aliases {
+        for alias in self.own_aliases() {
             words.push_str(&format!(", as {}", alias.known_as));
         }
         words
     }
 
+    /// The domains of the alternatives, in the order of trying.
+    pub(super) fn other_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.alternatives
+            .iter()
+            .flat_map(|all| all.iter().map(|one| &one.domain))
+    }
+
+    /// Whether a request that came from there would go straight back to the peer that it came from.
+    pub(super) fn leads_back(&self, ingress: &Ingress) -> bool {
+        let Side::Peer {
+            agreement, domain, ..
+        } = &ingress.side
+        else {
+            return false;
+        };
+        let is_of_peer = self
+            .agreement
+            .as_ref()
+            .is_some_and(|to| to.peer() == agreement.peer());
+        (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !ingress.side.is_home()
+    }
+
+    /// How much may wait for this side, as its agreement says.
+    pub(super) fn bound(&self) -> Option<QueueBound> {
+        let agreement = self.agreement.as_ref()?;
+        let max = agreement.config.limits.max_queued;
+        let mut queues: Vec<_> = agreement.config.domains.iter().map(ToString::to_string).collect();
+        if !agreement.config.domains.contains(&self.domain) {
+            queues.push(self.domain.to_string());
+        }
+        let clause = format!("limits.max_queued of {} is {max}", agreement.peer());
+        Some(QueueBound { queues, max, clause })
+    }
+
     fn is_same_side(&self, other: &Self) -> bool {
-        self.domain == other.domain && self.protocol == other.protocol
+        self.domain == other.domain
+            && self.protocol == other.protocol
+            && self.other_domains().eq(other.other_domains())
     }
 }
 
@@ -140,51 +206,14 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
-        let mut target = match &*plan {
-            Plan::Home { domain } => self.home_target(domain, now).await?,
-            Plan::Domain {
-                domain,
-                protocol,
-                candidates,
-                ..
-            } => {
-                let agreement = self.agreements.load().for_domain(domain).cloned();
-                let Some(agreement) = agreement else {
-                    return Err(Refusal::NoAgreement {
-                        domain: domain.clone(),
-                    });
-                };
-                let candidates =
-                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
-                Target {
-                    domain: domain.clone(),
-                    protocol: *protocol,
-                    candidates,
-                    agreement: Some(agreement),
-                    aliases: Vec::new(),
-                }
-            }
-            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
+        let mut target = Target {
+            alternatives: routed.alternatives,
+            ..self.plan_target(&plan, now).await?
         };
-        if let Side::Peer {
-            agreement, domain, ..
-        } = &ingress.side
-            && (*domain == target.domain
-                || target
-                    .agreement
-                    .as_ref()
-                    .is_some_and(|to| to.peer() == agreement.peer()))
-            && target.protocol != Protocol::Home
-            && !ingress.side.is_home()
-        {
+        if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
-        if target.takes_enum_names() && is_renamed(person, &routed.user) {
-            target.aliases.push(Alias {
-                asked: person.clone(),
-                known_as: routed.user,
-            });
-        }
+        target.aliases = target.aliases_of(person, &routed.user);
         let decision = target.in_words();
         ingress.trail.add(
             self.now(),
@@ -198,18 +227,41 @@ impl Relay {
         Ok(target)
     }
 
+    /// The side that a plan leads to, under its agreement.
+    pub(super) async fn plan_target(&self, plan: &Plan, now: Timestamp) -> Result<Target, Refusal> {
+        match plan {
+            Plan::Home { domain } => self.home_target(domain, now).await,
+            Plan::Domain {
+                domain,
+                protocol,
+                candidates,
+                ..
+            } => {
+                let agreement = self.agreements.load().for_domain(domain).cloned();
+                let agreement = agreement.ok_or_else(|| Refusal::NoAgreement {
+                    domain: domain.clone(),
+                })?;
+                let candidates =
+                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
+                Ok(Target {
+                    domain: domain.clone(),
+                    protocol: *protocol,
+                    candidates,
+                    agreement: Some(agreement),
+                    aliases: Vec::new(),
+                    alternatives: None,
+                })
+            }
+            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
+        }
+    }
+
     /// The side that serves one of our domains: a home IMPS server, or the embedded home domain.
     pub(super) async fn home_target(&self, domain: &Domain, now: Timestamp) -> Result<Target, Refusal> {
         let server = self.agreements.load().for_domain(domain).cloned();
         match server.filter(|agreement| agreement.config.role == Role::Home) {
             Some(agreement) => self.peer_target(agreement, domain.clone(), now).await,
-            None => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-                aliases: Vec::new(),
-            }),
+            None => Ok(Target::home(domain)),
         }
     }
 
@@ -227,6 +279,7 @@ impl Relay {
                 candidates,
                 agreement: Some(agreement),
                 aliases: Vec::new(),
+                alternatives: None,
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -247,6 +300,7 @@ impl Relay {
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
                 aliases: Vec::new(),
+                alternatives: None,
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -258,13 +312,7 @@ impl Relay {
     /// The side that a stored request came from, to answer it later.
     pub(super) async fn side_target(&self, side: &Side) -> Result<Target, Refusal> {
         match side {
-            Side::Home { domain } => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-                aliases: Vec::new(),
-            }),
+            Side::Home { domain } => Ok(Target::home(domain)),
             Side::Peer {
                 agreement, domain, ..
             } => {

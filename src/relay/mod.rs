@@ -4,6 +4,7 @@
 //! store and carried on by the outbox (`outbox.rs`).
 
 mod admit;
+mod alternatives;
 mod attempt;
 mod config;
 mod contact_added;
@@ -24,9 +25,12 @@ mod report;
 mod search;
 mod seen;
 mod send;
+mod slots;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
@@ -39,6 +43,7 @@ use arc_swap::ArcSwap;
 
 use self::{
     admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
+    turns::Turns, watched::Watched,
 };
 use crate::{
     agreement::Agreements,
@@ -86,6 +91,8 @@ pub struct Relay {
     seen: SeenFilter,
     searches: KeptSearches,
     waiting: WaitingLanes,
+    turns: Turns,
+    watched: Watched,
     wake: tokio::sync::Notify,
 }
 
@@ -113,6 +120,8 @@ impl Relay {
             seen: SeenFilter::default(),
             searches: KeptSearches::new(),
             waiting: WaitingLanes::default(),
+            turns: Turns::default(),
+            watched: Watched::default(),
             wake: tokio::sync::Notify::new(),
         }
     }

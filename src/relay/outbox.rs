@@ -14,10 +14,13 @@ use super::{
     ingress::SideRecord,
     report::Reference,
     send::{damaged, refused_by_store},
+    slots::Slots,
 };
 use crate::{
     agreement::Agreements,
-    model::{Domain, MessageId, Outcome, Protocol, Refusal, Request, Timestamp, Trail, TrailId},
+    model::{
+        Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
+    },
     store::{
         Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, WorkerId,
     },
@@ -119,18 +122,20 @@ impl Relay {
 
     /// Delivers what is due until the task is aborted; one such task runs on each node.
     pub async fn run_outbox(self: Arc<Self>, worker: WorkerId) {
-        let slots = Arc::new(tokio::sync::Semaphore::new(self.config.outbox_concurrency.max(1)));
+        let slots = Slots::new(self.config.outbox_concurrency);
         loop {
-            let Ok(free) = slots.acquire().await else {
-                return;
-            };
-            drop(free);
+            let room = slots.room();
+            if room.limit == 0 {
+                // Every delivery that ends wakes this task.
+                self.wake.notified().await;
+                continue;
+            }
             let claim = Claim {
                 by: worker.clone(),
                 now: self.now(),
                 lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
-                limit: slots.available_permits(),
-                except_queues: Vec::new(),
+                limit: room.limit,
+                except_queues: room.full.clone(),
             };
             let items = match self.store.claim(claim).await {
                 Ok(items) => items,
@@ -141,13 +146,11 @@ impl Relay {
                 }
             };
             if items.is_empty() {
-                self.wait_for_work().await;
+                self.wait_for_work(&room.full).await;
                 continue;
             }
             for item in items {
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                    return;
-                };
+                let slot = slots.take(&item.lane.queue);
                 let relay = Arc::clone(&self);
                 let worker = worker.clone();
                 tokio::spawn(async move {
@@ -253,11 +256,21 @@ impl Relay {
             (Ok(answer), Some(recipient)) => self.late_refusal((domain, id), answer, recipient).await,
             (_, None) => None,
         };
+        let closed = match &refused {
+            Some(refusal) => StepEvent::Refused {
+                reason: format!("a late answer of {domain}: {refusal}"),
+            },
+            None => StepEvent::Note {
+                text: format!("a late answer of {domain}: it has the message"),
+            },
+        };
+        ingress.trail.add(now, Stop::Deliver, closed);
         let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
         let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
         batch.enqueue.extend(told);
         let leaves = is_living(item).then_some(&item.lane);
         self.settle(batch, item.id, leaves).await;
+        (self.trails)(ingress.trail.record());
         self.wake.notify_one();
     }
 
@@ -287,9 +300,9 @@ impl Relay {
         }
     }
 
-    /// Waits for a new item, the next due time, or a second pair of eyes after a while.
-    async fn wait_for_work(&self) {
-        let pause = match self.store.next_due().await {
+    /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
+    async fn wait_for_work(&self, full_queues: &[String]) {
+        let pause = match self.store.next_due_except(full_queues).await {
             Ok(Some(due)) => self
                 .now()
                 .until(due)

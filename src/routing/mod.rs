@@ -39,4 +39,4 @@ pub use router::{Explain, Router, RouterStats};
 pub use typed::{NobodyNamed, typed_address};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
