@@ -7,7 +7,7 @@ use super::{
     answer::{Answer, Asked, Shared, with_plus},
     error::ApiError,
 };
-use crate::routing::{Explain, Explanation, RouteService, typed_address};
+use crate::routing::{Explain, Explanation, Plan, RouteService, typed_address};
 
 /// An address and what it is wanted for.
 #[derive(Debug, Deserialize)]
@@ -38,7 +38,15 @@ pub(super) async fn ask(State(parts): State<Shared>, Asked(question): Asked<Ques
         Service::Mms => RouteService::Mms,
     };
     let now = parts.clock.now();
-    let routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    let mut routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    if let Ok(plan) = &routed.plan
+        && let Plan::Domain { domain, .. } = &**plan
+        && address.number().is_some()
+        && let Some(agreement) = parts.agreements.load().for_domain(domain)
+        && !agreement.config.names_from_enum
+    {
+        routed.user = address.with_domain(Some(domain.clone()));
+    }
     let explanation = Explanation {
         address: &address,
         routed: &routed,

@@ -82,6 +82,17 @@ impl<'s> Derivation<'s> {
         }
     }
 
+    /// Whether ENUM leads a number of ours to somebody else's domain, whether that can be reached now or not.
+    pub(super) async fn leads_away(self, number: &E164) -> Result<bool, RouteFailure> {
+        match self.walk(number).await.verdict {
+            NumberVerdict::Leads(leads) => {
+                Ok(leads.iter().all(|lead| self.rules.own(&lead.domain).is_none()))
+            }
+            NumberVerdict::Unallocated | NumberVerdict::Absent => Ok(false),
+            NumberVerdict::Temporary(reason) => Err(RouteFailure::Temporary(reason)),
+        }
+    }
+
     pub(super) async fn run_domain(mut self, domain: &Domain) -> Result<Arc<Plan>, RouteFailure> {
         let (_, decision) = self.domain(domain).await;
         self.finish(decision.outcome.clone(), None, Some(domain))
