@@ -112,8 +112,10 @@ fn extra(n: u64) -> Extra {
         domain: "other.example".parse().unwrap(),
     };
     Extra {
-        user: (n % 10 == 0).then(|| format!("wv:user{n}@op.example").parse().unwrap()),
-        alternatives: (n % 100 == 0).then(|| Arc::from([other()])),
+        user: n
+            .is_multiple_of(10)
+            .then(|| format!("wv:user{n}@op.example").parse().unwrap()),
+        alternatives: n.is_multiple_of(100).then(|| Arc::from([other()])),
         ..Extra::default()
     }
 }
