@@ -47,7 +47,9 @@ async fn next_domain_takes_what_the_first_can_not() {
     let Request::Send(sent) = &asked[1].request else {
         panic!("{asked:?}");
     };
-    let delivered = report(sent.id.as_ref().unwrap().as_str(), MAY, ADA);
+    // Each domain knows her by the name that its own record gives her.
+    assert_eq!(sent.recipients, ["wv:may@other.example".parse().unwrap()]);
+    let delivered = report(sent.id.as_ref().unwrap().as_str(), "wv:may@other.example", ADA);
     let passed_on = world
         .handle(world.theirs("other", "r"), Request::Report(delivered))
         .await;
