@@ -120,8 +120,8 @@ impl Relay {
         let target = self.home_target(domain, self.now()).await?;
         // A home server's own search for its own people would come straight back to it.
         if target.protocol != Protocol::Home && ingress.side.is_home() {
-            return Err(Refusal::Unsupported {
-                what: "a search that names no operator".into(),
+            return Err(Refusal::NotSearched {
+                what: "somebody of no operator in particular".into(),
             });
         }
         Ok(target)

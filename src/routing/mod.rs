@@ -5,6 +5,7 @@
 
 mod cache;
 mod config;
+mod conflict;
 mod control;
 mod decide;
 mod derive;
@@ -18,6 +19,7 @@ mod overrides;
 mod plan;
 mod router;
 mod rules;
+mod turns;
 mod typed;
 
 pub use cache::{CacheEntry, CacheFilter, EntryKind, EntryState};

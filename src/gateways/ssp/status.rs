@@ -17,8 +17,10 @@ pub(super) fn code_of(refusal: &Refusal, service: Service) -> StatusCode {
             StatusCode::DOMAIN_NOT_SUPPORTED
         }
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
-        Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Wildcard => StatusCode::BAD_PARAMETER,
+        Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } | Refusal::EndsConnections { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,
         Refusal::InvalidAddress { .. } => StatusCode::INVALID_USER_ID,
         Refusal::BadRequest { .. } => StatusCode::BAD_REQUEST,
         Refusal::Unsupported { .. } => StatusCode::SERVICE_NOT_SUPPORTED,
