@@ -69,6 +69,7 @@ impl Store for Memory {
                 | Settle::Reschedule { .. }
                 | Settle::Await { .. }
                 | Settle::Answered
+                | Settle::NotTaken { .. }
                 | Settle::Bury { .. }
                 | Settle::Redirect { .. } => panic!("the admin API does not settle so: {settle:?}"),
             }

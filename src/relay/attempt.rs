@@ -40,6 +40,11 @@ impl Relay {
                 batch.enqueue.extend(told);
                 (Settle::Done { by }, true)
             }
+            // A person looks at it before it costs the peer another session.
+            Verdict::Again(refusal @ Refusal::EndsConnections { .. }) => {
+                let reason = refusal.to_string();
+                (Settle::Bury { by, reason }, true)
+            }
             Verdict::Again(refusal) => {
                 let due = self.retry_at(item.attempts, now).min(item.expires);
                 let failure = refusal.to_string();

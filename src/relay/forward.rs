@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Delivery, Ingress, Relay, Side, Undelivered, admit};
+use super::{Delivery, Ingress, Relay, Side, Undelivered, admit, naming::Alias};
 use crate::{
     agreement::{InterconnectionAgreement, Role},
     model::{
@@ -26,6 +26,10 @@ pub(super) struct Target {
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
     /// Other domains of the person's records, for when nobody takes a request at this one.
     pub(super) alternatives: Option<Arc<[Alternative]>>,
+    /// Those of its people whom it knows by another name than the one asked for; mostly nobody.
+    pub(super) aliases: Vec<Alias>,
+    /// Likewise for the alternatives.
+    pub(super) other_aliases: Vec<(Domain, Alias)>,
 }
 
 impl Target {
@@ -37,6 +41,8 @@ impl Target {
             candidates: Arc::new([]),
             agreement: None,
             alternatives: None,
+            aliases: Vec::new(),
+            other_aliases: Vec::new(),
         }
     }
 
@@ -81,6 +87,21 @@ impl Target {
         Some(QueueBound { queues, max, clause })
     }
 
+    /// Whether people go there under the name that ENUM gives them.
+    pub(super) fn takes_enum_names(&self) -> bool {
+        self.agreement
+            .as_ref()
+            .is_none_or(|agreement| agreement.config.names_from_enum)
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = format!("{} over {}", self.domain, self.protocol.name());
+        for alias in &self.aliases {
+            words.push_str(&format!(", as {}", alias.known_as));
+        }
+        words
+    }
+
     fn is_same_side(&self, other: &Self) -> bool {
         self.domain == other.domain
             && self.protocol == other.protocol
@@ -118,7 +139,11 @@ impl Relay {
                     .iter_mut()
                     .find(|group| group.target.is_same_side(&target))
                 {
-                    Some(group) if !group.people.contains(person) => group.people.push(person.clone()),
+                    Some(group) if !group.people.contains(person) => {
+                        group.people.push(person.clone());
+                        group.target.aliases.extend(target.aliases);
+                        group.target.other_aliases.extend(target.other_aliases);
+                    }
                     Some(_) => {}
                     None => split.groups.push(TargetGroup {
                         target,
@@ -170,14 +195,28 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
-        let target = Target {
+        let mut target = Target {
             alternatives: routed.alternatives,
             ..self.plan_target(&plan, now).await?
         };
         if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
-        let decision = format!("{} over {}", target.domain, target.protocol.name());
+        if target.takes_enum_names() && is_renamed(person, &routed.user) {
+            target.aliases.push(Alias {
+                asked: person.clone(),
+                known_as: routed.user,
+            });
+        }
+        let others = target.alternatives.iter().flat_map(|all| all.iter());
+        let others = others.filter(|other| is_renamed(person, &other.user));
+        target.other_aliases = others
+            .map(|other| {
+                let (asked, known_as) = (person.clone(), other.user.clone());
+                (other.domain.clone(), Alias { asked, known_as })
+            })
+            .collect();
+        let decision = target.in_words();
         ingress.trail.add(
             self.now(),
             Stop::Route,
@@ -212,6 +251,8 @@ impl Relay {
                     candidates,
                     agreement: Some(agreement),
                     alternatives: None,
+                    aliases: Vec::new(),
+                    other_aliases: Vec::new(),
                 })
             }
             Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
@@ -241,6 +282,8 @@ impl Relay {
                 candidates,
                 agreement: Some(agreement),
                 alternatives: None,
+                aliases: Vec::new(),
+                other_aliases: Vec::new(),
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -261,6 +304,8 @@ impl Relay {
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
                 alternatives: None,
+                aliases: Vec::new(),
+                other_aliases: Vec::new(),
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -305,6 +350,13 @@ impl Relay {
             let what = format!("{} is not switched on here", target.protocol.name());
             return Err(Undelivered::Refused(Refusal::Unsupported { what }));
         };
+        let request = self
+            .with_disclosed_sender(ingress, target, request)
+            .map_err(Undelivered::Refused)?;
+        self.keep_aliases(target, &request)
+            .await
+            .map_err(Undelivered::NotTaken)?;
+        let (request, asked) = target.renamed(request);
         let began = self.now();
         let answer = egress
             .deliver(Delivery {
@@ -330,7 +382,7 @@ impl Relay {
                 failure: answer.as_ref().err().map(ToString::to_string),
             },
         );
-        answer
+        answer.map(|answer| target.named_back(&asked, answer))
     }
 
     /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
@@ -380,6 +432,11 @@ impl From<Undelivered> for Refusal {
     }
 }
 
+/// Whether ENUM names a person who was asked for by number.
+fn is_renamed(person: &WvAddress, user: &WvAddress) -> bool {
+    person.number().is_some() && !person.is_group() && user.number().is_none()
+}
+
 /// Somebody who is not served here, asked for by a side that may not send through us: 531 for what looks like ours.
 fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     let recipient = person.clone();
@@ -389,7 +446,8 @@ fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     }
 }
 
-fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
+/// What a failure to route means to whoever asked.
+pub(super) fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
     let recipient = person.clone();
     match failure {
         RouteFailure::Absent(reason) => Refusal::NoRoute { recipient, reason },

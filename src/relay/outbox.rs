@@ -21,7 +21,9 @@ use crate::{
     model::{
         Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
     },
-    store::{Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, QueueFilter, Settle, WorkerId},
+    store::{
+        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, WorkerId,
+    },
 };
 
 /// A request that waits, as the store keeps it.
@@ -197,6 +199,44 @@ impl Relay {
         }
     }
 
+    /// The document of a message that is awaiting was not taken after all: it goes again, as what was never sent does.
+    pub async fn not_taken(&self, domain: &Domain, id: &MessageId) {
+        // It may be known before the journal of the message is written.
+        self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
+        let filter = QueueFilter {
+            label: Some(id.to_string()),
+            place: Some(PlaceName::Awaiting),
+            ..QueueFilter::default()
+        };
+        let items = match self.store.items(&filter, None, 256).await {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::error!(%error, "what was not taken could not be found");
+                return;
+            }
+        };
+        let now = self.now();
+        for item in items.iter().filter(|item| self.is_known_as(item, domain, id)) {
+            let due = self.retry_at(item.attempts, now);
+            let failure = "its document was not taken".into();
+            let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
+            self.settle(batch, item.id, None).await;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether this is the message that has this ID at a serving domain.
+    fn is_known_as(&self, item: &OutboxItem, domain: &Domain, id: &MessageId) -> bool {
+        let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
+            return false;
+        };
+        let ingress = queued.ingress(&self.agreements.load(), self.now());
+        let (Some(ingress), Request::Send(message)) = (ingress, &queued.request) else {
+            return false;
+        };
+        self.egress_id(&ingress, message, domain).as_ref() == Some(id)
+    }
+
     async fn settle_late(&self, item: &OutboxItem, (domain, id): (&Domain, &MessageId), answer: &Outcome) {
         let now = self.now();
         let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
@@ -211,11 +251,11 @@ impl Relay {
         if self.egress_id(&ingress, message, domain).as_ref() != Some(id) {
             return;
         }
-        let one = |recipient| match answer {
-            Ok(answer) => answer.for_recipient(recipient)?.as_ref().err().cloned(),
-            Err(refusal) => Some(refusal.clone()),
+        let refused = match (answer, message.recipients.first()) {
+            (Err(refusal), Some(_)) => Some(refusal.clone()),
+            (Ok(answer), Some(recipient)) => self.late_refusal((domain, id), answer, recipient).await,
+            (_, None) => None,
         };
-        let refused = message.recipients.first().and_then(one);
         let closed = match &refused {
             Some(refusal) => StepEvent::Refused {
                 reason: format!("a late answer of {domain}: {refusal}"),

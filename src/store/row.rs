@@ -38,6 +38,8 @@ pub enum Space {
     Invitation = 13,
     /// Trails and their summaries. `relay`.
     Trail = 14,
+    /// Single SSP transactions that something may still come to. `gateways/ssp`.
+    Transaction = 15,
 }
 
 /// A row as it was read.

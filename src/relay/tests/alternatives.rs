@@ -50,14 +50,20 @@ async fn next_domain_takes_what_the_first_can_not() {
     let Request::Send(sent) = &asked[1].request else {
         panic!("{asked:?}");
     };
-    let delivered = report(sent.id.as_ref().unwrap().as_str(), MAY, ADA);
+    assert_eq!(
+        sent.recipients,
+        people(&["wv:may@other.example"]),
+        "as it knows her"
+    );
+    let id = sent.id.as_ref().unwrap();
+    let delivered = report(id.as_str(), "wv:may@other.example", ADA);
     let passed_on = world
         .handle(world.theirs("other", "r"), Request::Report(delivered))
         .await;
     assert_eq!(passed_on, Ok(Answer::Done));
     let home = world.home.asked();
     assert!(
-        matches!(&home[..], [one] if matches!(&one.request, Request::Report(report) if report.message.as_str() == "m1")),
+        matches!(&home[..], [one] if matches!(&one.request, Request::Report(report) if report.message.as_str() == "m1" && report.recipient == person(MAY))),
         "{home:?}"
     );
 }

@@ -54,6 +54,12 @@ impl Scripted {
         self.play(Play::Say(Err(Undelivered::NotTaken(super::unreachable()))));
     }
 
+    pub(super) fn ends_connections(&self) {
+        let domain = super::domain("beta.example");
+        let refusal = Refusal::EndsConnections { domain };
+        self.play(Play::Say(Err(Undelivered::NotTaken(refusal))));
+    }
+
     pub(super) fn stays_silent(&self) {
         self.play(Play::Say(Err(Undelivered::Unanswered(super::timed_out()))));
     }

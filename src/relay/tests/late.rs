@@ -152,6 +152,38 @@ async fn late_answer_does_not_settle_what_was_never_sent() {
 }
 
 #[tokio::test]
+async fn message_that_turns_out_not_to_be_taken_goes_again_and_is_not_unknown() {
+    let world = observed();
+    let id = awaited(&world, "m1", BEA).await;
+    world.relay.not_taken(&domain("gamma.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Awaiting { .. }));
+    world.relay.not_taken(&domain("beta.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Scheduled { .. }));
+    world.advance(20);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await.is_empty());
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
+async fn message_that_ends_connections_is_a_dead_letter_and_the_next_one_goes() {
+    let world = World::new();
+    world.ssp.ends_connections();
+    assert_eq!(world.ada_sends("m1", BEA).await, Ok(Acceptance::Stored));
+    assert_eq!(world.ada_sends("m2", BEA).await, Ok(Acceptance::Stored));
+    world.ssp.ends_connections();
+    world.advance(20);
+    world.deliver_due().await;
+    let dead = world.dead().await;
+    assert!(
+        dead.len() == 1 && dead[0].contains("ends every connection"),
+        "{dead:?}"
+    );
+    assert_eq!(world.ssp.texts(), ["m1", "m1", "m2"]);
+}
+
+#[tokio::test]
 async fn peer_that_tells_repeats_apart_gets_it_again_under_the_same_id() {
     let world = World::new();
     let id = awaited(&world, "m1", BEA).await;

@@ -146,6 +146,8 @@ pub(super) fn apex(name: &str, view: &str, trust: Trust) -> ApexConfig {
         stale_naptr: false,
         on_failure: None,
         cross_order: false,
+        dnssec_required: false,
+        pres_foreign_schemes: false,
         infrastructure_position: None,
         timeout: None,
     }
