@@ -14,11 +14,7 @@ use crate::{
 };
 
 /// The answer to a peer's request.
-pub(in crate::gateways::ssp) fn write_answer(
-    view: &View<'_>,
-    request: &Request,
-    outcome: &Outcome,
-) -> Primitive {
+pub fn write_answer(view: &View<'_>, request: &Request, outcome: &Outcome) -> Primitive {
     let answer = match outcome {
         Ok(answer) => answer,
         Err(refusal) => return write_refusal(refusal),
@@ -50,7 +46,7 @@ pub(in crate::gateways::ssp) fn write_answer(
 }
 
 /// A refusal as a bare `Status`.
-pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal) -> Primitive {
+pub fn write_refusal(refusal: &Refusal) -> Primitive {
     let mut status = Status::new(code_of(refusal)).described(refusal.to_string());
     if let Refusal::RateExceeded { retry_after, .. } = refusal {
         status.try_again_after = Some(*retry_after);
@@ -62,11 +58,7 @@ pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal) -> Primitive {
 ///
 /// # Errors
 /// The refusal that it stands for.
-pub(in crate::gateways::ssp) fn read_answer(
-    view: &View<'_>,
-    request: &Request,
-    primitive: &Primitive,
-) -> Result<Answer, Refusal> {
+pub fn read_answer(view: &View<'_>, request: &Request, primitive: &Primitive) -> Result<Answer, Refusal> {
     let people: Vec<WvAddress> = request.recipients().into_iter().cloned().collect();
     match primitive {
         Primitive::Status(status) => read_status(view, status, &people),

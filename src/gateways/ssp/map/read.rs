@@ -14,7 +14,7 @@ use crate::{
 
 /// A transaction, understood.
 #[derive(Debug)]
-pub(in crate::gateways::ssp) enum Incoming {
+pub enum Incoming {
     /// Something for the relay.
     Request {
         /// What.
@@ -38,11 +38,7 @@ pub(in crate::gateways::ssp) enum Incoming {
 ///
 /// # Errors
 /// The refusal to answer it with.
-pub(in crate::gateways::ssp) fn read_request(
-    view: &View<'_>,
-    transaction: &Transaction,
-    now: Timestamp,
-) -> Result<Incoming, Refusal> {
+pub fn read_request(view: &View<'_>, transaction: &Transaction, now: Timestamp) -> Result<Incoming, Refusal> {
     let primitive = &transaction.primitive;
     let always = matches!(
         primitive,
