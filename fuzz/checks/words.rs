@@ -82,8 +82,7 @@ pub(crate) fn words(input: &[u8]) {
     {
         assert_eq!(DateTime::parse(&date.to_string()), Some(date));
     }
-    let _ = (duration::parse(text), text.parse::<Role>());
-    assert!(mask_text(text).chars().count() <= text.chars().count().max(16) * 2);
+    let _ = (duration::parse(text), text.parse::<Role>(), mask_text(text));
 }
 
 fn same_again<T: FromStr + Display + Debug + PartialEq>(text: &str) -> Option<T> {
