@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[path = "../fuzz/checks.rs"]
+#[path = "../fuzz/checks/mod.rs"]
 #[expect(
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
@@ -67,7 +67,66 @@ fn wv_address_inputs_keep_the_promises() {
 
 #[test]
 fn config_inputs_keep_the_promises() {
-    replay(&["fuzz/corpus/config"], checks::config);
+    replay(&["fuzz/corpus/config", "config"], checks::config);
+}
+
+#[test]
+fn maps_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/maps", "tests/vectors/ssp"], checks::maps);
+}
+
+#[test]
+fn server_url_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/server_url"], checks::server_url);
+}
+
+#[test]
+fn certificate_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/certificate"], checks::certificate);
+}
+
+#[test]
+fn command_line_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/command_line"], checks::command_line);
+}
+
+#[test]
+fn summary_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/summary"], checks::summary);
+}
+
+#[test]
+fn domain_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/domain"], checks::domain);
+}
+
+#[test]
+fn media_type_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/media_type"], checks::media_type);
+}
+
+#[test]
+fn words_inputs_keep_the_promises() {
+    replay(&["fuzz/corpus/words"], checks::words);
+}
+
+#[test]
+fn every_target_has_its_seeds_and_its_replay() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let this = include_str!("corpus.rs");
+    let manifest = fs::read_to_string(here.join("fuzz/Cargo.toml")).unwrap();
+    for target in fs::read_dir(here.join("fuzz/fuzz_targets")).unwrap() {
+        let name = target.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".rs").unwrap();
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "{name} is not built"
+        );
+        assert!(
+            this.contains(&format!("checks::{name});")),
+            "{name} is not replayed"
+        );
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Feeds the claims of `checks::wv_address`.
 #![no_main]
 
-#[path = "../checks.rs"]
-#[expect(dead_code, reason = "each target takes one of the checks")]
+#[path = "../checks/mod.rs"]
+#[expect(unused_imports, reason = "each target takes one of the checks")]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::wv_address(input));

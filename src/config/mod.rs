@@ -79,4 +79,6 @@ impl Config {
 #[cfg(test)]
 mod example;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -41,4 +41,6 @@ pub use trail::{FactSource, RouteStep, Step, StepEvent, Stop, Trail, TrailId, Tr
 pub use units::{ByteSize, duration};
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -22,7 +22,8 @@ use crate::{
         Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
     },
     store::{
-        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, WorkerId,
+        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, StoreError,
+        WorkerId,
     },
 };
 
@@ -123,6 +124,9 @@ impl Relay {
     /// Delivers what is due until the task is aborted; one such task runs on each node.
     pub async fn run_outbox(self: Arc<Self>, worker: WorkerId) {
         let slots = Slots::new(self.config.outbox_concurrency);
+        if let Err(error) = self.take_back(&worker).await {
+            tracing::warn!(%error, "what a process before this one was delivering waits until its leases end");
+        }
         loop {
             let room = slots.room();
             if room.limit == 0 {
@@ -158,6 +162,36 @@ impl Relay {
                     drop(slot);
                     relay.wake.notify_one();
                 });
+            }
+        }
+    }
+
+    /// What a process before this one was delivering when it ended goes on at once: its leases are this worker's own.
+    ///
+    /// What had been acknowledged before that attempt keeps its lease, because rescheduling would forget that it was.
+    async fn take_back(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let filter = QueueFilter {
+            place: Some(PlaceName::Leased),
+            ..QueueFilter::default()
+        };
+        let mut after = None;
+        loop {
+            let page = self.store.items(&filter, after, 1000).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            let is_own = |item: &&OutboxItem| {
+                !item.unanswered && matches!(&item.place, Place::Leased { to, .. } if to == worker)
+            };
+            let now = self.now();
+            for item in page.iter().filter(is_own) {
+                let settle = Settle::Reschedule {
+                    by: worker.clone(),
+                    due: now,
+                    failure: "the gateway ended amid the attempt".into(),
+                };
+                self.store.commit(Batch::new(now).settle(item.id, settle)).await?;
             }
         }
     }

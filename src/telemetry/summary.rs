@@ -69,14 +69,14 @@ impl TrailSummary {
     }
 
     /// As one line, without its end.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let mut line = self.line_without_outcome();
         line.push_str(&self.outcome);
         line
     }
 
     /// Reads a line; `None` when it is damaged.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split('\t');
         let mut next = || fields.next().map(str::to_owned);
         Some(Self {

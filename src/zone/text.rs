@@ -298,4 +298,6 @@ fn tokens(line: &str, open: &mut bool, out: &mut Vec<String>) -> Result<(), Faul
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

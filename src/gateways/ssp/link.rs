@@ -51,7 +51,7 @@ pub(super) struct Ask {
 
 /// Whether an SSP answer comes to a request (SSP reference §11).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Expects {
+pub enum Expects {
     /// One comes.
     Answer,
     /// A `Status` may come soon after the acknowledgement; without one the request is taken.

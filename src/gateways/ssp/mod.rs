@@ -15,7 +15,7 @@ mod handshake;
 mod life;
 mod link;
 mod listen;
-mod map;
+pub mod map;
 mod random;
 mod redirect;
 pub mod server;
@@ -31,7 +31,7 @@ pub use expiry::watch_expiries;
 pub use facts::CertificateFacts;
 pub use gateway::{LinkView, SspGateway, SspParts};
 pub use listen::Door;
-pub use servers::Servers;
+pub use servers::{Server, Servers};
 pub use session::Session;
 
 #[cfg(test)]

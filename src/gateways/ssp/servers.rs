@@ -37,7 +37,7 @@ pub struct Servers {
 
 /// A server and how to speak to it.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub struct Server {
     security: Security,
     candidate: Candidate,
 }
@@ -357,7 +357,7 @@ impl Server {
     ///
     /// # Errors
     /// Why it can't be used: no URL of a server, or plain HTTP where the agreement requires TLS.
-    pub(super) fn parse(url: &str, agreement: &InterconnectionAgreement) -> Result<Self, String> {
+    pub fn parse(url: &str, agreement: &InterconnectionAgreement) -> Result<Self, String> {
         let uri: hyper::Uri = url.trim().parse().map_err(|_| format!("{url} is no URL"))?;
         let (security, default_port) = match uri.scheme_str() {
             Some("https") => (Security::Tls, 443),
@@ -387,7 +387,9 @@ impl Server {
         self.security == Security::Plain
     }
 
-    pub(super) fn url(&self) -> String {
+    /// Where it is, as `https://host:port`; its own text is read as the same server.
+    #[must_use]
+    pub fn url(&self) -> String {
         self.url_by(self.is_plain())
     }
 

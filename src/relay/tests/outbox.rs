@@ -244,3 +244,30 @@ async fn running_outbox_delivers_lanes_in_order_and_wakes_when_a_peer_is_back() 
     assert_eq!(world.ssp.texts(), ["m1", "m2", "m3"]);
     running.abort();
 }
+
+/// The process before this one was killed amid an attempt: its lease is no reason to wait.
+#[tokio::test]
+async fn work_of_a_killed_process_is_taken_up_at_once() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    stored(&world, "m2").await;
+    world.advance(10);
+    let claim = |by: &str| Claim {
+        by: WorkerId(by.into()),
+        now: world.clock.now(),
+        lease: Duration::from_secs(60),
+        limit: 1,
+        except_queues: Vec::new(),
+    };
+    assert_eq!(world.store.claim(claim("node")).await.unwrap().len(), 1);
+    let world = world.restart().await;
+    let running = tokio::spawn(Arc::clone(&world.relay).run_outbox(WorkerId("node".into())));
+    let both = async {
+        while !world.waiting().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    assert_eq!(world.ssp.texts(), ["m1", "m2"]);
+    running.abort();
+}

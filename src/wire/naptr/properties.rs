@@ -69,6 +69,25 @@ proptest! {
     }
 
     #[test]
+    fn enumservices_round_trip_in_lower_case(text in "[a-zA-Z0-9-]{1,32}(:[a-zA-Z0-9-]{1,32}){0,3}") {
+        let service: Enumservice = text.parse().unwrap();
+        prop_assert_eq!(service.to_string(), text.to_ascii_lowercase());
+        prop_assert_eq!(service.to_string().parse(), Ok(service));
+    }
+
+    #[test]
+    fn offered_services_are_read_in_their_order(
+        offered in prop::collection::vec("[a-zA-Z0-9-]{1,12}(:[a-z0-9-]{1,12}){0,2}", 1..6),
+        e2u in prop::sample::select(vec!["E2U", "e2u", "E2u"]),
+    ) {
+        let read = |field: String| services::Services::parse(field.as_bytes());
+        let services = read(format!("{e2u}+{}", offered.join("+"))).unwrap();
+        let again: Vec<String> = services.offered.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(&again, &offered.iter().map(|one| one.to_ascii_lowercase()).collect::<Vec<_>>());
+        prop_assert_eq!(read(format!("E2U+{}", again.join("+"))), Ok(services));
+    }
+
+    #[test]
     fn no_octets_make_the_readers_panic(octets in prop::collection::vec(any::<u8>(), 0..600)) {
         let _ = Naptr::decode(&octets);
         let _ = Response::parse(&octets);

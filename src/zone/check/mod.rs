@@ -166,6 +166,8 @@ fn faults(file: usize, parsed: &Parsed, found: &mut Found) {
             && rtype == "NAPTR"
             && let Some(raw) = fields.get(4)
             && let Some(mistake) = backslash::in_raw(raw)
+            // A warning must not stand for what the server refuses.
+            && mistake.severity() == Severity::Error
         {
             found.add(
                 file,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The answer to a peer's request, with a detail for each recipient that could not be read.
-pub(in crate::gateways::ssp) fn write_answer(
+pub fn write_answer(
     view: &View<'_>,
     request: &Request,
     unreadable: &[Unreadable],
@@ -83,7 +83,7 @@ pub(super) fn write_unreadable(request: &Request, unreadable: &[Unreadable]) -> 
 }
 
 /// A refusal as a bare `Status`.
-pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal, service: Service) -> Primitive {
+pub fn write_refusal(refusal: &Refusal, service: Service) -> Primitive {
     let mut status = Status::new(code_of(refusal, service)).described(refusal.to_string());
     if let Refusal::RateExceeded { retry_after, .. } = refusal {
         status.try_again_after = Some(*retry_after);
@@ -95,11 +95,7 @@ pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal, service: Servic
 ///
 /// # Errors
 /// The refusal that it stands for.
-pub(in crate::gateways::ssp) fn read_answer(
-    view: &View<'_>,
-    request: &Request,
-    primitive: &Primitive,
-) -> Result<Answer, Refusal> {
+pub fn read_answer(view: &View<'_>, request: &Request, primitive: &Primitive) -> Result<Answer, Refusal> {
     let people: Vec<WvAddress> = request.recipients().into_iter().cloned().collect();
     match primitive {
         Primitive::Status(status) => read_status(view, status, &people),

@@ -17,7 +17,8 @@ mod tests;
 mod view;
 mod write;
 
-pub(super) use answer::{read_answer, write_answer, write_refusal};
-pub(super) use read::{Incoming, read_request};
-pub(super) use view::View;
-pub(super) use write::write_request;
+pub use super::link::Expects;
+pub use answer::{read_answer, write_answer, write_refusal};
+pub use read::{Incoming, Unreadable, read_request};
+pub use view::View;
+pub use write::{Outgoing, write_request};

@@ -14,7 +14,7 @@ use crate::{
 
 /// A transaction, understood.
 #[derive(Debug)]
-pub(in crate::gateways::ssp) enum Incoming {
+pub enum Incoming {
     /// Something for the relay.
     Request {
         /// What.
@@ -40,22 +40,18 @@ pub(in crate::gateways::ssp) enum Incoming {
 
 /// A recipient that can't be read.
 #[derive(Debug)]
-pub(in crate::gateways::ssp) struct Unreadable {
+pub struct Unreadable {
     /// As the peer wrote it, cut to a length that an answer may have.
-    pub(in crate::gateways::ssp) text: String,
+    pub text: String,
     /// What to say of it.
-    pub(in crate::gateways::ssp) refusal: Refusal,
+    pub refusal: Refusal,
 }
 
 /// Reads a transaction.
 ///
 /// # Errors
 /// The refusal to answer it with.
-pub(in crate::gateways::ssp) fn read_request(
-    view: &View<'_>,
-    transaction: &Transaction,
-    now: Timestamp,
-) -> Result<Incoming, Refusal> {
+pub fn read_request(view: &View<'_>, transaction: &Transaction, now: Timestamp) -> Result<Incoming, Refusal> {
     let primitive = &transaction.primitive;
     let always = matches!(
         primitive,

@@ -8,15 +8,15 @@ use crate::{
 
 /// One session's eyes: both domains, the agreement, the peer's quirks.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::gateways::ssp) struct View<'a> {
+pub struct View<'a> {
     /// Our domain.
-    pub(in crate::gateways::ssp) own: &'a Domain,
+    pub own: &'a Domain,
     /// The peer's domain.
-    pub(in crate::gateways::ssp) peer: &'a Domain,
+    pub peer: &'a Domain,
     /// The agreement.
-    pub(in crate::gateways::ssp) agreement: &'a InterconnectionAgreement,
+    pub agreement: &'a InterconnectionAgreement,
     /// The peer's quirks.
-    pub(in crate::gateways::ssp) profile: Profile,
+    pub profile: Profile,
 }
 
 impl View<'_> {

@@ -18,23 +18,19 @@ use crate::{
 
 /// A request, ready for a link.
 #[derive(Debug)]
-pub(in crate::gateways::ssp) struct Outgoing {
+pub struct Outgoing {
     /// The primitive.
-    pub(in crate::gateways::ssp) primitive: Primitive,
+    pub primitive: Primitive,
     /// Its name, to remember that a peer does not know it.
-    pub(in crate::gateways::ssp) name: &'static str,
+    pub name: &'static str,
     /// Requests of one conversation go one after the other.
-    pub(in crate::gateways::ssp) conversation: Option<String>,
+    pub conversation: Option<String>,
     /// Whether an SSP answer comes at all (SSP reference §11).
-    pub(in crate::gateways::ssp) expects: Expects,
+    pub expects: Expects,
 }
 
 /// Writes a request for a peer.
-pub(in crate::gateways::ssp) fn write_request(
-    view: &View<'_>,
-    request: &Request,
-    via: &[Domain],
-) -> Outgoing {
+pub fn write_request(view: &View<'_>, request: &Request, via: &[Domain]) -> Outgoing {
     let ordered = |primitive: Primitive, name: &'static str, expects: Expects| {
         let sender = request
             .sender()

@@ -1,0 +1,8 @@
+//! Feeds the claims of `checks::maps`.
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+#[expect(unused_imports, reason = "each target takes one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::maps(input));
