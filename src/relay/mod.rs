@@ -26,15 +26,18 @@ mod send;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
+pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use self::{
     admit::{OwnPeople, RateLimits},
@@ -88,6 +91,10 @@ pub struct Relay {
     seen: SeenFilter,
     waiting: WaitingLanes,
     wake: tokio::sync::Notify,
+    /// Requests and attempts.
+    underway: Underway,
+    /// Whether the outbox begins no more attempts.
+    is_ending: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -114,6 +121,8 @@ impl Relay {
             seen: SeenFilter::default(),
             waiting: WaitingLanes::default(),
             wake: tokio::sync::Notify::new(),
+            underway: Underway::default(),
+            is_ending: watch::Sender::new(false),
         }
     }
 
@@ -125,6 +134,7 @@ impl Relay {
     /// # Cancel safety
     /// Not cancel safe: what was accepted is recorded before the answer, so the caller must wait for it.
     pub async fn handle(&self, ingress: Ingress, request: Request) -> Outcome {
+        let _underway = self.underway.begin();
         let outcome = self.admit_and_carry_out(&ingress, request).await;
         let now = self.clock.now();
         match &outcome {
@@ -153,6 +163,17 @@ impl Relay {
         }
         (self.trails)(ingress.trail.record());
         outcome
+    }
+
+    /// From now on the outbox begins no attempt; those under way go on. For an orderly end.
+    pub fn stop_claiming(&self) {
+        self.is_ending.send_replace(true);
+    }
+
+    /// Requests and attempts that are under way; for an orderly end, before the store is closed.
+    #[must_use]
+    pub fn underway(&self) -> &Underway {
+        &self.underway
     }
 
     /// Takes up changed agreements; the rate limits start anew.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Ingress, Relay, RequestKey,
@@ -115,44 +116,68 @@ impl Relay {
         }
     }
 
-    /// Delivers what is due until the task is aborted; one such task runs on each node.
+    /// Delivers what is due until [`Relay::stop_claiming`], and ends with the last attempt; one such task runs on each node.
+    ///
+    /// # Cancel safety
+    /// Attempts under way are cut off when the future is dropped; what they delivered may be delivered again.
     pub async fn run_outbox(self: Arc<Self>, worker: WorkerId) {
-        let slots = Arc::new(tokio::sync::Semaphore::new(self.config.outbox_concurrency.max(1)));
+        let slots = Arc::new(Semaphore::new(self.config.outbox_concurrency.max(1)));
+        let mut ending = self.is_ending.subscribe();
+        let mut attempts = JoinSet::new();
+        let mut is_idle = false;
         loop {
-            let Ok(free) = slots.acquire().await else {
-                return;
+            while attempts.try_join_next().is_some() {}
+            // Never amid a claim: what is claimed and not attempted waits for its lease to end.
+            let is_ending = tokio::select! {
+                biased;
+                _ = ending.wait_for(|is_ending| *is_ending) => true,
+                () = self.wait_for_room(&slots, is_idle) => false,
             };
-            drop(free);
-            let claim = Claim {
-                by: worker.clone(),
-                now: self.now(),
-                lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
-                limit: slots.available_permits(),
-                except_queues: Vec::new(),
-            };
-            let items = match self.store.claim(claim).await {
-                Ok(items) => items,
-                Err(error) => {
-                    tracing::error!(%error, "the outbox can't read the store");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            };
-            if items.is_empty() {
-                self.wait_for_work().await;
-                continue;
+            if is_ending {
+                break;
             }
+            let items = self.claim(&worker, slots.available_permits()).await;
+            is_idle = items.is_empty();
             for item in items {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                    return;
+                    break;
                 };
-                let relay = Arc::clone(&self);
-                let worker = worker.clone();
-                tokio::spawn(async move {
+                let (relay, worker) = (Arc::clone(&self), worker.clone());
+                let underway = self.underway.begin();
+                attempts.spawn(async move {
                     relay.attempt(item, worker).await;
-                    drop(slot);
+                    drop((slot, underway));
                     relay.wake.notify_one();
                 });
+            }
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+
+    /// Waits until there is room for an attempt; when nothing was due, until something may be.
+    async fn wait_for_room(&self, slots: &Semaphore, is_idle: bool) {
+        if is_idle {
+            self.wait_for_work().await;
+        }
+        // Nobody closes it; a permit is only a sign here.
+        let _ = slots.acquire().await;
+    }
+
+    /// What is due, under a lease; nothing when the store can't be read.
+    async fn claim(&self, worker: &WorkerId, limit: usize) -> Vec<OutboxItem> {
+        let claim = Claim {
+            by: worker.clone(),
+            now: self.now(),
+            lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
+            limit,
+            except_queues: Vec::new(),
+        };
+        match self.store.claim(claim).await {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't read the store");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Vec::new()
             }
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{gateway::SspGateway, session::Session};
 use crate::{
     model::{Domain, Timestamp},
+    relay::Begun,
     routing::Candidate,
     wire::ssp::{Document, Mode, Primitive, SessionId, Transaction, TransactionId},
 };
@@ -69,6 +70,8 @@ struct Waiting {
     size: usize,
     attempts: u32,
     alone: bool,
+    /// An answer's, which nobody waits for; a request is counted by whoever does.
+    underway: Option<Begun>,
 }
 
 /// What is waited for.
@@ -178,6 +181,7 @@ impl Link {
                 size,
                 attempts: 0,
                 alone: false,
+                underway: Some(gateway.underway().begin()),
             });
         }
         self.pump();
@@ -357,6 +361,7 @@ impl Link {
             size,
             attempts: 0,
             alone: false,
+            underway: None,
         };
         match conversation {
             Some(conversation) => match inner.conversations.get_mut(&conversation) {
@@ -434,9 +439,10 @@ impl Link {
             size,
             attempts,
             alone,
+            underway,
         } in items
         {
-            rest.push((conversation, size, attempts, alone));
+            rest.push((conversation, size, attempts, alone, underway));
             transactions.push(transaction);
         }
         let document = Document::Session {
@@ -447,17 +453,16 @@ impl Link {
         let Document::Session { transactions, .. } = document else {
             return;
         };
-        let items =
-            transactions
-                .into_iter()
-                .zip(rest)
-                .map(|(transaction, (conversation, size, attempts, alone))| Waiting {
-                    transaction,
-                    conversation,
-                    size,
-                    attempts,
-                    alone,
-                });
+        let items = transactions.into_iter().zip(rest).map(
+            |(transaction, (conversation, size, attempts, alone, underway))| Waiting {
+                transaction,
+                conversation,
+                size,
+                attempts,
+                alone,
+                underway,
+            },
+        );
         let was_closed = matches!(posted, Posted::Closed(_));
         match posted {
             Posted::Accepted => self.acknowledged(items),

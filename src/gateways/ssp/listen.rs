@@ -24,8 +24,8 @@ use crate::{
     },
     relay::{Ingress, Side},
     wire::ssp::{
-        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, Status, StatusCode, Transaction,
-        decode,
+        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, SetupPrimitive, Status, StatusCode,
+        Transaction, decode,
     },
 };
 
@@ -79,6 +79,9 @@ impl SspGateway {
         if decoded.repairs.is_any() {
             tracing::warn!(source = %arrival.source(), repairs = ?decoded.repairs, "an ill-formed document was repaired");
         }
+        if self.is_ending() && begins_something(&decoded.document) {
+            return Reply::Overloaded;
+        }
         match decoded.document {
             Document::Setup(step) => {
                 let source = arrival.source().ip().to_string();
@@ -112,9 +115,10 @@ impl SspGateway {
                 let Ok(slot) = slots.acquire_many_owned(places).await else {
                     return Reply::Overloaded;
                 };
+                let underway = self.underway().begin();
                 tokio::spawn(async move {
                     gateway.work(session, agreement, transactions).await;
-                    drop(slot);
+                    drop((slot, underway));
                 });
                 Reply::Taken
             }
@@ -343,6 +347,18 @@ fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &Interconnect
         }
         None if arrival.connection.is_tls => !tls.mutual && is_near(),
         None => !tls.required && is_near(),
+    }
+}
+
+/// Whether a document opens a ladder or asks without answering anything.
+fn begins_something(document: &Document) -> bool {
+    match document {
+        Document::Setup(step) => {
+            step.mode == Mode::Request && matches!(step.primitive, SetupPrimitive::SendSecretToken(_))
+        }
+        Document::Session { transactions, .. } => transactions
+            .iter()
+            .all(|transaction| transaction.mode == Mode::Request),
     }
 }
 
