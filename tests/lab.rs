@@ -15,11 +15,11 @@ async fn every_step_of_the_use_cases_holds() {
     federation.shut_down().await;
 }
 
-/// What the README says that the lab says at the end.
+/// What the README says that the lab says at the end; 0 when it says nothing, which no lab comes to.
 fn steps_in_the_readme() -> usize {
     let page = include_str!("../README.md");
     let line = page
         .lines()
         .find_map(|line| line.strip_suffix(" steps held, 0 failed"));
-    line.unwrap().parse().unwrap()
+    line.and_then(|steps| steps.parse().ok()).unwrap_or(0)
 }

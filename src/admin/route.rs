@@ -42,7 +42,15 @@ pub(super) async fn ask(State(parts): State<Shared>, Asked(question): Asked<Ques
         Service::Mms => RouteService::Mms,
     };
     let now = parts.clock.now();
-    let routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    let mut routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    if let Ok(plan) = &routed.plan
+        && let Plan::Domain { domain, .. } = &**plan
+        && address.number().is_some()
+        && let Some(agreement) = parts.agreements.load().for_domain(domain)
+        && !agreement.config.names_from_enum
+    {
+        routed.user = address.with_domain(Some(domain.clone()));
+    }
     Ok(Json(answer(&address, service, &routed, now)))
 }
 

@@ -53,12 +53,25 @@ fn page() -> String {
             page,
             "| `{}` | {meaning} | {again} | {} | {} | {} |",
             told.code,
-            code(code_of(refusal).0),
+            if is_theirs { code(0) } else { ssp_codes(refusal) },
             told.http,
             code(told.status),
         );
     }
     page
+}
+
+/// The code of a refusal, and of the services that have another.
+fn ssp_codes(refusal: &Refusal) -> String {
+    let usual = code_of(refusal, Service::Message).0;
+    let mut text = usual.to_string();
+    for service in [Service::Search, Service::Presence, Service::Group] {
+        let code = code_of(refusal, service).0;
+        if code != usual {
+            let _ = write!(text, "; {} {code}", service.name());
+        }
+    }
+    text
 }
 
 /// The variants of `Refusal` in the order of the source, each with its doc comment.

@@ -117,7 +117,7 @@ impl Relay {
         };
         let egress_id = self.egress_id(ingress, message, &target.domain);
         if let Some(id) = &egress_id {
-            attempt.journalling = self.journalling(&target.domain, id, &message.recipients);
+            attempt.journalling = self.journalling(&target, id, &message.recipients);
         }
         let request = SendMessage {
             id: egress_id.clone().or_else(|| message.id.clone()),

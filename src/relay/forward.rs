@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Delivery, Ingress, Relay, Side, Undelivered, admit};
+use super::{Delivery, Ingress, Relay, Side, Undelivered, admit, naming::Alias};
 use crate::{
     agreement::{InterconnectionAgreement, Role},
     model::{
@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub(super) candidates: Arc<[Candidate]>,
     /// The agreement; none for the embedded home domain.
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
+    /// Those of its people whom it knows by another name than the one asked for; mostly nobody.
+    pub(super) aliases: Vec<Alias>,
 }
 
 impl Target {
@@ -31,6 +33,21 @@ impl Target {
         self.agreement
             .as_ref()
             .is_none_or(|agreement| agreement.config.role == Role::Home)
+    }
+
+    /// Whether people go there under the name that ENUM gives them.
+    fn takes_enum_names(&self) -> bool {
+        self.agreement
+            .as_ref()
+            .is_none_or(|agreement| agreement.config.names_from_enum)
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = format!("{} over {}", self.domain, self.protocol.name());
+        for alias in &self.aliases {
+            words.push_str(&format!(", as {}", alias.known_as));
+        }
+        words
     }
 
     fn is_same_side(&self, other: &Self) -> bool {
@@ -68,7 +85,10 @@ impl Relay {
                     .iter_mut()
                     .find(|group| group.target.is_same_side(&target))
                 {
-                    Some(group) if !group.people.contains(person) => group.people.push(person.clone()),
+                    Some(group) if !group.people.contains(person) => {
+                        group.people.push(person.clone());
+                        group.target.aliases.extend(target.aliases);
+                    }
                     Some(_) => {}
                     None => split.groups.push(TargetGroup {
                         target,
@@ -120,7 +140,7 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
-        let target = match &*plan {
+        let mut target = match &*plan {
             Plan::Home { domain } => self.home_target(domain, now).await?,
             Plan::Domain {
                 domain,
@@ -141,6 +161,7 @@ impl Relay {
                     protocol: *protocol,
                     candidates,
                     agreement: Some(agreement),
+                    aliases: Vec::new(),
                 }
             }
             Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
@@ -158,7 +179,13 @@ impl Relay {
         {
             return Err(Refusal::Loop);
         }
-        let decision = format!("{} over {}", target.domain, target.protocol.name());
+        if target.takes_enum_names() && is_renamed(person, &routed.user) {
+            target.aliases.push(Alias {
+                asked: person.clone(),
+                known_as: routed.user,
+            });
+        }
+        let decision = target.in_words();
         ingress.trail.add(
             self.now(),
             Stop::Route,
@@ -181,6 +208,7 @@ impl Relay {
                 protocol: Protocol::Home,
                 candidates: Arc::new([]),
                 agreement: None,
+                aliases: Vec::new(),
             }),
         }
     }
@@ -198,6 +226,7 @@ impl Relay {
                 protocol: Protocol::Ssp,
                 candidates,
                 agreement: Some(agreement),
+                aliases: Vec::new(),
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -217,6 +246,7 @@ impl Relay {
                 protocol: *protocol,
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
+                aliases: Vec::new(),
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -233,6 +263,7 @@ impl Relay {
                 protocol: Protocol::Home,
                 candidates: Arc::new([]),
                 agreement: None,
+                aliases: Vec::new(),
             }),
             Side::Peer {
                 agreement, domain, ..
@@ -266,6 +297,13 @@ impl Relay {
             let what = format!("{} is not switched on here", target.protocol.name());
             return Err(Undelivered::Refused(Refusal::Unsupported { what }));
         };
+        let request = self
+            .with_disclosed_sender(ingress, target, request)
+            .map_err(Undelivered::Refused)?;
+        self.keep_aliases(target, &request)
+            .await
+            .map_err(Undelivered::NotTaken)?;
+        let (request, asked) = target.renamed(request);
         let began = self.now();
         let answer = egress
             .deliver(Delivery {
@@ -291,7 +329,7 @@ impl Relay {
                 failure: answer.as_ref().err().map(ToString::to_string),
             },
         );
-        answer
+        answer.map(|answer| target.named_back(&asked, answer))
     }
 
     /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
@@ -341,6 +379,11 @@ impl From<Undelivered> for Refusal {
     }
 }
 
+/// Whether ENUM names a person who was asked for by number.
+fn is_renamed(person: &WvAddress, user: &WvAddress) -> bool {
+    person.number().is_some() && !person.is_group() && user.number().is_none()
+}
+
 /// Somebody who is not served here, asked for by a side that may not send through us: 531 for what looks like ours.
 fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     let recipient = person.clone();
@@ -350,7 +393,8 @@ fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     }
 }
 
-fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
+/// What a failure to route means to whoever asked.
+pub(super) fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
     let recipient = person.clone();
     match failure {
         RouteFailure::Absent(reason) => Refusal::NoRoute { recipient, reason },

@@ -107,13 +107,14 @@ impl Relay {
     /// Marks what reports and late answers of a message will look for, so that early ones wait for the journal.
     pub(super) fn journalling(
         &self,
-        serving: &Domain,
+        target: &Target,
         id: &MessageId,
         people: &[WvAddress],
     ) -> Vec<Progress<'_>> {
+        let serving = &target.domain;
         let of_people = people
             .iter()
-            .map(|person| Reference::row_key(serving, id, person));
+            .map(|person| Reference::row_key(serving, id, target.known_as(person)));
         let of_all = std::iter::once(Reference::any_row_key(serving, id));
         of_people
             .chain(of_all)
@@ -148,7 +149,8 @@ impl Relay {
             recipient: recipient.clone(),
             is_settled: !is_report_wanted,
         };
-        let key = Reference::row_key(&target.domain, egress_id, recipient);
+        // Its report comes under the name that the serving side knows.
+        let key = Reference::row_key(&target.domain, egress_id, target.known_as(recipient));
         let value = serde_json::to_vec(&reference).map_err(damaged)?;
         Ok(Some((key, value)))
     }

@@ -15,6 +15,7 @@ mod ingress;
 mod invite;
 mod journal;
 mod lanes;
+mod naming;
 mod notify;
 mod outbox;
 mod reassert;
@@ -40,14 +41,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::{
-    admit::{OwnPeople, RateLimits},
-    identity::InProgress,
-    lanes::WaitingLanes,
-    seen::SeenFilter,
+    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
 };
 use crate::{
     agreement::Agreements,
-    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord, WvAddress},
+    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord},
     routing::Router,
     store::Store,
     telemetry::Clock,
@@ -89,6 +87,7 @@ pub struct Relay {
     rates: ArcSwap<RateLimits>,
     in_progress: InProgress,
     seen: SeenFilter,
+    searches: KeptSearches,
     waiting: WaitingLanes,
     wake: tokio::sync::Notify,
     /// Requests and attempts.
@@ -119,6 +118,7 @@ impl Relay {
             rates,
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
+            searches: KeptSearches::new(),
             waiting: WaitingLanes::default(),
             wake: tokio::sync::Notify::new(),
             underway: Underway::default(),
@@ -188,13 +188,9 @@ impl Relay {
     }
 
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
-        let is_account = |address: &WvAddress| self.router.is_account(address);
-        let own = OwnPeople {
-            domains: &self.own,
-            is_account: &is_account,
-        };
-        admit::admit(ingress, &request, &own, self.clock.now())?;
+        admit::admit(ingress, &request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, &request)?;
+        self.check_own(ingress, &request).await?;
         match request {
             Request::Search(search) => self.search(ingress, search).await,
             Request::StopSearch { by, cursor } => self.stop_search(ingress, by, cursor).await,

@@ -17,6 +17,17 @@ use crate::{
 impl Relay {
     /// Tells watchers. Nobody waits for the outcome, so what fails for good is only written down.
     pub(super) async fn notify(&self, ingress: &Ingress, notification: PresenceNotification) -> Outcome {
+        for part in self.under_asked_names(ingress, notification).await? {
+            self.notify_watchers(ingress, part).await?;
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn notify_watchers(
+        &self,
+        ingress: &Ingress,
+        notification: PresenceNotification,
+    ) -> Result<(), Refusal> {
         let deadline = self.now().plus(self.config.cut_through);
         let split = self
             .split(ingress, &notification.watchers, RouteService::Pres)
@@ -62,7 +73,7 @@ impl Relay {
             self.store.commit(batch).await.map_err(refused_by_store)?;
             self.wake.notify_one();
         }
-        Ok(Answer::Done)
+        Ok(())
     }
 
     fn notification_item(

@@ -233,11 +233,11 @@ impl Relay {
         if self.egress_id(&ingress, message, domain).as_ref() != Some(id) {
             return;
         }
-        let one = |recipient| match answer {
-            Ok(answer) => answer.for_recipient(recipient)?.as_ref().err().cloned(),
-            Err(refusal) => Some(refusal.clone()),
+        let refused = match (answer, message.recipients.first()) {
+            (Err(refusal), Some(_)) => Some(refusal.clone()),
+            (Ok(answer), Some(recipient)) => self.late_refusal((domain, id), answer, recipient).await,
+            (_, None) => None,
         };
-        let refused = message.recipients.first().and_then(one);
         let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
         let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
         batch.enqueue.extend(told);

@@ -74,7 +74,7 @@ impl Relay {
         let journalling: Vec<_> = hops
             .iter()
             .filter_map(|hop| Some((hop, hop.egress_id.as_ref()?)))
-            .flat_map(|(hop, id)| self.journalling(&hop.group.target.domain, id, &hop.group.people))
+            .flat_map(|(hop, id)| self.journalling(&hop.group.target, id, &hop.group.people))
             .collect();
         let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
         results.extend(sent.into_iter().flatten());

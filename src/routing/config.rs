@@ -25,7 +25,8 @@ pub struct RoutingConfig {
     pub apexes: Vec<ApexConfig>,
     /// Which protocols a domain is asked for.
     pub ladder: LadderConfig,
-    /// Peers that take what no enabled protocol reaches; the first entry that fits is used.
+    /// Peers that take what no enabled protocol reaches; of the entries that fit, the one with the longest prefix is used,
+    /// then the one with the longest domain, then the one that names a service.
     pub default_gateway: Vec<GatewayConfig>,
     /// Domains by routing number, for ported numbers (RFC 4694); the longest prefix counts.
     pub routing_numbers: Vec<RangeConfig>,

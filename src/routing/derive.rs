@@ -77,6 +77,17 @@ impl<'s> Derivation<'s> {
         }
     }
 
+    /// Whether ENUM leads a number of ours to somebody else's domain, whether that can be reached now or not.
+    pub(super) async fn leads_away(self, number: &E164) -> Result<bool, RouteFailure> {
+        match self.walk(number).await.verdict {
+            NumberVerdict::Leads(leads) => {
+                Ok(leads.iter().all(|lead| self.rules.own(&lead.domain).is_none()))
+            }
+            NumberVerdict::Unallocated | NumberVerdict::Absent => Ok(false),
+            NumberVerdict::Temporary(reason) => Err(RouteFailure::Temporary(reason)),
+        }
+    }
+
     pub(super) async fn run_domain(mut self, domain: &Domain) -> Result<Arc<Plan>, RouteFailure> {
         let (_, decision) = self.domain(domain).await;
         self.finish(decision.outcome.clone(), None, Some(domain))
@@ -185,7 +196,7 @@ impl<'s> Derivation<'s> {
         }
     }
 
-    /// The first of the domains that has a plan.
+    /// The first of the domains that has a plan of its own; the default gateway takes the number only when none has.
     async fn follow(
         &mut self,
         address: &WvAddress,
@@ -194,33 +205,40 @@ impl<'s> Derivation<'s> {
         dies: Timestamp,
     ) -> Routed {
         let mut dies = dies;
-        let mut failure: Option<(RouteFailure, Domain)> = None;
+        let mut first = None;
+        let mut failure: Option<RouteFailure> = None;
         let mut chosen = None;
         for (place, lead) in leads.iter().enumerate() {
             let (slot, decision) = self.domain(&lead.domain).await;
-            match self.finish(decision.outcome.clone(), Some(number), Some(&lead.domain)) {
+            match &decision.outcome {
                 Ok(plan) => {
-                    chosen = Some((place, slot, plan));
+                    chosen = Some((place, slot, Arc::clone(plan)));
                     break;
                 }
                 Err(error) => {
                     dies = dies.min(decision.dies);
+                    first = first.or(Some(slot));
                     // A temporary failure among them keeps the whole from being final.
-                    let goes_before = matches!(
-                        (&failure, &error),
-                        (None, _) | (Some((RouteFailure::Absent(_), _)), RouteFailure::Temporary(_))
-                    );
-                    if goes_before {
-                        failure = Some((error, lead.domain.clone()));
+                    let is_final = |one: &RouteFailure| !matches!(one, RouteFailure::Temporary(_));
+                    if failure
+                        .as_ref()
+                        .is_none_or(|one| is_final(one) && !is_final(error))
+                    {
+                        failure = Some(error.clone());
                     }
                 }
             }
         }
+        if chosen.is_none()
+            && let Some(failure) = failure.clone()
+            && let Some(slot) = first
+            && let Ok(plan) = self.finish(Err(failure), Some(number), Some(&slot.key.domain))
+        {
+            chosen = Some((0, slot, plan));
+        }
         let Some((place, slot, plan)) = chosen else {
-            let failure = failure.map_or_else(
-                || RouteFailure::Absent(format!("no apex leads {number} to a domain")),
-                |(failure, _)| failure,
-            );
+            let failure = failure
+                .unwrap_or_else(|| RouteFailure::Absent(format!("no apex leads {number} to a domain")));
             return self.routed(address.clone(), Err(failure));
         };
         let domain = slot.key.domain.clone();

@@ -28,7 +28,7 @@ pub use config::{
 pub use explain::Explanation;
 pub use health::{Health, SetAside};
 pub use home::HomeDirectory;
-pub use ours::static_candidates;
+pub use ours::{Holder, static_candidates};
 pub use overrides::{InvalidPrefix, NumberPrefix, Override, OverrideTarget, Selector};
 pub use plan::{
     Alternative, Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, Transport,

@@ -226,7 +226,11 @@ impl Router {
         }
         let (plan, domain) = match &entry.target {
             Target::Domain(slot) => {
-                let plan = self.slot_plan(slot, address, service, epoch, now)?;
+                let is_last = entry
+                    .extra
+                    .as_ref()
+                    .is_none_or(|extra| extra.alternatives.is_none());
+                let plan = self.slot_plan(slot, address, service, epoch, now, is_last)?;
                 (plan, Some(slot.key.domain.clone()))
             }
             Target::Fixed(plan) => (Arc::clone(plan), None),
@@ -258,9 +262,11 @@ impl Router {
             service,
         };
         let slot = self.shared.routes.known_slot(&key)?;
-        self.slot_plan(&slot, address, service, epoch, now)
+        self.slot_plan(&slot, address, service, epoch, now, true)
     }
 
+    /// The plan of a domain. Where it has none, the default gateway takes its place, unless the number has other domains
+    /// to be asked first: then it is `is_last` that is false.
     fn slot_plan(
         &self,
         slot: &Slot,
@@ -268,6 +274,7 @@ impl Router {
         service: RouteService,
         epoch: u32,
         now: Timestamp,
+        is_last: bool,
     ) -> Option<Arc<Plan>> {
         let guard = slot.decision(epoch, now)?;
         let decision = guard.as_ref()?;
@@ -276,7 +283,7 @@ impl Router {
         }
         match &decision.outcome {
             Ok(plan) => Some(Arc::clone(plan)),
-            Err(RouteFailure::Absent(_)) => {
+            Err(RouteFailure::Absent(_)) if is_last => {
                 let rules = self.shared.rules.load();
                 rules.default_gateway(service, address.number(), Some(&slot.key.domain))
             }

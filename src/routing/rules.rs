@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    config::{ApexConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits},
+    config::{ApexConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits},
     fact::ViewId,
     plan::{Plan, RouteService},
 };
@@ -28,6 +28,8 @@ pub(super) struct Rules {
     home_ranges: Vec<(String, Domain)>,
     /// Longest first.
     routing_numbers: Vec<(String, Domain)>,
+    /// Most specific first.
+    gateways: Vec<GatewayConfig>,
 }
 
 /// An apex made ready.
@@ -68,6 +70,7 @@ impl Rules {
             routing_numbers: ranges(&config.routing_numbers, |prefix| {
                 Some(prefix.to_ascii_uppercase())
             }),
+            gateways: most_specific_first(&config.default_gateway),
             views,
             config,
         }
@@ -122,14 +125,14 @@ impl Rules {
         })
     }
 
-    /// The peer that takes what no enabled protocol reaches.
+    /// The peer that takes what no enabled protocol reaches: the most specific entry that fits.
     pub(super) fn default_gateway(
         &self,
         service: RouteService,
         number: Option<&E164>,
         domain: Option<&Domain>,
     ) -> Option<Arc<Plan>> {
-        let entry = self.config.default_gateway.iter().find(|entry| {
+        let entry = self.gateways.iter().find(|entry| {
             let has_prefix = |prefix: &String| {
                 digits(prefix).is_some_and(|digits| number.is_some_and(|number| number.has_prefix(digits)))
             };
@@ -233,6 +236,17 @@ fn ranges(config: &[RangeConfig], read: impl Fn(&str) -> Option<String>) -> Vec<
         .collect();
     ranges.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     ranges
+}
+
+/// The longest prefix goes first, then the longest domain, then what names a service; equals stay in their order.
+fn most_specific_first(config: &[GatewayConfig]) -> Vec<GatewayConfig> {
+    let mut gateways = config.to_vec();
+    gateways.sort_by_key(|one| {
+        let prefix = one.prefix.as_deref().and_then(digits).map_or(0, str::len);
+        let domain = one.domain.as_ref().map_or(0, |domain| domain.as_str().len());
+        std::cmp::Reverse((prefix, domain, one.service.is_some()))
+    });
+    gateways
 }
 
 /// A view that is never there.

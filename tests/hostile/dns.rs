@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::{
     peer::{Peer, in_session, message_id, post, response, taken_as},
-    stage::{Setting, Stage, ada, loopback, routing_by, send, zones_at},
+    stage::{Setting, Stage, ada, loopback, routing_by, send, zones},
 };
 
 const BEA: &str = "wv:bea@beta.example";
@@ -145,7 +145,7 @@ enum Mood {
 
 impl Resolver {
     async fn start(peers: &[&Peer], servers: &str) -> Self {
-        let zone = ZoneServer::start(zones_at(peers, servers), loopback())
+        let zone = ZoneServer::start(zones(peers, servers, ""), loopback())
             .await
             .unwrap();
         let dns = zone.local_addr();

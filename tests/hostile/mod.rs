@@ -12,6 +12,7 @@
 mod dns;
 mod documents;
 mod http;
+mod names;
 pub(crate) mod peer;
 mod peers;
 mod requests;

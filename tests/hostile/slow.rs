@@ -90,9 +90,9 @@ async fn drips(gateway: SocketAddr, beginning: &str, drop: &str) -> Duration {
         if stream.write_all(drop.as_bytes()).await.is_err() {
             break;
         }
-        match timeout(Duration::from_millis(100), stream.read(&mut octet)).await {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(_)) | Err(_) => {}
+        let read = timeout(Duration::from_millis(100), stream.read(&mut octet)).await;
+        if let Ok(Ok(0) | Err(_)) = read {
+            break;
         }
     }
     began.elapsed()

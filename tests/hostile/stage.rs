@@ -43,6 +43,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) ssp: &'a str,
     /// Lines of `[routing]`, instead of those for the bundled DNS server.
     pub(crate) routing: Option<String>,
+    /// Lines of the ENUM zone.
+    pub(crate) numbers: &'a str,
     /// Lines of `[relay]`.
     pub(crate) relay: &'a str,
     /// Lines of `[home]`.
@@ -87,7 +89,9 @@ impl Stage {
         let routing = match &setting.routing {
             Some(routing) => routing.clone(),
             None => {
-                let server = ZoneServer::start(zones(peers), loopback()).await.unwrap();
+                let server = ZoneServer::start(zones(peers, "127.0.0.1", setting.numbers), loopback())
+                    .await
+                    .unwrap();
                 let dns = server.local_addr();
                 zone = Some(server);
                 routing_by(dns)
@@ -266,6 +270,7 @@ pub(crate) fn routing_by(dns: SocketAddr) -> String {
     format!(
         "[routing]\nviews = [{{ name = \"lab\", resolvers = [\"{dns}\"] }}]\n\
          apexes = [{{ apex = \"e164.example\", view = \"lab\", trust = \"private\" }}]\n\
+         home_ranges = [{{ prefix = \"+447700900\", domain = \"alpha.example\" }}]\n\
          ladder = {{ ssp = true, sip = false, xmpp = false }}\n"
     )
 }
@@ -340,13 +345,8 @@ fn or_else<'a>(given: &'a str, usual: &'a str) -> &'a str {
     if given.is_empty() { usual } else { given }
 }
 
-/// An SRV record for each peer, and an empty ENUM apex.
-pub(crate) fn zones(peers: &[&Peer]) -> ZoneSet {
-    zones_at(peers, "127.0.0.1")
-}
-
-/// As [`zones`], with another address for the peers' servers.
-pub(crate) fn zones_at(peers: &[&Peer], address: &str) -> ZoneSet {
+/// An SRV record for each peer, with the address of the peers' servers, and an ENUM apex with these numbers.
+pub(crate) fn zones(peers: &[&Peer], address: &str, numbers: &str) -> ZoneSet {
     let mut zones = ZoneSet::default();
     let mut add = |origin: &str, more: &str| {
         let text = format!(
@@ -355,7 +355,7 @@ pub(crate) fn zones_at(peers: &[&Peer], address: &str) -> ZoneSet {
         let origin: Name = origin.parse().unwrap();
         zones = std::mem::take(&mut zones).with_zone(&text, &origin).unwrap();
     };
-    add("e164.example", "");
+    add("e164.example", numbers);
     for peer in peers {
         let port = peer.address.port();
         add(

@@ -1,9 +1,10 @@
 //! An orderly stop: what is under way ends, nothing is delivered twice over the restart, nothing that was told is lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use impsgw::wire::ssp::{Document, Mode, Primitive, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::hostile::{
     peer::{

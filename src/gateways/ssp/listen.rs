@@ -19,13 +19,13 @@ use super::{
 use crate::{
     agreement::InterconnectionAgreement,
     model::{
-        Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail, TrailId,
-        WvAddress,
+        Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, Service, StepEvent, Stop, Trail,
+        TrailId, WvAddress,
     },
     relay::{Ingress, Side},
     wire::ssp::{
-        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, SetupPrimitive, Status, StatusCode,
-        Transaction, decode,
+        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, ScreenName, SetupPrimitive, Status,
+        StatusCode, Transaction, decode,
     },
 };
 
@@ -183,7 +183,8 @@ impl SspGateway {
         match read_request(&view, &transaction, self.now()) {
             Err(refusal) => {
                 tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), refusal = refusal.masked(), "refused");
-                answer(write_refusal(&refusal));
+                // What can't be read is nobody's service; none of these refusals depends on it.
+                answer(write_refusal(&refusal, Service::Message));
             }
             Ok(Incoming::Unknown(name)) => {
                 tracing::info!(peer = %session.peer, primitive = %name, "a primitive that is not known here");
@@ -212,10 +213,22 @@ impl SspGateway {
                     self.late(&view, &primitive).await;
                 }
             }
-            Ok(Incoming::Request { request, key, via }) => {
+            Ok(Incoming::Unreadable(primitive)) => {
+                tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), "refused: none of its recipients can be read");
+                answer(primitive);
+            }
+            Ok(Incoming::Request {
+                request,
+                key,
+                via,
+                unreadable,
+            }) => {
+                for one in &unreadable {
+                    tracing::info!(peer = %session.peer, request = request.name(), refusal = one.refusal.masked(), "recipient refused");
+                }
                 let carrier = self.remember_carrier(&view, &request, &transaction);
                 let outcome = self.relay_request(session, agreement, &request, key, via).await;
-                answer(write_answer(&view, &request, &outcome));
+                answer(write_answer(&view, &request, &unreadable, &outcome));
                 if let Some(carrier) = carrier {
                     carrier.set_answered();
                 }
@@ -363,10 +376,19 @@ fn begins_something(document: &Document) -> bool {
 }
 
 fn named_in(status: &Status) -> Vec<WvAddress> {
-    status
+    let ids = status
         .details
         .iter()
-        .flat_map(|detail| &detail.user_ids)
-        .filter_map(|id| id.parse().ok())
+        .flat_map(|detail| detail.user_ids.iter().chain(&detail.group_ids));
+    let names = status.details.iter().flat_map(|detail| &detail.screen_names);
+    let participant = |name: &ScreenName| {
+        name.group_id
+            .parse::<WvAddress>()
+            .ok()?
+            .participant(&name.name)
+            .ok()
+    };
+    ids.filter_map(|id| id.parse().ok())
+        .chain(names.filter_map(participant))
         .collect()
 }

@@ -424,6 +424,97 @@ async fn domain_that_speaks_nothing_gives_way_to_the_next_record() {
 }
 
 #[tokio::test]
+async fn next_record_goes_before_the_default_gateway() {
+    let net = Net::with(|config| config.default_gateway.push(gateway("sms-hub"))).await;
+    net.dns.naptr(
+        ENUM,
+        vec![
+            naptr(3600, 10, 1, "u", "E2U+im", "!^.*$!im:a@mute.example!"),
+            naptr(3600, 10, 2, "u", "E2U+im", "!^.*$!im:b@op.example!"),
+            naptr(3600, 10, 3, "u", "E2U+im", "!^.*$!im:c@two.example!"),
+        ],
+    );
+    net.dns.ssp("op.example");
+    net.dns.ssp("two.example");
+    for _ in 0..2 {
+        assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    }
+    net.dns
+        .say(SSP, RecordType::SRV, Reply::NxDomain(Some((300, 300))));
+    net.advance(300);
+    net.route(BEA).await;
+    for _ in 0..2 {
+        assert_eq!(serving(&net.route(NUMBER).await), "two.example");
+    }
+    net.dns.say(
+        "_imps-server._tcp.two.example.",
+        RecordType::SRV,
+        Reply::NxDomain(Some((300, 300))),
+    );
+    net.advance(300);
+    for _ in 0..2 {
+        let routed = net.route(NUMBER).await;
+        let is_gateway = matches!(routed.plan.as_deref(), Ok(Plan::Gateway { domain: Some(domain), .. }) if domain.as_str() == "mute.example");
+        assert!(is_gateway, "nobody is left: {routed:?}");
+    }
+}
+
+fn gateway(peer: &str) -> GatewayConfig {
+    GatewayConfig {
+        peer: peer.parse().unwrap(),
+        service: None,
+        prefix: None,
+        domain: None,
+    }
+}
+
+#[tokio::test]
+async fn most_specific_default_gateway_goes_first_wherever_it_stands() {
+    let net = Net::with(|config| {
+        config.default_gateway = vec![
+            gateway("rest"),
+            GatewayConfig {
+                service: Some(RouteService::Im),
+                ..gateway("messages")
+            },
+            GatewayConfig {
+                domain: Some("op.example".parse().unwrap()),
+                ..gateway("operator")
+            },
+            GatewayConfig {
+                domain: Some("sub.op.example".parse().unwrap()),
+                ..gateway("branch")
+            },
+            GatewayConfig {
+                prefix: Some("+44".into()),
+                ..gateway("britain")
+            },
+            GatewayConfig {
+                prefix: Some("+4477".into()),
+                ..gateway("mobiles")
+            },
+        ];
+    })
+    .await;
+    for (address, service, expected) in [
+        (NUMBER, RouteService::Im, "mobiles"),
+        ("wv:+441632960123", RouteService::Im, "britain"),
+        ("wv:+12025550123", RouteService::Im, "messages"),
+        ("wv:+12025550123", RouteService::Pres, "rest"),
+        (BEA, RouteService::Pres, "operator"),
+        ("wv:bea@x.sub.op.example", RouteService::Im, "branch"),
+    ] {
+        for _ in 0..2 {
+            let routed = net.route_for(address, service).await;
+            let Ok(Plan::Gateway { peer, .. }) = routed.plan.as_deref() else {
+                panic!("{routed:?}")
+            };
+            assert_eq!(peer.as_str(), expected, "{address} {service:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn default_gateway_takes_what_is_absent_and_not_what_failed() {
     let gateway = |config: &mut super::super::RoutingConfig| {
         config.default_gateway.push(GatewayConfig {

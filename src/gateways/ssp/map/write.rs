@@ -5,7 +5,7 @@ use crate::{
     gateways::ssp::status::code_of,
     model::{
         CancelInvite, ContactAdded, DeliveryReport, Disposition, Domain, Invite, InviteAnswer, InviteType,
-        Request, Search, SearchElement, SendMessage,
+        Request, Search, SearchElement, SendMessage, Service,
     },
     wire::ssp::invite::InviteSubject,
     wire::ssp::{
@@ -171,7 +171,9 @@ fn send(view: &View<'_>, message: &SendMessage, via: &[Domain]) -> SendMessageRe
 fn report(view: &View<'_>, report: &DeliveryReport, via: &[Domain]) -> DeliveryStatusReport {
     let result = match &report.disposition {
         Disposition::Delivered => Status::new(StatusCode::SUCCESS),
-        Disposition::Failed(refusal) => Status::new(code_of(refusal)).described(refusal.to_string()),
+        Disposition::Failed(refusal) => {
+            Status::new(code_of(refusal, Service::Message)).described(refusal.to_string())
+        }
     };
     let recipients = vec![view.entity_theirs(&report.sender)];
     let mut info = MessageInfo::new(view.entity_ours(&report.recipient), recipients);
