@@ -3,40 +3,39 @@
 //! [`App::start`] brings a gateway up from its configuration, [`App::reload`] puts a changed one in force without dropping a
 //! session, [`App::shut_down`] ends it so that nothing accepted is lost. The lab runs several in one process.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+mod board;
+mod house;
+mod levers;
+mod listen;
+mod web;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
 };
 
+use self::levers::{Levers, Reloading};
 use crate::{
-    admin::{
-        AdminParts, Board, CertificateState, LeverError, NotReady, PeerState, Reload, SessionState,
-        first_token, load_overrides, serve_admin, serve_health,
-    },
+    admin::load_overrides,
     agreement::Agreements,
     config::Config,
     gateways::{
-        home::HomeDomain,
+        home::{HomeConfig, HomeDomain},
         ssp::{
-            CertificateFacts, Door, LinkView, Servers, SspConfig, SspGateway, SspParts,
-            certificates::{Bundle, BundleError, Certificates},
-            server::{Limits, ServerConfig, ServerTls, SspServer},
-            tls::{ClientAuthentication, HttpVersions},
+            Servers, SspConfig, SspGateway, SspParts,
+            certificates::{Bundle, BundleError, Certificates, IdentityFiles},
+            server::{HttpServer, SspServer},
             watch_expiries,
         },
     },
-    model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
-    relay::{Egress, IdentitySecret, Relay, RelayParts},
-    routing::{HomeDirectory, HostAddress, Router, RoutingConfig},
+    model::{Domain, Refusal, TrailRecord, WvAddress},
+    relay::{Egress, IdentitySecret, Relay, RelayParts, Underway},
+    routing::{HomeDirectory, Router, RoutingConfig},
     store::{
         Batch, Space, Store, StoreError, TimedStore, WorkerId,
         sqlite::{SqliteConfig, SqliteStore},
@@ -63,10 +62,19 @@ pub struct App {
     pub router: Arc<Router>,
     agreements: Arc<ArcSwap<Agreements>>,
     certificates: Arc<Certificates>,
+    /// What subscribers are shown; `None` where their listener has no TLS.
+    home_certificates: Option<Arc<Certificates>>,
     store: Arc<dyn Store>,
+    /// For peers; open until the end, because what we asked is answered there.
     listeners: Vec<SspServer>,
+    /// For subscribers and operators.
+    web: Vec<HttpServer>,
+    /// Open until the end, so that whoever balances load sees that this node stops.
+    probes: Option<HttpServer>,
     tasks: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    /// The configuration of the start.
+    config: Arc<Config>,
+    is_ending: watch::Sender<bool>,
 }
 
 /// Sockets that were bound before the start, so that their ports are known.
@@ -132,6 +140,7 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config, sockets: Sockets) -> Result<Self, StartError> {
+        let config = Arc::new(config);
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new());
         let store = open_store(&config, &metrics)?;
@@ -209,7 +218,7 @@ impl App {
             tracing::info!(waiting, "items wait in the store");
         }
 
-        let (stop, stopped) = watch::channel(false);
+        let home_certificates = home_certificates(config.home.as_ref())?.map(Certificates::new);
         let mut app = Self {
             admin: None,
             ssp: Vec::new(),
@@ -220,15 +229,22 @@ impl App {
             router,
             agreements,
             certificates,
+            home_certificates,
             store,
             listeners: Vec::new(),
+            web: Vec::new(),
+            probes: None,
             tasks: JoinSet::new(),
-            stop,
+            config: Arc::clone(&config),
+            is_ending: watch::Sender::new(false),
         };
-        app.listen(&config.ssp, sockets.ssp).await?;
-        app.serve_subscribers(&config, sockets.subscribers, stopped)
-            .await?;
-        app.serve_admin(&config, sockets.reload, book, Arc::clone(&metrics), &clock)
+        app.listen_to_peers(&config.ssp, sockets.ssp).await?;
+        app.serve_subscribers(&config, sockets.subscribers).await?;
+        let reloading = Reloading {
+            levers: app.levers(),
+            load: sockets.reload,
+        };
+        app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
         if let Some(home) = &app.home {
@@ -238,29 +254,57 @@ impl App {
         Ok(app)
     }
 
-    /// Puts changed agreements, routing and certificates in force; sessions stay.
+    /// Puts changed agreements, routing and certificates in force; sessions stay. Returns the settings whose change waits
+    /// for the next start.
     ///
     /// # Errors
     /// When the certificates can't be read; then nothing is changed.
-    pub fn reload(&self, config: Config) -> Result<(), StartError> {
+    pub fn reload(&self, config: Config) -> Result<Vec<String>, StartError> {
         self.levers().put_in_force(config)
     }
 
     fn levers(&self) -> Levers {
         Levers {
+            start: Arc::clone(&self.config),
             agreements: Arc::clone(&self.agreements),
             relay: Arc::clone(&self.relay),
             router: Arc::clone(&self.router),
             gateway: Arc::clone(&self.gateway),
             certificates: Arc::clone(&self.certificates),
+            home_certificates: self.home_certificates.clone(),
         }
     }
 
-    /// Stops listening, lets what is under way end, closes the store.
+    /// Takes nothing new, lets what is under way end within `stop_grace`, closes the store. SSP sessions stay open: they
+    /// are in the store, and the next start goes on with them.
     pub async fn shut_down(mut self) {
-        let _ = self.stop.send(true);
-        for listener in std::mem::take(&mut self.listeners) {
-            listener.shut_down(GRACE).await;
+        self.is_ending.send_replace(true);
+        self.gateway.stop_taking();
+        self.relay.stop_claiming();
+        if let Some(home) = &self.home {
+            home.end_streams();
+        }
+        let grace = self.config.gateway.stop_grace;
+        let web = std::mem::take(&mut self.web);
+        let ending = async {
+            join_all(web.into_iter().map(|listener| listener.shut_down(grace))).await;
+            self.all_idle().await;
+        };
+        if tokio::time::timeout(grace, ending).await.is_err() {
+            tracing::warn!(
+                ?grace,
+                "not everything under way has ended in time; what may wait goes on after the next start"
+            );
+        }
+        let listeners = std::mem::take(&mut self.listeners);
+        join_all(
+            listeners
+                .into_iter()
+                .map(|listener| listener.shut_down(LAST_EXCHANGE)),
+        )
+        .await;
+        if let Some(probes) = self.probes.take() {
+            probes.shut_down(LAST_EXCHANGE).await;
         }
         self.tasks.shutdown().await;
         if let Err(error) = self.store.close().await {
@@ -268,152 +312,19 @@ impl App {
         }
     }
 
-    async fn listen(&mut self, config: &SspConfig, bound: Option<TcpListener>) -> Result<(), StartError> {
-        let limits = Limits {
-            handshake: config.exchange_timeout,
-            first_request: config.exchange_timeout,
-            body: config.exchange_timeout,
-            body_size: usize::try_from(config.max_document.0).unwrap_or(usize::MAX),
-            reading: usize::try_from(config.max_reading.0).unwrap_or(usize::MAX),
-            connections: config.max_connections,
-            connections_per_source: config.max_connections_per_address,
-            ..Limits::default()
-        };
-        // Who needs a certificate is the agreement's to say, when the peer is known.
-        let tls = ServerTls {
-            certificates: Arc::clone(&self.certificates),
-            clients: ClientAuthentication::Requested,
-        };
-        let over_tls = (config.listen, Some(tls), bound);
-        for (address, tls, bound) in [over_tls, (config.listen_plain, None, None)] {
-            let Some(address) = address else { continue };
-            let listener = bind(address, bound, "SSP").await?;
-            let versions = HttpVersions::Both;
-            let server_config = ServerConfig {
-                tls,
-                versions,
-                limits,
-            };
-            let started = SspServer::start(listener, server_config, Door::of(&self.gateway));
-            let server = started.map_err(|source| StartError::Listen {
-                address,
-                purpose: "SSP",
-                source,
-            })?;
-            self.ssp.push(server.local_address());
-            self.listeners.push(server);
-        }
-        Ok(())
-    }
-
-    async fn serve_subscribers(
-        &mut self,
-        config: &Config,
-        bound: Option<TcpListener>,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Result<(), StartError> {
-        let (Some(home), Some(address)) = (&self.home, config.home.as_ref().and_then(|home| home.listen))
-        else {
-            return Ok(());
-        };
-        let listener = bind(address, bound, "subscribers").await?;
-        self.subscribers = listener.local_addr().ok();
-        let router = home.api();
-        self.tasks.spawn(async move {
-            let stop = async move {
-                let _ = stopped.changed().await;
-            };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-                tracing::error!(%error, "the subscriber API stopped");
+    /// What ends in one part may begin something in another, so all are waited for until all are idle at once.
+    async fn all_idle(&self) {
+        let mut parts: Vec<&Underway> = vec![self.relay.underway(), self.gateway.underway()];
+        parts.extend(self.home.iter().map(|home| home.underway()));
+        while !parts.iter().all(|part| part.is_idle()) {
+            for part in &parts {
+                part.idle().await;
             }
-        });
-        Ok(())
-    }
-
-    async fn serve_admin(
-        &mut self,
-        config: &Config,
-        load: Option<LoadConfig>,
-        trails: Arc<TrailBook>,
-        metrics: Arc<Metrics>,
-        clock: &Clock,
-    ) -> Result<(), StartError> {
-        let not_ready: NotReady = Arc::new(Vec::new);
-        let stop = |mut stopped: watch::Receiver<bool>| async move {
-            let _ = stopped.changed().await;
-        };
-        if let Some(address) = config.admin.health {
-            let listener = bind(address, None, "probes").await?;
-            let served = serve_health(
-                listener,
-                Arc::clone(&self.store),
-                clock.clone(),
-                Arc::clone(&not_ready),
-                stop(self.stop.subscribe()),
-            );
-            self.tasks.spawn(async move {
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "the probes stopped");
-                }
-            });
         }
-        let Some(address) = config.admin.listen else {
-            return Ok(());
-        };
-        let path = config.gateway.data_dir.join(&config.admin.token_file);
-        let written = first_token(&*self.store, &path, clock.now()).await;
-        if let Some(path) = written.map_err(|error| StartError::Token(error.to_string()))? {
-            tracing::info!(path = %path.display(), "the first admin token was written");
-        }
-        let listener = bind(address, None, "the admin API").await?;
-        self.admin = listener.local_addr().ok();
-        let levers = self.levers();
-        let board = Arc::new(PeerBoard {
-            own: config.gateway.domains.clone(),
-            agreements: Arc::clone(&self.agreements),
-            gateway: Arc::clone(&self.gateway),
-            router: Arc::clone(&self.router),
-            certificates: Arc::clone(&self.certificates),
-            clock: clock.clone(),
-        });
-        let reload: Reload = Arc::new(move || {
-            let load = load
-                .as_ref()
-                .ok_or_else(|| vec!["this gateway was started without a file".to_owned()])?;
-            let config =
-                load().map_err(|mistakes| mistakes.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-            let count = config.agreements.len();
-            levers
-                .put_in_force(config)
-                .map_err(|error| vec![error.to_string()])?;
-            Ok(format!(
-                "the configuration was taken up; {count} agreement(s) are in force"
-            ))
-        });
-        let parts = AdminParts {
-            node: config.gateway.node.clone(),
-            hosts: config.admin.hosts.clone(),
-            store: Arc::clone(&self.store),
-            router: Arc::clone(&self.router),
-            agreements: Arc::clone(&self.agreements),
-            board,
-            trails,
-            metrics,
-            clock: clock.clone(),
-            reload,
-            not_ready,
-        };
-        let served = serve_admin(listener, parts, stop(self.stop.subscribe()));
-        self.tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the admin API stopped");
-            }
-        });
-        Ok(())
     }
 
     fn spawn_tasks(&mut self, node: &str, clock: &Clock, metrics: Arc<Metrics>) {
-        let certificates = Arc::clone(&self.certificates);
+        let certificates = self.all_certificates();
         self.tasks
             .spawn(watch_expiries(certificates, metrics, clock.clone()));
         self.tasks
@@ -425,153 +336,10 @@ impl App {
             Arc::clone(&self.store),
             clock.clone(),
         );
-        self.tasks.spawn(keep_house(parts.0, parts.1, parts.2, parts.3));
-        self.tasks.spawn(keep_subscriptions(Arc::downgrade(&self.relay)));
-    }
-}
-
-/// The parts that a changed configuration reaches.
-struct Levers {
-    agreements: Arc<ArcSwap<Agreements>>,
-    relay: Arc<Relay>,
-    router: Arc<Router>,
-    gateway: Arc<SspGateway>,
-    certificates: Arc<Certificates>,
-}
-
-impl Levers {
-    fn put_in_force(&self, config: Config) -> Result<(), StartError> {
-        self.certificates.replace(read_certificates(&config.ssp)?);
-        self.agreements
-            .store(Arc::new(Agreements::new(config.agreements.clone())));
-        self.relay.agreements_changed();
-        self.router.reload(routing(&config), config.gateway.domains);
-        self.gateway.reload();
-        tracing::info!("the configuration was taken up");
-        Ok(())
-    }
-}
-
-/// The settings of routing, which must know where we listen: a server there would be ourselves.
-fn routing(config: &Config) -> RoutingConfig {
-    let mut routing = config.routing.clone();
-    let listeners = [config.ssp.listen, config.ssp.listen_plain];
-    let named = listeners.into_iter().flatten();
-    let named = named.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
-    routing
-        .own_addresses
-        .extend(named.map(|address| address.to_string()));
-    routing
-}
-
-/// The SSP gateway's register of peers, as the admin API sees it.
-struct PeerBoard {
-    own: Vec<Domain>,
-    agreements: Arc<ArcSwap<Agreements>>,
-    gateway: Arc<SspGateway>,
-    router: Arc<Router>,
-    certificates: Arc<Certificates>,
-    clock: Clock,
-}
-
-impl PeerBoard {
-    /// A session counts as open only while a server of the peer can be reached.
-    fn session(&self, link: &LinkView) -> SessionState {
-        let health = self.router.health();
-        let is_cut_off =
-            !link.servers.is_empty() && link.servers.iter().all(|server| health.is_failing(server));
-        let state = if link.session.is_some() && is_cut_off {
-            "open, but no server of the peer can be reached".to_owned()
-        } else {
-            link.state.clone()
-        };
-        SessionState {
-            own: link.own.clone(),
-            theirs: link.peer.clone(),
-            state,
-            since: link.session.as_ref().map(|session| session.since),
-            under_way: (link.documents + link.waiting + link.outstanding) as u64,
-        }
-    }
-
-    fn domains_of(&self, peer: &PeerName) -> Result<Vec<Domain>, LeverError> {
-        let agreements = self.agreements.load();
-        let agreement = agreements
-            .for_peer(peer)
-            .ok_or_else(|| LeverError::Unknown(peer.clone()))?;
-        Ok(agreement.config.domains.clone())
-    }
-}
-
-#[async_trait::async_trait]
-impl Board for PeerBoard {
-    fn peers(&self) -> Vec<PeerState> {
-        let links = self.gateway.board();
-        let aside = self.router.health().set_aside(self.clock.now());
-        let state = |agreement: &Arc<crate::agreement::InterconnectionAgreement>| {
-            let links = links
-                .iter()
-                .filter(|link| agreement.config.domains.contains(&link.peer));
-            let is_of_peer = |server: &HostAddress| {
-                let named = server.to_string();
-                links.clone().any(|link| link.servers.contains(server))
-                    || agreement.config.servers.contains(&named)
-            };
-            PeerState {
-                peer: agreement.peer().clone(),
-                protocol: "ssp".into(),
-                suspended: self.gateway.suspension(agreement.peer().as_str()),
-                sessions: links.clone().map(|link| self.session(link)).collect(),
-                set_aside: aside
-                    .iter()
-                    .filter(|one| is_of_peer(&one.server))
-                    .map(|one| {
-                        let count = one.failures;
-                        format!("{}, {count} failure(s), tried again at {}", one.server, one.until)
-                    })
-                    .collect(),
-            }
-        };
-        self.agreements.load().all().iter().map(state).collect()
-    }
-
-    fn certificates(&self) -> Vec<CertificateState> {
-        let now = self.clock.now();
-        let state = |facts: CertificateFacts| CertificateState {
-            days_left: facts.days_left(now),
-            names: facts.dns_names.into_iter().chain(facts.srv_names).collect(),
-            subject: facts.subject,
-            issuer: facts.issuer,
-            not_after: facts.not_after,
-        };
-        let chains = self.certificates.chains();
-        let all = chains.iter().flatten();
-        all.filter_map(CertificateFacts::of).map(state).collect()
-    }
-
-    async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError> {
-        self.domains_of(peer)?;
-        self.gateway
-            .suspend(peer.as_str(), reason)
-            .await
-            .map_err(|error| LeverError::Failed(error.to_string()))
-    }
-
-    async fn resume(&self, peer: &PeerName) -> Result<(), LeverError> {
-        self.domains_of(peer)?;
-        self.gateway
-            .resume(peer.as_str())
-            .await
-            .map_err(|error| LeverError::Failed(error.to_string()))
-    }
-
-    async fn reconnect(&self, peer: &PeerName) -> Result<(), LeverError> {
-        for domain in self.domains_of(peer)? {
-            for own in &self.own {
-                self.gateway.reconnect(own, &domain);
-            }
-        }
-        Ok(())
+        self.tasks
+            .spawn(house::keep_house(parts.0, parts.1, parts.2, parts.3));
+        self.tasks
+            .spawn(house::keep_subscriptions(Arc::downgrade(&self.relay)));
     }
 }
 
@@ -590,48 +358,6 @@ fn keep_trails(
     })
 }
 
-/// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
-async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>, store: Arc<dyn Store>, clock: Clock) {
-    let mut tick = tokio::time::interval(Duration::from_secs(60));
-    loop {
-        tick.tick().await;
-        let (Some(relay), Some(gateway)) = (relay.upgrade(), gateway.upgrade()) else {
-            return;
-        };
-        relay.forget_idle();
-        gateway.forget_idle();
-        if let Err(refusal) = relay.learn_seen().await {
-            tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
-        }
-        loop {
-            match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
-                Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "expired rows could not be removed");
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// Every minute: subscriptions at other operators are asserted anew, when a day has passed since they were.
-async fn keep_subscriptions(relay: Weak<Relay>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(60));
-    loop {
-        tick.tick().await;
-        let Some(relay) = relay.upgrade() else {
-            return;
-        };
-        match relay.reassert_daily().await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "subscriptions asserted anew, as every day"),
-            Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
-        }
-    }
-}
-
 /// Where there is no embedded home domain, nobody has an account in it.
 #[derive(Debug)]
 struct NoAccounts;
@@ -640,6 +366,18 @@ impl HomeDirectory for NoAccounts {
     fn account(&self, _address: &WvAddress) -> Option<Domain> {
         None
     }
+}
+
+/// The settings of routing, which must know where we listen: a server there would be ourselves.
+fn routing(config: &Config) -> RoutingConfig {
+    let mut routing = config.routing.clone();
+    let listeners = [config.ssp.listen, config.ssp.listen_plain];
+    let named = listeners.into_iter().flatten();
+    let named = named.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
+    routing
+        .own_addresses
+        .extend(named.map(|address| address.to_string()));
+    routing
 }
 
 fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StartError> {
@@ -670,6 +408,14 @@ async fn identity_secret(store: &Arc<dyn Store>, clock: &Clock) -> Result<Identi
     Ok(IdentitySecret::new(&kept))
 }
 
+/// What subscribers are shown, where their listener has TLS.
+fn home_certificates(config: Option<&HomeConfig>) -> Result<Option<Bundle>, BundleError> {
+    let files = config.and_then(HomeConfig::tls_files);
+    files
+        .map(|(certificate, key)| Bundle::shown(&IdentityFiles { certificate, key }))
+        .transpose()
+}
+
 /// Where TLS is not set up there is nothing to read.
 fn read_certificates(config: &SspConfig) -> Result<Bundle, BundleError> {
     match config.certificate_files() {
@@ -678,24 +424,5 @@ fn read_certificates(config: &SspConfig) -> Result<Bundle, BundleError> {
     }
 }
 
-async fn bind(
-    address: SocketAddr,
-    bound: Option<TcpListener>,
-    purpose: &'static str,
-) -> Result<TcpListener, StartError> {
-    match bound {
-        Some(listener) => Ok(listener),
-        None => TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen {
-                address,
-                purpose,
-                source,
-            }),
-    }
-}
-
-/// What is under way when the gateway is stopped may take this long.
-const GRACE: Duration = Duration::from_secs(5);
-/// Rows removed in one go, so that the writer is not held up.
-const EXPIRE_AT_ONCE: usize = 5000;
+/// A request of a peer is acknowledged at once, so its connection needs no longer at the end.
+const LAST_EXCHANGE: Duration = Duration::from_secs(1);

@@ -12,6 +12,7 @@ mod crash;
 mod hostile;
 mod lab;
 mod load;
+mod operation;
 mod rules;
 mod store;
 mod transport;

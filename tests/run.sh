@@ -71,6 +71,8 @@ stage_browser() {
 stage_peers() {
   need python3 python3 || { skip "python3 can't be installed"; return; }
   need openssl openssl || { skip "openssl can't be installed"; return; }
+  # What is tested is what the sources say now.
+  cargo build --release --quiet || return 1
   # Every row in every set-up: partner and home server, over plain HTTP and over mutual TLS.
   python3 -m tests.peers.ssp_peer selftest --quick && python3 tests/peers/run.py || return 1
   python3 tests/peers/dns.py || { [ $? = 77 ] && skip "Knot, Unbound or dig is missing"; }

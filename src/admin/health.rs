@@ -1,9 +1,8 @@
 //! The probes of orchestrators and load balancers, on a listener of their own, without a token and without detail.
 
-use std::{future::Future, io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
 
 use super::NotReady;
 use crate::{
@@ -18,30 +17,18 @@ struct Probes {
     not_ready: NotReady,
 }
 
-/// Serves `/healthz` (the process answers) and `/readyz` (the store answers and nothing else speaks against traffic)
-/// until `shutdown` is done.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_health(
-    listener: TcpListener,
-    store: Arc<dyn Store>,
-    clock: Clock,
-    not_ready: NotReady,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+/// `/healthz` (the process answers) and `/readyz` (the store answers and nothing else speaks against traffic), to be served
+/// by a listener.
+pub fn probes(store: Arc<dyn Store>, clock: Clock, not_ready: NotReady) -> Router {
     let probes = Probes {
         store,
         clock,
         not_ready,
     };
-    let router = Router::new()
+    Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .with_state(probes);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
+        .with_state(probes)
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {

@@ -24,9 +24,9 @@ mod token;
 mod trace;
 
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
-pub use health::serve_health;
+pub use health::probes;
 pub use overrides::load_overrides;
-pub use server::serve_admin;
+pub use server::admin_api;
 pub use token::{Role, TokenError, first_token, recovery_token};
 
 use std::{fmt, sync::Arc};

@@ -1,16 +1,6 @@
-//! The listener of the admin API, the console and `/metrics`.
+//! The routes of the admin API, the console and `/metrics`. The listener is `app.rs`'s.
 
-use std::{future::Future, io, sync::Arc};
-
-use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
-    routing::{delete, get, post},
-};
-use tokio::net::TcpListener;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     AdminParts, Role, agreement,
@@ -20,32 +10,26 @@ use super::{
     guard, overrides, peer, queue, route, system, trace,
 };
 use crate::telemetry::RoutingCounts;
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
 
-/// Serves until `shutdown` is done; calls under way are finished first.
-///
-/// # Errors
-/// When the listener fails.
-///
-/// # Cancel safety
-/// Calls under way are cut off when the future is dropped; what they committed stays.
-pub async fn serve_admin(
-    listener: TcpListener,
-    mut parts: AdminParts,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    let ip = match address.ip() {
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+/// The admin API, the console and `/metrics`, to be served by a listener at this address.
+pub fn admin_api(mut parts: AdminParts, address: IpAddr) -> Router {
+    let name = match address {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    parts.hosts.push(ip);
-    if address.ip().is_loopback() {
+    parts.hosts.push(name);
+    if address.is_loopback() {
         parts.hosts.push("localhost".into());
     }
-    let router = routes(Arc::new(parts), address.ip().is_loopback());
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
+    routes(Arc::new(parts), address.is_loopback())
 }
 
 fn routes(parts: Shared, is_loopback: bool) -> Router {

@@ -267,7 +267,8 @@ impl Node {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        tokio::spawn(serve_admin(listener, parts, std::future::pending()));
+        let address = listener.local_addr().unwrap().ip();
+        tokio::spawn(axum::serve(listener, admin_api(parts, address)).into_future());
         Self {
             port,
             store,
@@ -751,13 +752,8 @@ async fn readiness_says_why_not() {
         let said = reasons.clone();
         let not_ready: NotReady = Arc::new(move || said.clone());
         let store = Arc::new(Memory::default());
-        tokio::spawn(serve_health(
-            listener,
-            store,
-            clock.clone(),
-            not_ready,
-            std::future::pending(),
-        ));
+        let routes = probes(store, clock.clone(), not_ready);
+        tokio::spawn(axum::serve(listener, routes).into_future());
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         stream.write_all(request).await.unwrap();

@@ -85,7 +85,7 @@ pub async fn run(
 ) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
     match cli.command {
         Command::Serve(args) => serve::run(args, out).await,
-        Command::Lab(args) => lab::run(args, out).await,
+        Command::Lab(args) => Box::pin(lab::run(args, out)).await,
         Command::Load(args) => load::run_load(args, out).await,
         Command::Zone(args) => Ok(zone::run(args, out).await),
         Command::Completions(args) => completions::run(&args, out),

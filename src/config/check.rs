@@ -1,15 +1,18 @@
 //! What only the whole file can tell: names that must agree, files that must exist, settings that need one another.
 
-use std::{collections::HashMap, error::Error as _, net::SocketAddr, path::Path, time::Duration};
+use std::{error::Error as _, net::SocketAddr, path::Path};
 
 use super::{
-    Config,
+    Config, agreements,
     file::{Lines, Mistake, Read},
+    ranges::out_of_range,
 };
 use crate::{
-    agreement::{AgreementConfig, Role},
-    gateways::ssp::certificates::{Bundle, CertificateFiles},
-    model::ByteSize,
+    agreement::AgreementConfig,
+    gateways::{
+        home::HomeConfig,
+        ssp::certificates::{Bundle, BundleError, CertificateFiles, IdentityFiles},
+    },
     telemetry::is_log_filter,
 };
 
@@ -25,6 +28,7 @@ pub(super) fn check(
         lines,
         name,
     };
+    found.ranges(config);
     found.gateway(config);
     found.ssp(config, agreements);
     found.routing(config, agreements);
@@ -32,22 +36,7 @@ pub(super) fn check(
     found.home(config);
     found.admin(config);
     found.store(config);
-    found.agreements(config, agreements);
-    found.mistakes
-}
-
-/// Mistakes of agreements that only show beside one another; our own domains are not known here.
-pub(super) fn agreements(agreements: &[Read<AgreementConfig>], name: &str) -> Vec<Mistake> {
-    let lines = Lines::new();
-    let mut config = Config::default();
-    let ours = agreements.iter().filter(|read| read.value.role == Role::Home);
-    config.gateway.domains = ours.flat_map(|read| read.value.domains.clone()).collect();
-    let mut found = Found {
-        mistakes: Vec::new(),
-        lines: &lines,
-        name,
-    };
-    found.agreements(&config, agreements);
+    found.mistakes.extend(agreements::check(config, agreements));
     found.mistakes
 }
 
@@ -58,6 +47,19 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
+    fn ranges(&mut self, config: &Config) {
+        let mut found = out_of_range("gateway", "[gateway] ", &config.gateway);
+        found.extend(out_of_range("ssp", "[ssp] ", &config.ssp));
+        found.extend(out_of_range("relay", "[relay] ", &config.relay));
+        found.extend(out_of_range("store", "[store] ", &config.store));
+        if let Some(home) = &config.home {
+            found.extend(out_of_range("home", "[home] ", home));
+        }
+        for (key, text) in found {
+            self.add(&key, text);
+        }
+    }
+
     fn gateway(&mut self, config: &Config) {
         let gateway = &config.gateway;
         if gateway.domains.is_empty() {
@@ -104,18 +106,13 @@ impl Found<'_> {
         if let Some(files) = ssp.certificate_files().filter(are_there)
             && let Err(error) = Bundle::read(&files)
         {
-            let source = error.source().map(|source| format!(": {source}"));
-            let text = format!("[ssp] {error}{}", source.unwrap_or_default());
-            self.add("ssp.certificate", text);
+            self.add("ssp.certificate", format!("[ssp] {}", with_source(&error)));
         }
-        if ssp.transactions_per_document == 0 {
+        if ssp.max_connections_per_address > ssp.max_connections {
             self.add(
-                "ssp.transactions_per_document",
-                "[ssp] transactions_per_document is at least 1; 1 switches batching off",
+                "ssp.max_connections_per_address",
+                "[ssp] max_connections_per_address is larger than max_connections, so one source could take all of them",
             );
-        }
-        if ssp.time_to_live.as_secs() < 60 {
-            self.add("ssp.time_to_live", "[ssp] time_to_live is at least 60s");
         }
     }
 
@@ -156,26 +153,16 @@ impl Found<'_> {
 
     fn relay(&mut self, config: &Config) {
         let relay = &config.relay;
-        let second = Duration::from_secs(1);
-        if !(second..=second * 30).contains(&relay.cut_through) {
-            self.add("relay.cut_through", "[relay] cut_through is 1s to 30s");
-        }
         if relay.default_validity > relay.max_validity {
             self.add(
                 "relay.default_validity",
                 "[relay] default_validity is longer than max_validity",
             );
         }
-        if relay.first_retry.is_zero() || relay.first_retry > relay.longest_retry {
+        if relay.first_retry > relay.longest_retry {
             self.add(
                 "relay.first_retry",
-                "[relay] first_retry is over 0s and at most longest_retry",
-            );
-        }
-        if relay.outbox_concurrency == 0 {
-            self.add(
-                "relay.outbox_concurrency",
-                "[relay] outbox_concurrency is at least 1, or nothing that waits is ever delivered",
+                "[relay] first_retry is longer than longest_retry",
             );
         }
     }
@@ -191,6 +178,7 @@ impl Found<'_> {
                 .collect();
             self.add(&section, problem);
         }
+        self.subscribers(home);
         for domain in &home.domains {
             if !config.gateway.domains.contains(&domain.name) {
                 let text = format!(
@@ -199,6 +187,47 @@ impl Found<'_> {
                 );
                 self.add("home.domain", text);
             }
+        }
+    }
+
+    /// The listener of subscribers.
+    fn subscribers(&mut self, home: &HomeConfig) {
+        let pair = [("certificate", &home.certificate), ("key", &home.key)];
+        for (key, path) in pair {
+            match path {
+                Some(path) if !path.is_file() => {
+                    let text = format!("[home] {key} = {}: no such file", path.display());
+                    self.add(&format!("home.{key}"), text);
+                }
+                None if pair.iter().any(|(_, path)| path.is_some()) => {
+                    self.add(
+                        "home",
+                        format!("[home] has no {key}; TLS needs certificate and key, two PEM files"),
+                    );
+                }
+                Some(_) | None => {}
+            }
+        }
+        if let Some((certificate, key)) = home.tls_files()
+            && certificate.is_file()
+            && key.is_file()
+            && let Err(error) = Bundle::shown(&IdentityFiles { certificate, key })
+        {
+            self.add("home.certificate", format!("[home] {}", with_source(&error)));
+        }
+        let is_open = home.listen.is_some_and(|address| !address.ip().is_loopback());
+        if is_open && home.tls_files().is_none() && !home.tls_in_front {
+            self.add(
+                "home.listen",
+                "[home] listen is reached from outside without TLS, which shows passwords and tokens to whoever is in \
+                 between; set certificate and key, or tls_in_front = true where a TLS terminator stands before it",
+            );
+        }
+        if home.max_connections_per_address > home.max_connections {
+            self.add(
+                "home.max_connections_per_address",
+                "[home] max_connections_per_address is larger than max_connections, so one source could take all of them",
+            );
         }
     }
 
@@ -241,25 +270,10 @@ impl Found<'_> {
 
     fn store(&mut self, config: &Config) {
         let store = &config.store;
-        if store.max_size < ByteSize::mib(16) {
-            self.add("store.max_size", "[store] max_size is at least 16 MiB");
-        }
-        if store.max_items == 0 || store.max_items_per_queue == 0 {
-            self.add(
-                "store",
-                "[store] max_items and max_items_per_queue are at least 1, or nothing can ever wait",
-            );
-        }
         if store.max_items_per_queue > store.max_items {
             self.add(
                 "store.max_items_per_queue",
                 "[store] max_items_per_queue is larger than max_items, so one peer could take the room of all",
-            );
-        }
-        if config.gateway.trails.max_size < ByteSize::mib(8) {
-            self.add(
-                "gateway.trails.max_size",
-                "[gateway.trails] max_size is at least 8 MiB",
             );
         }
         if !is_log_filter(&config.gateway.log.level) {
@@ -271,133 +285,30 @@ impl Found<'_> {
         }
     }
 
-    fn agreements(&mut self, config: &Config, agreements: &[Read<AgreementConfig>]) {
-        let mut peers = HashMap::new();
-        let mut domains = HashMap::new();
-        for read in agreements {
-            let agreement = &read.value;
-            if let Some(line) = peers.insert(agreement.peer.clone(), read.line) {
-                self.blame(
-                    read,
-                    format!(
-                        "the peer {} has an agreement already, in line {line}",
-                        agreement.peer
-                    ),
-                );
-            }
-            if agreement.domains.is_empty() {
-                self.blame(read, "domains is empty; name the peer's domains".into());
-            }
-            for domain in &agreement.domains {
-                if let Some(line) = domains.insert(domain.clone(), read.line) {
-                    self.blame(
-                        read,
-                        format!("the domain {domain} is in the agreement of line {line} as well"),
-                    );
-                }
-                let is_ours = config.gateway.domains.contains(domain);
-                match agreement.role {
-                    Role::Partner if is_ours => {
-                        self.blame(
-                            read,
-                            format!(
-                                "{domain} is one of our own domains; a server of ours has role = \"home\""
-                            ),
-                        );
-                    }
-                    Role::Home if !is_ours => {
-                        self.blame(
-                            read,
-                            format!("a home server's domain {domain} must be in [gateway] domains"),
-                        );
-                    }
-                    Role::Partner | Role::Home => {}
-                }
-            }
-            if agreement.role == Role::Home && agreement.servers.is_empty() {
-                let text = "a home server needs servers = [\"host:port\"], because the SRV records of its domain name this gateway";
-                self.blame(read, text.into());
-            }
-            if !agreement.tls.required && config.ssp.listen_plain.is_none() && config.ssp.listen.is_some() {
-                self.blame(
-                    read,
-                    "tls.required = false needs [ssp] listen_plain for what the peer sends".into(),
-                );
-            }
-            for server in &agreement.servers {
-                if !server
-                    .rsplit_once(':')
-                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-                {
-                    self.blame(read, format!("servers: {server:?} is not host:port"));
-                }
-            }
-            let limits = &agreement.limits;
-            for (key, value) in [
-                ("requests_per_second", limits.requests_per_second),
-                ("burst", limits.burst),
-                ("sender_per_minute", limits.sender_per_minute),
-                ("max_recipients", limits.max_recipients),
-                ("documents_in_flight", limits.documents_in_flight),
-            ] {
-                if value == 0 {
-                    self.blame(
-                        read,
-                        format!("limits.{key} is at least 1; leave the service out to allow nothing"),
-                    );
-                }
-            }
-            for media in &limits.media_types {
-                if media
-                    .split_once('/')
-                    .is_none_or(|(kind, sub)| kind.is_empty() || sub.is_empty())
-                {
-                    self.blame(
-                        read,
-                        format!(
-                            "limits.media_types: {media:?} is no media type; write it as text/* or image/png"
-                        ),
-                    );
-                }
-            }
-            if agreement.answer_timeout.is_zero() {
-                self.blame(read, "answer_timeout is over 0s".into());
-            }
-            for prefix in &agreement.speaks_for.numbers {
-                let digits = prefix.strip_prefix('+').unwrap_or_default();
-                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    self.blame(
-                        read,
-                        format!("speaks_for.numbers: {prefix:?} is no prefix such as +4477009"),
-                    );
-                }
-            }
-        }
-    }
-
     /// A mistake of a key such as `ssp.listen`; the line is that of the key, or of the nearest section around it.
     fn add(&mut self, key: &str, text: impl Into<String>) {
-        let mut around = Some(key);
-        let mut line = 0;
-        while let Some(name) = around {
-            if let Some(found) = self.lines.get(name) {
-                line = *found;
-                break;
-            }
-            around = name.rsplit_once('.').map(|(section, _)| section);
-        }
+        let line = line_of(self.lines, key).unwrap_or(0);
         self.mistakes.push(Mistake {
             file: self.name.to_owned(),
             line,
             text: text.into(),
         });
     }
+}
 
-    fn blame(&mut self, read: &Read<AgreementConfig>, text: String) {
-        self.mistakes.push(Mistake {
-            file: read.file.clone(),
-            line: read.line,
-            text,
-        });
+/// The line of a key, or of the nearest section around it.
+pub(super) fn line_of(lines: &Lines, key: &str) -> Option<usize> {
+    let mut around = Some(key);
+    while let Some(name) = around {
+        if let Some(line) = lines.get(name) {
+            return Some(*line);
+        }
+        around = name.rsplit_once('.').map(|(section, _)| section);
     }
+    None
+}
+
+fn with_source(error: &BundleError) -> String {
+    let source = error.source().map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
 }

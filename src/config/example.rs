@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use toml::{Table, Value};
 
+use super::ranges::RANGES;
 use super::{AdminConfig, Config, GatewayConfig, LogConfig, StoreSection};
 use crate::{
     agreement::AgreementConfig,
@@ -48,6 +49,9 @@ fn example() -> String {
                 continue;
             }
             text.push_str(&commented(&documentation));
+            if let Some(range) = RANGES.iter().find(|range| range.key == full) {
+                let _ = writeln!(text, "# From {}.", range.words());
+            }
             let sample = SAMPLES.iter().find(|(name, _)| *name == full);
             match (set, sample, default) {
                 (Some(value), _, _) => {
@@ -316,6 +320,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("routing.apexes.infrastructure_position", "2"),
     ("routing.apexes.timeout", "\"1s\""),
     ("routing.ladder.ssp_port", "7070"),
+    ("home.certificate", "\"certs/subscribers.pem\""),
+    ("home.key", "\"certs/subscribers.key\""),
     ("home.account.number", "\"+447700900123\""),
     ("home.account.user", "\"ada\""),
     ("home.account.domain", "\"alpha.example\""),

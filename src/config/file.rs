@@ -16,7 +16,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{AdminConfig, Config, GatewayConfig, check};
+use super::{AdminConfig, Config, GatewayConfig, agreements, check};
 use crate::agreement::AgreementConfig;
 
 /// One mistake, with where it is and what to do.
@@ -60,6 +60,8 @@ pub(super) struct Read<T> {
     pub(super) value: T,
     pub(super) file: String,
     pub(super) line: usize,
+    /// Where its keys begin, as `limits.burst`; an element of a list as `domains.0`.
+    pub(super) lines: Lines,
 }
 
 pub(super) fn load(path: &Path) -> Result<Config, Mistakes> {
@@ -105,7 +107,7 @@ pub(super) fn agreements_of(path: &Path) -> Result<Vec<AgreementConfig>, Mistake
     let mut reader = Reader::new(&text, &name);
     reader.only_agreements();
     let mut mistakes = std::mem::take(&mut reader.mistakes);
-    mistakes.extend(check::agreements(&reader.agreements, &name));
+    mistakes.extend(agreements::check_alone(&reader.agreements));
     if mistakes.is_empty() {
         Ok(reader.agreements.into_iter().map(|read| read.value).collect())
     } else {
@@ -214,7 +216,14 @@ impl<'t> Reader<'t> {
     fn config(&mut self) -> Config {
         let mut config = Config::default();
         for (key, value) in self.sections() {
-            self.note_lines(key.get_ref(), key.span().start, value.get_ref());
+            let name = key.get_ref().to_string();
+            self.lines.insert(name.clone(), self.line_of(key.span().start));
+            let lines = self.lines_in(value.get_ref());
+            self.lines.extend(
+                lines
+                    .into_iter()
+                    .map(|(key, line)| (format!("{name}.{key}"), line)),
+            );
             match key.get_ref().as_ref() {
                 "gateway" => config.gateway = self.section(value).unwrap_or_default(),
                 "ssp" => config.ssp = self.section(value).unwrap_or_default(),
@@ -235,15 +244,32 @@ impl<'t> Reader<'t> {
         config
     }
 
-    /// Remembers where a section and the keys in it begin.
-    fn note_lines(&mut self, name: &str, start: usize, value: &DeValue<'_>) {
-        self.lines.insert(name.to_owned(), self.line_of(start));
-        if let DeValue::Table(table) = value {
-            for (key, inner) in table {
-                let name = format!("{name}.{}", key.get_ref());
-                self.note_lines(&name, key.span().start, inner.get_ref());
+    /// Where the keys of a table and the elements of a list begin, and those in them.
+    fn lines_in(&self, value: &DeValue<'_>) -> Lines {
+        let mut lines = Lines::new();
+        let mut note = |key: String, start: usize, inner: &DeValue<'_>| {
+            let below = self.lines_in(inner).into_iter();
+            lines.extend(below.map(|(below, line)| (format!("{key}.{below}"), line)));
+            lines.insert(key, self.line_of(start));
+        };
+        match value {
+            DeValue::Table(table) => {
+                for (key, inner) in table {
+                    note(key.get_ref().to_string(), key.span().start, inner.get_ref());
+                }
             }
+            DeValue::Array(list) => {
+                for (index, inner) in list.iter().enumerate() {
+                    note(index.to_string(), inner.span().start, inner.get_ref());
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
         }
+        lines
     }
 
     fn only_agreements(&mut self) {
@@ -279,11 +305,13 @@ impl<'t> Reader<'t> {
         };
         for one in list {
             let line = self.line_of(one.span().start);
+            let lines = self.lines_in(one.get_ref());
             if let Some(value) = self.section(one) {
                 self.agreements.push(Read {
                     value,
                     file: self.name.to_owned(),
                     line,
+                    lines,
                 });
             }
         }

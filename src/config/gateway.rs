@@ -1,11 +1,11 @@
 //! The sections that belong to the program as a whole.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{ByteSize, Domain},
+    model::{ByteSize, Domain, duration},
     telemetry::TrailConfig,
 };
 
@@ -21,6 +21,11 @@ pub struct GatewayConfig {
     pub data_dir: PathBuf,
     /// A folder whose `*.toml` files hold one `[[agreement]]` or more; read beside this file.
     pub agreement_dir: Option<PathBuf>,
+    /// How long a stop waits for what is under way: requests, deliveries, answers. What has not ended by then and may wait
+    /// goes on after the next start. Whoever supervises the program must be more patient than this: systemd waits 90s,
+    /// Kubernetes 30s.
+    #[serde(with = "duration")]
+    pub stop_grace: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
     /// How much is kept of what happened to requests.
@@ -34,6 +39,7 @@ impl Default for GatewayConfig {
             domains: Vec::new(),
             data_dir: "data".into(),
             agreement_dir: None,
+            stop_grace: Duration::from_secs(25),
             log: LogConfig::default(),
             trails: TrailConfig::default(),
         }

@@ -3,9 +3,12 @@
 //! Each part owns its `Config`; this room only joins them. One file, TOML; agreements may also stand in files of their own.
 //! Durations are `"30s"`, sizes `"64 KiB"`. Unknown keys are mistakes.
 
+mod agreements;
 mod check;
+mod differences;
 mod file;
 mod gateway;
+mod ranges;
 
 pub use file::{Mistake, Mistakes};
 pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat, StoreSection};

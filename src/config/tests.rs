@@ -93,7 +93,7 @@ fn own_domain_is_no_partner() {
     assert!(
         found
             .iter()
-            .any(|(line, text)| *line == 8 && text.contains("our own domains")),
+            .any(|(line, text)| *line == 10 && text.contains("our own domains")),
         "{found:?}"
     );
 }
@@ -105,11 +105,13 @@ fn peer_and_domain_occur_once() {
     assert!(
         found
             .iter()
-            .any(|(_, text)| text.contains("has an agreement already")),
+            .any(|(line, text)| *line == 19 && text.contains("has an agreement already, in test.toml:9")),
         "{found:?}"
     );
     assert!(
-        found.iter().any(|(_, text)| text.contains("as well")),
+        found
+            .iter()
+            .any(|(line, text)| *line == 20 && text.contains("is in test.toml:10 as well")),
         "{found:?}"
     );
 }
@@ -158,13 +160,13 @@ fn each_mistake_is_named_where_it_stands() {
             "\"127.0.0.1:0\"",
             "\"127.0.0.1:0\"\ntime_to_live = \"1s\"",
             7,
-            "at least 60s",
+            "write 60s to 30d",
         ),
         (
             "\"127.0.0.1:0\"",
             "\"127.0.0.1:0\"\ntransactions_per_document = 0",
             7,
-            "at least 1",
+            "write 1 to 1000",
         ),
         (
             "\"127.0.0.1:0\"",
@@ -174,38 +176,38 @@ fn each_mistake_is_named_where_it_stands() {
         ),
         ("listen_plain = \"127.0.0.1:0\"", "", 5, "no peer can reach us"),
         ("peer = \"beta\"", "peer = \"\"", 9, "empty"),
-        ("[\"beta.example\"]", "[]", 8, "name the peer's domains"),
+        ("[\"beta.example\"]", "[]", 10, "name the peer's domains"),
         ("tls.required = false", "tls.requird = false", 14, "unknown field"),
         ("\"10 KiB\"", "\"10 KB\"", 15, "64 KiB"),
         (
             "answer_timeout = \"10s\"",
             "answer_timeout = \"0s\"",
-            8,
-            "over 0s",
+            16,
+            "answer_timeout = \"0s\" is out of range: write 1s to 7d",
         ),
-        ("answer_timeout = \"10s\"", "limits.burst = 0", 8, "limits.burst"),
+        ("answer_timeout = \"10s\"", "limits.burst = 0", 16, "limits.burst"),
         (
             "answer_timeout = \"10s\"",
             "limits.media_types = [\"text\"]",
-            8,
+            16,
             "media type",
         ),
         (
             "answer_timeout = \"10s\"",
             "servers = [\"im.beta.example\"]",
-            8,
+            16,
             "host:port",
         ),
         (
             "answer_timeout = \"10s\"",
             "speaks_for.numbers = [\"+44*\"]",
-            8,
+            16,
             "no prefix",
         ),
         (
             "answer_timeout = \"10s\"",
             "role = \"home\"",
-            8,
+            10,
             "must be in [gateway] domains",
         ),
         ("[\"127.0.0.0/8\"]", "[\"127.0.0.0/40\"]", 13, "no network"),
@@ -216,13 +218,48 @@ fn each_mistake_is_named_where_it_stands() {
             6,
             "longest_retry",
         ),
-        ("[ssp]", "[relay]\noutbox_concurrency = 0\n[ssp]", 6, "at least 1"),
+        (
+            "[ssp]",
+            "[relay]\noutbox_concurrency = 0\n[ssp]",
+            6,
+            "write 1 to 10000",
+        ),
         ("[ssp]", "[store]\nmax_size = \"1 MiB\"\n[ssp]", 6, "16 MiB"),
         (
             "[ssp]",
             "[store]\nmax_items_per_queue = 2000000\n[ssp]",
             6,
             "larger than max_items",
+        ),
+        (
+            "[ssp]",
+            "[home]\nlisten = \"0.0.0.0:1\"\n[[home.domain]]\nname = \"alpha.example\"\n[ssp]",
+            6,
+            "set certificate and key, or tls_in_front = true",
+        ),
+        (
+            "[ssp]",
+            "[home]\nkey = \"/nowhere\"\n[[home.domain]]\nname = \"alpha.example\"\n[ssp]",
+            5,
+            "[home] has no certificate",
+        ),
+        (
+            "[ssp]",
+            "[home]\nlimits.idle = \"1s\"\n[[home.domain]]\nname = \"alpha.example\"\n[ssp]",
+            6,
+            "limits.idle = \"1s\" is out of range: write 10s to 7d",
+        ),
+        (
+            "[ssp]",
+            "[relay]\nquery_timeout = \"0s\"\n[ssp]",
+            6,
+            "write 1s to 5m",
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\nmax_connections = 5",
+            5,
+            "one source could take all",
         ),
         (
             "[ssp]",
@@ -360,4 +397,36 @@ fn agreements_of_a_folder_are_read_and_blamed_with_their_file() {
         .collect();
     assert_eq!(lines.len(), 2, "{mistakes:?}");
     assert!(lines.contains(&4) && lines.contains(&5), "{mistakes:?}");
+}
+
+/// A mistake in one of several lines of a list is found in its own line.
+#[test]
+fn element_of_a_list_is_blamed_where_it_stands() {
+    let found = mistakes(&GOOD.replace(
+        "answer_timeout = \"10s\"",
+        "servers = [\n  \"im.beta.example:7443\",\n  \"im.beta.example\",\n]",
+    ));
+    let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [18], "{found:?}");
+}
+
+#[test]
+fn what_only_a_start_takes_up_is_named() {
+    let parse = |text: &str| Config::parse(text, "test.toml").unwrap();
+    let start = parse(GOOD);
+    let changed = GOOD
+        .replace(
+            "[\"alpha.example\"]",
+            "[\"alpha.example\", \"new.example\"]\nagreement_dir = \"peers\"",
+        )
+        .replace("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\ntime_to_live = \"2d\"");
+    let changed = format!("{changed}\n[relay]\ncut_through = \"9s\"\n");
+    assert_eq!(
+        start.differences_at_start(&parse(&changed)),
+        ["gateway.domains", "relay.cut_through", "ssp.time_to_live"]
+    );
+    assert!(start.differences_at_start(&start).is_empty());
+    // Agreements are exchanged.
+    let other = parse(&GOOD.replace("\"10s\"", "\"20s\""));
+    assert!(start.differences_at_start(&other).is_empty());
 }

@@ -30,16 +30,19 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod underway;
 mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
+pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use self::{
     admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
@@ -94,6 +97,10 @@ pub struct Relay {
     turns: Turns,
     watched: Watched,
     wake: tokio::sync::Notify,
+    /// Requests and attempts.
+    underway: Underway,
+    /// Whether the outbox begins no more attempts.
+    is_ending: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -123,6 +130,8 @@ impl Relay {
             turns: Turns::default(),
             watched: Watched::default(),
             wake: tokio::sync::Notify::new(),
+            underway: Underway::default(),
+            is_ending: watch::Sender::new(false),
         }
     }
 
@@ -134,6 +143,7 @@ impl Relay {
     /// # Cancel safety
     /// Not cancel safe: what was accepted is recorded before the answer, so the caller must wait for it.
     pub async fn handle(&self, ingress: Ingress, request: Request) -> Outcome {
+        let _underway = self.underway.begin();
         let outcome = self.admit_and_carry_out(&ingress, request).await;
         let now = self.clock.now();
         match &outcome {
@@ -162,6 +172,17 @@ impl Relay {
         }
         (self.trails)(ingress.trail.record());
         outcome
+    }
+
+    /// From now on the outbox begins no attempt; those under way go on. For an orderly end.
+    pub fn stop_claiming(&self) {
+        self.is_ending.send_replace(true);
+    }
+
+    /// Requests and attempts that are under way; for an orderly end, before the store is closed.
+    #[must_use]
+    pub fn underway(&self) -> &Underway {
+        &self.underway
     }
 
     /// Takes up changed agreements; the rate limits start anew.

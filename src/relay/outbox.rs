@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use super::{
     Ingress, Relay, RequestKey,
@@ -14,7 +15,7 @@ use super::{
     ingress::SideRecord,
     report::Reference,
     send::{damaged, refused_by_store},
-    slots::Slots,
+    slots::{Room, Slots},
 };
 use crate::{
     agreement::Agreements,
@@ -121,47 +122,71 @@ impl Relay {
         }
     }
 
-    /// Delivers what is due until the task is aborted; one such task runs on each node.
+    /// Delivers what is due until [`Relay::stop_claiming`], and ends with the last attempt; one such task runs on each node.
+    ///
+    /// # Cancel safety
+    /// Attempts under way are cut off when the future is dropped; what they delivered may be delivered again.
     pub async fn run_outbox(self: Arc<Self>, worker: WorkerId) {
         let slots = Slots::new(self.config.outbox_concurrency);
         if let Err(error) = self.take_back(&worker).await {
             tracing::warn!(%error, "what a process before this one was delivering waits until its leases end");
         }
+        let mut ending = self.is_ending.subscribe();
+        let mut attempts = JoinSet::new();
+        let mut is_idle = false;
         loop {
-            let room = slots.room();
-            if room.limit == 0 {
-                // Every delivery that ends wakes this task.
-                self.wake.notified().await;
-                continue;
-            }
-            let claim = Claim {
-                by: worker.clone(),
-                now: self.now(),
-                lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
-                limit: room.limit,
-                except_queues: room.full.clone(),
+            while attempts.try_join_next().is_some() {}
+            // Never amid a claim: what is claimed and not attempted waits for its lease to end.
+            let is_ending = tokio::select! {
+                biased;
+                _ = ending.wait_for(|is_ending| *is_ending) => true,
+                () = self.wait_for_room(&slots, is_idle) => false,
             };
-            let items = match self.store.claim(claim).await {
-                Ok(items) => items,
-                Err(error) => {
-                    tracing::error!(%error, "the outbox can't read the store");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            };
-            if items.is_empty() {
-                self.wait_for_work(&room.full).await;
-                continue;
+            if is_ending {
+                break;
             }
+            let items = self.claim(&worker, slots.room()).await;
+            is_idle = items.is_empty();
             for item in items {
                 let slot = slots.take(&item.lane.queue);
-                let relay = Arc::clone(&self);
-                let worker = worker.clone();
-                tokio::spawn(async move {
+                let (relay, worker) = (Arc::clone(&self), worker.clone());
+                let underway = self.underway.begin();
+                attempts.spawn(async move {
                     relay.attempt(item, worker).await;
-                    drop(slot);
+                    drop((slot, underway));
                     relay.wake.notify_one();
                 });
+            }
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+
+    /// Waits until there is room for an attempt; when nothing was due, until something may be.
+    async fn wait_for_room(&self, slots: &Slots, is_idle: bool) {
+        if is_idle {
+            self.wait_for_work(&slots.room().full).await;
+        }
+        while slots.room().limit == 0 {
+            // Every delivery that ends wakes this task.
+            self.wake.notified().await;
+        }
+    }
+
+    /// What is due, under a lease; nothing when the store can't be read.
+    async fn claim(&self, worker: &WorkerId, room: Room) -> Vec<OutboxItem> {
+        let claim = Claim {
+            by: worker.clone(),
+            now: self.now(),
+            lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
+            limit: room.limit,
+            except_queues: room.full,
+        };
+        match self.store.claim(claim).await {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't read the store");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Vec::new()
             }
         }
     }

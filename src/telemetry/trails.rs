@@ -28,7 +28,7 @@ use crate::model::{ByteSize, StepEvent, Timestamp, TrailId, TrailRecord, duratio
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrailConfig {
-    /// Most octets of full trails on disk; the oldest go first. At least 8 MiB.
+    /// Most octets of full trails on disk; the oldest go first.
     pub max_size: ByteSize,
     /// How long full trails are kept.
     #[serde(with = "duration")]

@@ -19,7 +19,10 @@ fn two_gateways_peer_by_the_page_alone() {
         .status()
         .is_err()
     {
-        assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "curl is missing");
+        assert!(
+            std::env::var_os("REQUIRE_PEERS").is_none_or(|set| set != "1"),
+            "curl is missing"
+        );
         eprintln!("SKIPPED: curl is missing, so the commands of docs/peering.md are not run");
         return;
     }

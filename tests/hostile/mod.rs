@@ -9,11 +9,13 @@
     reason = "a scripted peer that reads past its end has failed, as it should"
 )]
 
+mod dns;
 mod documents;
 mod http;
 mod names;
-mod peer;
+pub(crate) mod peer;
 mod peers;
 mod requests;
 mod sessions;
-mod stage;
+mod slow;
+pub(crate) mod stage;

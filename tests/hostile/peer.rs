@@ -13,9 +13,9 @@ use std::{
 };
 
 use impsgw::wire::ssp::{
-    Document, Limits, LoginRequest, LoginResponse, Mode, Primitive, Profile, Secret, SendSecretToken,
-    SessionId, SetupPrimitive, SetupTransaction, Status, StatusCode, Transaction, TransactionId, decode,
-    encode,
+    Document, Limits, LoginRequest, LoginResponse, Mode, Primitive, Profile, Secret, SendMessageRequest,
+    SendSecretToken, SessionId, SetupPrimitive, SetupTransaction, Status, StatusCode, Transaction,
+    TransactionId, decode, encode,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,12 +24,12 @@ use tokio::{
 };
 
 /// A peer's server and what has come to it.
-pub(super) struct Peer {
-    pub(super) name: &'static str,
-    pub(super) domain: String,
-    pub(super) address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) domain: String,
+    pub(crate) address: SocketAddr,
     /// The session that the gateway has opened last.
-    pub(super) latest: Option<Session>,
+    pub(crate) latest: Option<Session>,
     posts: mpsc::UnboundedReceiver<Document>,
     manners: Arc<Mutex<Manners>>,
     floods: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ pub(super) struct Peer {
 
 /// What the peer's server does with a POST.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Manners {
+pub(crate) enum Manners {
     /// 200 at once.
     #[default]
     Acknowledges,
@@ -59,16 +59,16 @@ pub(super) enum Manners {
 
 /// A session that a test has opened.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     /// Issued by the peer, for what it sends.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Issued by the gateway.
-    pub(super) of_gateway: String,
+    pub(crate) of_gateway: String,
 }
 
 impl Peer {
     /// A server of `<name>.example`.
-    pub(super) async fn new(name: &'static str) -> Self {
+    pub(crate) async fn new(name: &'static str) -> Self {
         let listener = TcpListener::bind(super::stage::loopback()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, posts) = mpsc::unbounded_channel();
@@ -92,7 +92,7 @@ impl Peer {
     }
 
     /// Waits until the gateway has had enough of a flood.
-    pub(super) async fn was_cut_off(&self) {
+    pub(crate) async fn was_cut_off(&self) {
         for _ in 0..500 {
             if self.floods.load(Ordering::Relaxed) > 0 {
                 return;
@@ -103,29 +103,29 @@ impl Peer {
     }
 
     /// From now on it does this with what is posted to it.
-    pub(super) fn behave(&self, manners: Manners) {
+    pub(crate) fn behave(&self, manners: Manners) {
         *self.manners.lock().unwrap() = manners;
     }
 
     /// The next document that the gateway posts.
-    pub(super) async fn next(&mut self) -> Document {
+    pub(crate) async fn next(&mut self) -> Document {
         let post = tokio::time::timeout(Duration::from_secs(10), self.posts.recv()).await;
         post.unwrap_or_else(|_| panic!("the gateway posted nothing to {}", self.name))
             .unwrap()
     }
 
     /// The documents that have come so far.
-    pub(super) fn drain(&mut self) -> Vec<Document> {
+    pub(crate) fn drain(&mut self) -> Vec<Document> {
         std::iter::from_fn(|| self.posts.try_recv().ok()).collect()
     }
 
     /// The next transaction in a session that is no request of the gateway's own.
-    pub(super) async fn answer(&mut self) -> Transaction {
+    pub(crate) async fn answer(&mut self) -> Transaction {
         self.answers(1).await.remove(0)
     }
 
     /// So many answers, in whatever documents they come.
-    pub(super) async fn answers(&mut self, count: usize) -> Vec<Transaction> {
+    pub(crate) async fn answers(&mut self, count: usize) -> Vec<Transaction> {
         let mut answers = Vec::new();
         while answers.len() < count {
             if let Document::Session { transactions, .. } = self.next().await {
@@ -136,7 +136,7 @@ impl Peer {
     }
 
     /// The status of the answer to a transaction that is sent in a session.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         gateway: SocketAddr,
         session: &Session,
@@ -149,7 +149,7 @@ impl Peer {
     }
 
     /// Opens a session as initiator.
-    pub(super) async fn open(&mut self, gateway: SocketAddr) -> Session {
+    pub(crate) async fn open(&mut self, gateway: SocketAddr) -> Session {
         let number = self.address.port();
         let ladder = format!("l-{number}-{}", fastrand::u32(..));
         let service = format!("wv:@{}", self.domain);
@@ -181,7 +181,7 @@ impl Peer {
     }
 
     /// Lets the gateway open a session with it.
-    pub(super) async fn be_opened(&mut self, gateway: SocketAddr) {
+    pub(crate) async fn be_opened(&mut self, gateway: SocketAddr) {
         loop {
             if let Document::Setup(opening) = self.next().await {
                 return self.go_on(gateway, opening).await;
@@ -190,7 +190,7 @@ impl Peer {
     }
 
     /// The next request of the gateway, for which it may open a session before.
-    pub(super) async fn asked_anywhere(&mut self, gateway: SocketAddr) -> (String, Primitive) {
+    pub(crate) async fn asked_anywhere(&mut self, gateway: SocketAddr) -> (String, Primitive) {
         loop {
             match self.next().await {
                 Document::Setup(opening) => self.go_on(gateway, opening).await,
@@ -232,7 +232,7 @@ impl Peer {
     }
 
     /// The next request of the gateway, as transaction ID and primitive.
-    pub(super) async fn asked(&mut self) -> (String, Primitive) {
+    pub(crate) async fn asked(&mut self) -> (String, Primitive) {
         loop {
             if let Document::Session { transactions, .. } = self.next().await
                 && let Some(one) = transactions.into_iter().find(|one| one.mode == Mode::Request)
@@ -259,7 +259,7 @@ impl Peer {
 }
 
 /// A step of a ladder as a document.
-pub(super) fn setup(mode: Mode, id: &str, primitive: SetupPrimitive) -> Vec<u8> {
+pub(crate) fn setup(mode: Mode, id: &str, primitive: SetupPrimitive) -> Vec<u8> {
     let step = SetupTransaction {
         mode,
         id: TransactionId::new(id),
@@ -269,7 +269,7 @@ pub(super) fn setup(mode: Mode, id: &str, primitive: SetupPrimitive) -> Vec<u8> 
 }
 
 /// A document of a session around transactions.
-pub(super) fn in_session(session: &str, transactions: &str) -> Vec<u8> {
+pub(crate) fn in_session(session: &str, transactions: &str) -> Vec<u8> {
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?><WV-SSP-Message xmlns="http://www.openmobilealliance.org/DTD/WV-SSP1.3"><Session sessionID="{session}">{transactions}</Session></WV-SSP-Message>"#
     )
@@ -277,20 +277,35 @@ pub(super) fn in_session(session: &str, transactions: &str) -> Vec<u8> {
 }
 
 /// A transaction that asks.
-pub(super) fn request(id: &str, inner: &str) -> String {
+pub(crate) fn request(id: &str, inner: &str) -> String {
     format!(r#"<Transaction mode="Request" transactionID="{id}">{inner}</Transaction>"#)
 }
 
 /// A transaction that answers.
-pub(super) fn response(id: &str, inner: &str) -> String {
+pub(crate) fn response(id: &str, inner: &str) -> String {
     format!(r#"<Transaction mode="Response" transactionID="{id}">{inner}</Transaction>"#)
 }
 
 /// A text message.
-pub(super) fn message(id: &str, from: &str, to: &str) -> String {
+pub(crate) fn message(id: &str, from: &str, to: &str) -> String {
     format!(
         r#"<SendMessageRequest deliveryReport="No"><MessageInfo messageID="{id}" contentType="text/plain"><Recipient><UserID>{to}</UserID></Recipient><Sender><UserID>{from}</UserID></Sender></MessageInfo><ContentData contentType="text/plain" encoding="BASE64">aGVsbG8=</ContentData></SendMessageRequest>"#
     )
+}
+
+/// The answer of a peer that takes a message.
+pub(crate) fn taken_as(id: &str) -> String {
+    answer_of(id, 200)
+}
+
+/// The answer of a peer to a message.
+pub(crate) fn answer_of(id: &str, status: u16) -> String {
+    format!("<SendMessageResponse messageID=\"{id}\"><Status code=\"{status}\"/></SendMessageResponse>")
+}
+
+/// The ID that a message carries.
+pub(crate) fn message_id(message: &SendMessageRequest) -> &str {
+    message.info.message_id.as_deref().unwrap()
 }
 
 /// The overall code of an answer.
@@ -298,7 +313,7 @@ pub(super) fn message(id: &str, from: &str, to: &str) -> String {
     clippy::wildcard_enum_match_arm,
     reason = "what the tests ask for has one of these answers"
 )]
-pub(super) fn code(primitive: &Primitive) -> StatusCode {
+pub(crate) fn code(primitive: &Primitive) -> StatusCode {
     match primitive {
         Primitive::Status(status) => status.code,
         Primitive::SendMessageResponse(response) => response.status.code,
@@ -310,7 +325,7 @@ pub(super) fn code(primitive: &Primitive) -> StatusCode {
 }
 
 /// Posts a document as an honest client would; the HTTP status.
-pub(super) async fn post(gateway: SocketAddr, body: &[u8]) -> u16 {
+pub(crate) async fn post(gateway: SocketAddr, body: &[u8]) -> u16 {
     let mut octets = format!(
         "POST / HTTP/1.1\r\nHost: alpha.example\r\nContent-Type: application/vnd.wv.ssp+xml\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n",
@@ -322,7 +337,7 @@ pub(super) async fn post(gateway: SocketAddr, body: &[u8]) -> u16 {
 }
 
 /// Sends octets on a connection of their own and reads until the gateway closes it or five seconds are over.
-pub(super) async fn raw(gateway: SocketAddr, octets: &[u8]) -> String {
+pub(crate) async fn raw(gateway: SocketAddr, octets: &[u8]) -> String {
     let stream = TcpStream::connect(gateway).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
     let octets = octets.to_vec();
@@ -338,7 +353,7 @@ pub(super) async fn raw(gateway: SocketAddr, octets: &[u8]) -> String {
 }
 
 /// The status of the first answer; 0 when there is none.
-pub(super) fn status_of(answer: &str) -> u16 {
+pub(crate) fn status_of(answer: &str) -> u16 {
     answer
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3))

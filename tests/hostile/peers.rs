@@ -4,16 +4,11 @@
 
 use std::time::Duration;
 
-use impsgw::{
-    lab::Handset,
-    wire::ssp::{Document, Primitive, SendMessageRequest, StatusCode},
-};
-
-use serde_json::json;
+use impsgw::wire::ssp::{Document, Primitive, StatusCode};
 
 use super::{
-    peer::{Manners, Peer, Session, in_session, post, request, response},
-    stage::{Setting, Stage},
+    peer::{Manners, Peer, Session, answer_of, in_session, message_id, post, request, response, taken_as},
+    stage::{Setting, Stage, ada, send},
 };
 
 const BEA: &str = "wv:bea@beta.example";
@@ -297,30 +292,6 @@ async fn sessions_forgotten_at_once_are_given_up() {
     stage.end().await;
 }
 
-async fn ada(stage: &Stage) -> Handset {
-    Handset::log_in(
-        &format!("http://{}", stage.subscribers()),
-        "ada",
-        "ada-among-wolves",
-    )
-    .await
-    .unwrap()
-}
-
-/// Sends a text; how the one recipient's side accepted it, or the refusal.
-async fn send(ada: &Handset, to: &str, text: &str) -> String {
-    match ada
-        .call("POST", "/v1/messages", json!({"to": [to], "text": text}))
-        .await
-    {
-        Ok(answer) => answer["recipients"][0]["accepted"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        Err(error) => error.to_string(),
-    }
-}
-
 /// The next message is taken as it should be.
 async fn take(peer: &mut Peer, stage: &Stage, session: &Session) {
     let (id, primitive) = peer.asked().await;
@@ -335,16 +306,4 @@ async fn take(peer: &mut Peer, stage: &Stage, session: &Session) {
 async fn in_order(peer: &mut Peer, stage: &Stage, session: &Session) {
     let (status, text) = peer.ask(stage.ssp(), session, "<KeepAliveRequest/>").await;
     assert_eq!(status, StatusCode::SUCCESS, "{text}");
-}
-
-fn taken_as(id: &str) -> String {
-    answer_of(id, 200)
-}
-
-fn answer_of(id: &str, status: u16) -> String {
-    format!("<SendMessageResponse messageID=\"{id}\"><Status code=\"{status}\"/></SendMessageResponse>")
-}
-
-fn message_id(message: &SendMessageRequest) -> &str {
-    message.info.message_id.as_deref().unwrap()
 }

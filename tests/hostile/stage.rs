@@ -14,18 +14,20 @@ use std::{
 use impsgw::{
     app::{App, Sockets},
     config::Config,
+    lab::Handset,
     wire::naptr::Name,
     zone::{ZoneServer, ZoneSet},
 };
+use serde_json::json;
 use tempfile::TempDir;
 use tracing::subscriber::DefaultGuard;
 
 use super::peer::Peer;
 
 /// The gateway of `alpha.example` with the subscriber Ada, and agreements with Beta and Gamma.
-pub(super) struct Stage {
-    pub(super) app: Option<App>,
-    pub(super) folder: TempDir,
+pub(crate) struct Stage {
+    pub(crate) app: Option<App>,
+    pub(crate) folder: TempDir,
     config: String,
     lines: Log,
     zone: Option<ZoneServer>,
@@ -34,24 +36,30 @@ pub(super) struct Stage {
 
 /// How a test's gateway differs from the usual one.
 #[derive(Default)]
-pub(super) struct Setting<'a> {
+pub(crate) struct Setting<'a> {
+    /// Lines of `[gateway]`; otherwise a stop is not patient.
+    pub(crate) gateway: &'a str,
     /// Lines of `[ssp]`.
-    pub(super) ssp: &'a str,
+    pub(crate) ssp: &'a str,
     /// Lines of `[routing]`, instead of those for the bundled DNS server.
-    pub(super) routing: Option<String>,
+    pub(crate) routing: Option<String>,
     /// Lines of the ENUM zone.
-    pub(super) numbers: &'a str,
+    pub(crate) numbers: &'a str,
     /// Lines of `[relay]`.
-    pub(super) relay: &'a str,
+    pub(crate) relay: &'a str,
+    /// Lines of `[home]`.
+    pub(crate) home: &'a str,
+    /// The networks that the peers' servers are in, instead of all of loopback.
+    pub(crate) networks: &'a str,
     /// Lines of each agreement.
-    pub(super) agreement: &'a str,
+    pub(crate) agreement: &'a str,
     /// Whole sections.
-    pub(super) more: &'a str,
+    pub(crate) more: &'a str,
 }
 
 /// What was logged.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -59,12 +67,12 @@ thread_local! {
 
 impl Stage {
     /// A gateway with the usual settings.
-    pub(super) async fn new(peers: &[&Peer]) -> Self {
+    pub(crate) async fn new(peers: &[&Peer]) -> Self {
         Self::with(peers, &Setting::default()).await
     }
 
     /// A gateway with the test's settings; each peer's domain has its SRV record in the bundled DNS server.
-    pub(super) async fn with(peers: &[&Peer], setting: &Setting<'_>) -> Self {
+    pub(crate) async fn with(peers: &[&Peer], setting: &Setting<'_>) -> Self {
         watch_for_panics();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let lines = Log::default();
@@ -81,17 +89,12 @@ impl Stage {
         let routing = match &setting.routing {
             Some(routing) => routing.clone(),
             None => {
-                let server = ZoneServer::start(zones(peers, setting.numbers), loopback())
+                let server = ZoneServer::start(zones(peers, "127.0.0.1", setting.numbers), loopback())
                     .await
                     .unwrap();
                 let dns = server.local_addr();
                 zone = Some(server);
-                format!(
-                    "[routing]\nviews = [{{ name = \"lab\", resolvers = [\"{dns}\"] }}]\n\
-                     apexes = [{{ apex = \"e164.example\", view = \"lab\", trust = \"private\" }}]\n\
-                     home_ranges = [{{ prefix = \"+447700900\", domain = \"alpha.example\" }}]\n\
-                     ladder = {{ ssp = true, sip = false, xmpp = false }}\n"
-                )
+                routing_by(dns)
             }
         };
         let folder = tempfile::tempdir().unwrap();
@@ -109,34 +112,34 @@ impl Stage {
     }
 
     /// Ends the gateway in order, and starts it again on its data.
-    pub(super) async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.app.take().unwrap().shut_down().await;
         self.start().await;
     }
 
     /// Where peers reach the gateway.
-    pub(super) fn ssp(&self) -> SocketAddr {
+    pub(crate) fn ssp(&self) -> SocketAddr {
         self.app.as_ref().unwrap().ssp[0]
     }
 
     /// Where subscribers reach it.
-    pub(super) fn subscribers(&self) -> SocketAddr {
+    pub(crate) fn subscribers(&self) -> SocketAddr {
         self.app.as_ref().unwrap().subscribers.unwrap()
     }
 
     /// Where the NOC reaches it.
-    pub(super) fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.app.as_ref().unwrap().admin.unwrap()
     }
 
     /// The token of the first start.
-    pub(super) fn admin_token(&self) -> String {
+    pub(crate) fn admin_token(&self) -> String {
         let path = self.folder.path().join("data/admin-token");
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
     /// Waits until the log has a line with all these words.
-    pub(super) async fn logged(&self, words: &[&str]) -> String {
+    pub(crate) async fn logged(&self, words: &[&str]) -> String {
         let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
         for _ in 0..500 {
             let text = self.lines.text();
@@ -149,7 +152,7 @@ impl Stage {
     }
 
     /// What is kept for peers, as the place of each item.
-    pub(super) async fn items(&self) -> Vec<String> {
+    pub(crate) async fn items(&self) -> Vec<String> {
         let answer = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -168,7 +171,7 @@ impl Stage {
     }
 
     /// Waits until nothing is kept.
-    pub(super) async fn nothing_waits(&self) {
+    pub(crate) async fn nothing_waits(&self) {
         for _ in 0..500 {
             if self.items().await.is_empty() {
                 return;
@@ -178,18 +181,28 @@ impl Stage {
         panic!("{:?} still waits:\n{}", self.items().await, self.lines.text());
     }
 
+    /// Ends the gateway in order, beside what the test does meanwhile.
+    pub(crate) fn stopping(&mut self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(self.app.take().unwrap().shut_down())
+    }
+
+    /// Starts the gateway again on its data.
+    pub(crate) async fn start_again(&mut self) {
+        self.start().await;
+    }
+
     /// How many questions came to the bundled DNS server.
-    pub(super) fn questions(&self) -> u64 {
+    pub(crate) fn questions(&self) -> u64 {
         self.zone.as_ref().unwrap().queries()
     }
 
     /// How many lines have this word.
-    pub(super) fn count_logged(&self, word: &str) -> usize {
+    pub(crate) fn count_logged(&self, word: &str) -> usize {
         self.lines.text().matches(word).count()
     }
 
     /// Ends everything; the test fails when something panicked.
-    pub(super) async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         if let Some(app) = self.app.take() {
             tokio::time::timeout(Duration::from_secs(10), app.shut_down())
                 .await
@@ -227,7 +240,42 @@ impl io::Write for Log {
     }
 }
 
-pub(super) fn loopback() -> SocketAddr {
+/// Ada, at a device of hers.
+pub(crate) async fn ada(stage: &Stage) -> Handset {
+    Handset::log_in(
+        &format!("http://{}", stage.subscribers()),
+        "ada",
+        "ada-among-wolves",
+    )
+    .await
+    .unwrap()
+}
+
+/// Sends a text; how the one recipient's side accepted it, or the refusal.
+pub(crate) async fn send(ada: &Handset, to: &str, text: &str) -> String {
+    match ada
+        .call("POST", "/v1/messages", json!({"to": [to], "text": text}))
+        .await
+    {
+        Ok(answer) => answer["recipients"][0]["accepted"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Lines of `[routing]` for one DNS server.
+pub(crate) fn routing_by(dns: SocketAddr) -> String {
+    format!(
+        "[routing]\nviews = [{{ name = \"lab\", resolvers = [\"{dns}\"] }}]\n\
+         apexes = [{{ apex = \"e164.example\", view = \"lab\", trust = \"private\" }}]\n\
+         home_ranges = [{{ prefix = \"+447700900\", domain = \"alpha.example\" }}]\n\
+         ladder = {{ ssp = true, sip = false, xmpp = false }}\n"
+    )
+}
+
+pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
@@ -237,6 +285,7 @@ fn config_text(peers: &[&Peer], setting: &Setting<'_>, routing: &str, folder: &T
         r#"[gateway]
 domains = ["alpha.example"]
 data_dir = "{}"
+{}
 
 [ssp]
 listen_plain = "127.0.0.1:0"
@@ -252,6 +301,7 @@ listen = "127.0.0.1:0"
 
 [home]
 listen = "127.0.0.1:0"
+{}
 
 [[home.domain]]
 name = "alpha.example"
@@ -264,8 +314,10 @@ friendly_name = "Ada"
 password = "ada-among-wolves"
 "#,
         data.display(),
+        or_else(setting.gateway, "stop_grace = \"1s\""),
         setting.ssp,
         setting.relay,
+        setting.home,
     );
     for peer in peers {
         text.push_str(&format!(
@@ -275,19 +327,26 @@ peer = "{}"
 domains = ["{}"]
 services.in = ["search", "presence", "message", "invite", "notice", "group"]
 services.out = ["search", "presence", "message", "invite", "notice", "group"]
-allowed_networks = ["127.0.0.0/8"]
+allowed_networks = ["{}"]
 tls = {{ required = false }}
 {}
 "#,
-            peer.name, peer.domain, setting.agreement
+            peer.name,
+            peer.domain,
+            or_else(setting.networks, "127.0.0.0/8"),
+            setting.agreement
         ));
     }
     text.push_str(setting.more);
     text
 }
 
-/// An SRV record for each peer, and an ENUM apex with these numbers.
-fn zones(peers: &[&Peer], numbers: &str) -> ZoneSet {
+fn or_else<'a>(given: &'a str, usual: &'a str) -> &'a str {
+    if given.is_empty() { usual } else { given }
+}
+
+/// An SRV record for each peer, with the address of the peers' servers, and an ENUM apex with these numbers.
+pub(crate) fn zones(peers: &[&Peer], address: &str, numbers: &str) -> ZoneSet {
     let mut zones = ZoneSet::default();
     let mut add = |origin: &str, more: &str| {
         let text = format!(
@@ -301,7 +360,7 @@ fn zones(peers: &[&Peer], numbers: &str) -> ZoneSet {
         let port = peer.address.port();
         add(
             &peer.domain,
-            &format!("_imps-server._tcp IN SRV 10 0 {port} ssp\nssp IN A 127.0.0.1\n"),
+            &format!("_imps-server._tcp IN SRV 10 0 {port} ssp\nssp IN A {address}\n"),
         );
     }
     zones

@@ -57,12 +57,20 @@ pub(super) fn folders() -> Vec<String> {
 
 /// The paths into the crate that a code names, such as `wire::naptr::Name`; groups are taken apart.
 pub(super) fn crate_paths(code: &str) -> Vec<String> {
+    paths_below(code, "crate::")
+}
+
+/// As [`crate_paths`], of the standard library.
+pub(super) fn std_paths(code: &str) -> Vec<String> {
+    paths_below(code, "std::")
+}
+
+fn paths_below(code: &str, root: &str) -> Vec<String> {
     let mut paths = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let is_whole =
-            !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$');
+    for (at, _) in code.match_indices(root) {
+        let is_whole = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
         if is_whole {
-            expand(&code[at + "crate::".len()..], "", &mut paths);
+            expand(&code[at + root.len()..], "", &mut paths);
         }
     }
     paths

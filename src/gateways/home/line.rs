@@ -6,12 +6,12 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::HomeDomain;
 use crate::{
     model::{Domain, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Trail, TrailId},
-    relay::{Ingress, Relay, RequestKey, Side},
+    relay::{Ingress, Relay, RequestKey, Side, Underway},
 };
 
 /// Where requests go once the relay is joined.
@@ -86,14 +86,14 @@ impl HomeDomain {
 /// Requests that nobody waits for.
 pub(crate) struct Errands {
     at_once: Arc<Semaphore>,
-    count: Arc<watch::Sender<usize>>,
+    underway: Underway,
 }
 
 impl Default for Errands {
     fn default() -> Self {
         Self {
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
-            count: Arc::new(watch::Sender::new(0)),
+            underway: Underway::default(),
         }
     }
 }
@@ -101,11 +101,10 @@ impl Default for Errands {
 impl Errands {
     /// Runs an errand as soon as there is room.
     pub(crate) fn run(&self, errand: impl Future<Output = ()> + Send + 'static) {
-        self.count.send_modify(|count| *count += 1);
-        let ended = Ended(Arc::clone(&self.count));
+        let underway = self.underway.begin();
         let at_once = Arc::clone(&self.at_once);
         tokio::spawn(async move {
-            let _ended = ended;
+            let _underway = underway;
             let Ok(_room) = at_once.acquire().await else {
                 return;
             };
@@ -113,19 +112,9 @@ impl Errands {
         });
     }
 
-    /// Waits until none is left.
-    pub(crate) async fn idle(&self) {
-        let mut count = self.count.subscribe();
-        let _ = count.wait_for(|count| *count == 0).await;
-    }
-}
-
-/// Counts an errand off, however it ended.
-struct Ended(Arc<watch::Sender<usize>>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    /// Those that have not ended.
+    pub(crate) fn underway(&self) -> &Underway {
+        &self.underway
     }
 }
 

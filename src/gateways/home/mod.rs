@@ -20,7 +20,7 @@ mod outgoing;
 mod relation;
 mod reports;
 mod secret;
-mod status;
+pub(super) mod status;
 mod stream;
 mod subscriber;
 mod telling;
@@ -51,7 +51,7 @@ use self::{
 };
 use crate::{
     model::{Domain, E164, LocalPart, Refusal, Timestamp, WvAddress},
-    relay::Relay,
+    relay::{Relay, Underway},
     routing::HomeDirectory,
     store::{Batch, Committed, Store, StoreError},
     telemetry::Clock,
@@ -131,10 +131,18 @@ impl HomeDomain {
         tokio::spawn(keep_house(self.me.clone()));
     }
 
-    /// Waits until notifications and subscriptions under way have been handed over; for an orderly end, before the store
-    /// is closed.
-    pub async fn finish(&self) {
-        self.errands.idle().await;
+    /// Disconnects every event stream, so that devices look for another server; for an orderly end.
+    pub fn end_streams(&self) {
+        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
+        for subscriber in everybody {
+            subscriber.state().streams.leave_all();
+        }
+    }
+
+    /// Notifications and subscriptions that are being handed over; for an orderly end, before the store is closed.
+    #[must_use]
+    pub fn underway(&self) -> &Underway {
+        self.errands.underway()
     }
 
     /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed. Called every

@@ -150,6 +150,11 @@ impl Streams {
         self.listeners.retain(|listener| listener.device != device);
     }
 
+    /// Disconnects all streams.
+    pub(crate) fn leave_all(&mut self) {
+        self.listeners.clear();
+    }
+
     /// Whether the device is connected.
     pub(crate) fn has(&self, device: &str) -> bool {
         self.listeners

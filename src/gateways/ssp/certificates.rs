@@ -262,6 +262,19 @@ impl Bundle {
         })
     }
 
+    /// Reads one certificate of ours for a listener that asks its clients for none, so that nobody is to be trusted.
+    ///
+    /// # Errors
+    ///
+    /// `BundleError` for the first file that can't be used.
+    pub fn shown(files: &IdentityFiles) -> Result<Self, BundleError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let mut bundle = Self::none();
+        let identity = Identity::read(files, &provider, &mut bundle.expiries)?;
+        bundle.identities.push(identity);
+        Ok(bundle)
+    }
+
     /// The identity that names the domain, else the first.
     pub(super) fn identity_for(&self, domain: Option<&str>) -> Option<&Identity> {
         let fitting = domain.and_then(|domain| {

@@ -9,27 +9,30 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::future::select_all;
+
 use super::certificates::{Certificates, Expiring, Expiry};
 use crate::telemetry::{Clock, Metrics};
 
-/// Watches the certificates in force for as long as it is polled.
+/// Watches the certificates in force, of all listeners, for as long as it is polled.
 ///
 /// # Cancel safety
 /// May be dropped at any time.
-pub async fn watch_expiries(certificates: Arc<Certificates>, metrics: Arc<Metrics>, clock: Clock) {
-    let mut changes = certificates.changes();
+pub async fn watch_expiries(certificates: Vec<Arc<Certificates>>, metrics: Arc<Metrics>, clock: Clock) {
+    let mut changes: Vec<_> = certificates.iter().map(|one| one.changes()).collect();
     let mut told = Told::default();
     loop {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().0);
-        let expiries = certificates.expiries();
+        let mut expiries: Vec<Expiry> = certificates.iter().flat_map(|one| one.expiries()).collect();
+        expiries.sort_by_key(|expiry| expiry.at);
         set_days(&metrics, &expiries, now);
         for expiry in told.due(&expiries, now) {
             warn(expiry, now);
         }
         tokio::select! {
             () = tokio::time::sleep(DAY) => {}
-            // The sender is in `certificates`, which this holds.
-            _ = changes.changed() => {}
+            // The senders are in `certificates`, which this holds.
+            _ = select_all(changes.iter_mut().map(|one| Box::pin(one.changed()))) => {}
         }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -24,7 +27,7 @@ use super::{
 use crate::{
     agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
-    relay::{Delivery, Egress, Relay, Undelivered},
+    relay::{Delivery, Egress, Relay, Undelivered, Underway},
     routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
@@ -96,6 +99,9 @@ pub struct SspGateway {
     suspended: Mutex<HashMap<String, String>>,
     store: Arc<dyn Store>,
     slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Documents that were taken, and answers that no peer has taken yet.
+    underway: Underway,
+    is_ending: AtomicBool,
 }
 
 impl SspGateway {
@@ -132,6 +138,8 @@ impl SspGateway {
             suspended: Mutex::new(suspended),
             store,
             slots: Mutex::default(),
+            underway: Underway::default(),
+            is_ending: AtomicBool::new(false),
         });
         for session in known.into_iter().filter(|session| session.is_usable(now)) {
             gateway
@@ -170,6 +178,21 @@ impl SspGateway {
             }
         };
         links.values().map(view).collect()
+    }
+
+    /// From now on nothing that a peer asks is taken; what it answers is. For an orderly end: the peer tries another server.
+    pub fn stop_taking(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Documents that are worked on and answers that are on their way; for an orderly end, before the store is closed.
+    #[must_use]
+    pub fn underway(&self) -> &Underway {
+        &self.underway
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
     }
 
     /// Opens a session with a peer's domain now, whether traffic needs it or not.

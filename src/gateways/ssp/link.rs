@@ -212,6 +212,7 @@ impl Link {
         let pace = gateway.pace(&self.peer);
         let way = Way {
             done,
+            _underway: Some(gateway.underway().begin()),
             ..Way::new(None, approximate_size(&primitive))
         };
         let transaction = Transaction {

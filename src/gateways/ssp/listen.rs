@@ -26,8 +26,8 @@ use crate::{
     },
     relay::{Ingress, Side},
     wire::ssp::{
-        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, ScreenName, Status, StatusCode,
-        Transaction, TransactionId, decode,
+        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, ScreenName, SetupPrimitive, Status,
+        StatusCode, Transaction, TransactionId, decode,
     },
 };
 
@@ -80,6 +80,9 @@ impl SspGateway {
         };
         if decoded.repairs.is_any() {
             tracing::warn!(source = %arrival.source(), repairs = ?decoded.repairs, "an ill-formed document was repaired");
+        }
+        if self.is_ending() && begins_something(&decoded.document) {
+            return Reply::Overloaded;
         }
         match decoded.document {
             Document::Setup(step) => {
@@ -138,6 +141,7 @@ impl SspGateway {
             .map(|work| (self.turns.take(work.conversations(&session.peer)), work))
             .collect();
         let gateway = Arc::clone(self);
+        let underway = self.underway().begin();
         tokio::spawn(async move {
             let each = work.into_iter().map(|(turn, work)| {
                 let (gateway, session, agreement) = (&gateway, &session, &agreement);
@@ -147,7 +151,7 @@ impl SspGateway {
                 }
             });
             futures_util::future::join_all(each).await;
-            drop(slot);
+            drop((slot, underway));
         });
         Reply::Taken
     }
@@ -456,6 +460,18 @@ fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &Interconnect
         }
         None if arrival.connection.is_tls => !tls.mutual && is_near(),
         None => !tls.required && is_near(),
+    }
+}
+
+/// Whether a document opens a ladder or asks without answering anything.
+fn begins_something(document: &Document) -> bool {
+    match document {
+        Document::Setup(step) => {
+            step.mode == Mode::Request && matches!(step.primitive, SetupPrimitive::SendSecretToken(_))
+        }
+        Document::Session { transactions, .. } => transactions
+            .iter()
+            .all(|transaction| transaction.mode == Mode::Request),
     }
 }
 

@@ -21,7 +21,7 @@ mod redirect;
 pub mod server;
 mod servers;
 mod session;
-mod status;
+pub(super) mod status;
 pub mod tls;
 mod transactions;
 mod turns;

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The code that a refusal is answered with; the compiler keeps it whole. Some codes name the service that failed.
-pub(super) fn code_of(refusal: &Refusal, service: Service) -> StatusCode {
+pub(in crate::gateways) fn code_of(refusal: &Refusal, service: Service) -> StatusCode {
     match refusal {
         Refusal::NoAgreement { .. } | Refusal::NotAgreed { .. } => StatusCode::SERVICE_NOT_AGREED,
         Refusal::RateExceeded { .. } => StatusCode::SERVICE_UNAVAILABLE,

@@ -40,7 +40,7 @@ impl Served {
         let body = json!({"user": user, "password": PASSWORD, "device": "phone"});
         let (status, answer) = self.call("POST", "/v1/login", None, Some(body)).await;
         assert_eq!(status, 200, "{answer}");
-        self.fixture.home.finish().await;
+        self.fixture.home.underway().idle().await;
         self.fixture.line.take();
         answer["token"].as_str().unwrap().to_owned()
     }
@@ -330,7 +330,7 @@ async fn another_subscribers_things_are_out_of_reach() {
     );
     assert_eq!(served.call("DELETE", &device, Some(&ben), None).await.0, 404);
     assert_eq!(served.call("POST", &ack, Some(&ada), None).await.0, 204);
-    served.fixture.home.finish().await;
+    served.fixture.home.underway().idle().await;
     assert_eq!(served.fixture.line.reports().len(), 1);
 }
 

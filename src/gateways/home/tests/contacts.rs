@@ -163,7 +163,7 @@ async fn removed_contact_is_unsubscribed_from() {
         .remove_contact(&fixture.ada(), &address(BEA))
         .await
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.names(), ["unsubscribe"]);
     let again = fixture.home.remove_contact(&fixture.ada(), &address(BEA)).await;
     assert!(matches!(again, Err(Refusal::NotFound { .. })));

@@ -63,7 +63,7 @@ async fn add_by_number_announces_and_shows_presence() {
         .add_contact(&ada, NewContact { wish, nickname: None })
         .await
         .unwrap();
-    home.finish().await;
+    home.underway().idle().await;
     assert_eq!(
         (added.contact.address.to_string(), added.contact.nickname.as_str()),
         (CLEO.into(), "CLEO")
@@ -112,7 +112,7 @@ async fn message_is_taken_and_its_report_comes_back() {
     let waiting = home.waiting(&cleo, None, 10).await.unwrap();
     assert_eq!(waiting.len(), 1);
     home.acknowledge(&cleo, waiting[0].0).await.unwrap();
-    home.finish().await;
+    home.underway().idle().await;
     let waiting = home.waiting(&ada, None, 10).await.unwrap();
     let Event::Report {
         message_id,

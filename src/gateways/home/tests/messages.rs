@@ -168,7 +168,7 @@ async fn acknowledgement_reports_delivery_once() {
     for _ in 0..2 {
         fixture.home.acknowledge(&ada, id).await.unwrap();
     }
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let reports = fixture.line.reports();
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].message.as_str(), "m1");
@@ -191,7 +191,7 @@ async fn report_that_the_relay_can_not_take_yet_is_sent_again() {
         what: "message m1".into(),
     }));
     fixture.home.acknowledge(&ada, id).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.reports().len(), 1);
     fixture.home.sweep().await;
     assert_eq!(fixture.line.reports().len(), 1);
@@ -221,7 +221,7 @@ async fn expired_message_is_reported_as_failed() {
             .is_empty()
     );
     fixture.home.sweep().await;
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(
         fixture.line.reports()[0].disposition,
         Disposition::Failed(Refusal::Expired)

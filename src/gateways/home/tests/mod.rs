@@ -132,7 +132,7 @@ impl Fixture {
             config,
             ..
         } = self;
-        home.finish().await;
+        home.underway().idle().await;
         drop(home);
         let home = HomeDomain::new(config.clone(), Arc::clone(&store), clock.clone())
             .await
@@ -173,14 +173,14 @@ impl Fixture {
                 trail: Arc::new(Trail::new(TrailId(1), now)),
             })
             .await;
-        self.home.finish().await;
+        self.home.underway().idle().await;
         answer
     }
 
     /// Logs a device of Ada's in; what that sends out is forgotten.
     pub(super) async fn log_in(&self, user: &str) -> super::outgoing::LoggedIn {
         let logged_in = self.home.log_in(user, PASSWORD, "phone").await.unwrap().unwrap();
-        self.home.finish().await;
+        self.home.underway().idle().await;
         self.line.take();
         logged_in
     }

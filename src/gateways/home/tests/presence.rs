@@ -65,12 +65,12 @@ async fn unauthorised_watcher_is_accepted_told_nothing_and_told_all_on_consent()
         .grant(&ada, &address(BEA), vec![AttributeName::OnlineStatus])
         .await
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let told = fixture.line.notifications();
     assert_eq!(told[0].values[0].1.online(), Some(true));
 
     fixture.home.revoke(&ada, &address(BEA)).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert!(fixture.line.notifications()[0].values[0].1.is_empty());
 }
 
@@ -85,7 +85,7 @@ async fn contact_may_see_that_one_is_online() {
         nickname: None,
     };
     fixture.home.add_contact(&fixture.ada(), bea).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let told = fixture.line.notifications();
     assert_eq!(told[0].values[0].1.online(), Some(true));
     assert_eq!(told[0].values[0].1.attributes.len(), 1);
@@ -98,7 +98,7 @@ async fn blocked_watcher_sees_nothing_until_unblocked() {
     fixture.deliver(subscribe(BEA, ADA)).await.unwrap();
     fixture.line.take();
     fixture.home.block(&fixture.ada(), &address(BEA)).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert!(fixture.line.notifications()[0].values[0].1.is_empty());
     let look = Request::GetPresence(GetPresence {
         watcher: address(BEA),
@@ -110,7 +110,7 @@ async fn blocked_watcher_sees_nothing_until_unblocked() {
         Ok(Answer::Presence(vec![(address(ADA), Presence::default())]))
     );
     fixture.home.unblock(&fixture.ada(), &address(BEA)).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(true));
 }
 
@@ -127,14 +127,14 @@ async fn watchers_who_see_the_same_share_one_notification() {
         .grant(&ada, &address(BEN), vec![AttributeName::StatusText])
         .await
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     fixture.line.take();
     fixture
         .home
         .set_presence(&ada, text(AttributeName::UserAvailability, "DISCREET"))
         .await
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let told = fixture.line.notifications();
     let mut sizes: Vec<_> = told.iter().map(|one| one.watchers.len()).collect();
     sizes.sort_unstable();
@@ -146,7 +146,7 @@ async fn watchers_who_see_the_same_share_one_notification() {
         .set_presence(&ada, text(AttributeName::StatusText, "On the\u{0} 08:15"))
         .await
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let told = fixture.line.notifications();
     assert_eq!((told.len(), &told[0].watchers), (1, &vec![address(BEN)]));
     assert_eq!(
@@ -178,7 +178,7 @@ async fn hidden_subscriber_seems_offline() {
     fixture.line.take();
     let hide = [(AttributeName::OnlineStatus, Some(AttributeValue::Flag(false)))].into();
     fixture.home.set_presence(&fixture.ada(), hide).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(false));
 }
 
@@ -277,7 +277,7 @@ async fn last_notification_is_the_newest_state() {
             .await
             .unwrap();
     }
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let told = fixture.line.notifications();
     let texts: Vec<u32> = told
         .iter()
@@ -308,7 +308,7 @@ async fn hiding_the_number_moves_subscriptions_to_the_user_name() {
         ..Default::default()
     };
     fixture.home.change_settings(&ada, change).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let sent = fixture.line.take();
     let [Request::Unsubscribe(old), Request::Subscribe(new)] = &sent[..] else {
         panic!("{sent:?}")

@@ -38,7 +38,7 @@ async fn contacts_of_those_who_stay_logged_in_are_watched_anew() {
     }
     let fixture = fixture.restart().await;
     fixture.home.watch_again();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let watch = Subscribe {
         watcher: fixture.ada().identity(),
         presentities: vec![address(BEA)],
@@ -53,7 +53,7 @@ async fn contacts_of_those_who_stay_logged_in_are_watched_anew() {
     let validity = fixture.config.limits.token_validity;
     fixture.hand.advance(validity);
     fixture.home.watch_again();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert!(fixture.line.take().is_empty(), "her token is over");
 }
 

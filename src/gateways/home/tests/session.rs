@@ -23,7 +23,7 @@ async fn login_subscribes_to_the_contact_list() {
         .await
         .unwrap()
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     let sent = fixture.line.take();
     let [Request::Subscribe(subscribe)] = &sent[..] else {
         panic!("{sent:?}")
@@ -47,10 +47,10 @@ async fn last_logout_and_long_silence_show_the_subscriber_offline() {
     fixture.line.take();
     let ada = fixture.ada();
     fixture.home.log_out(&ada, &first.device).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert!(fixture.line.take().is_empty());
     fixture.home.log_out(&ada, &second.device).await.unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(false));
 
     let third = fixture
@@ -59,18 +59,18 @@ async fn last_logout_and_long_silence_show_the_subscriber_offline() {
         .await
         .unwrap()
         .unwrap();
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(true));
     fixture.hand.advance(Duration::from_secs(1799));
     fixture.home.sweep().await;
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert!(fixture.line.take().is_empty());
     fixture.hand.advance(Duration::from_secs(1));
     fixture.home.sweep().await;
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(false));
     assert!(fixture.home.authenticate(&third.token).is_some());
-    fixture.home.finish().await;
+    fixture.home.underway().idle().await;
     assert_eq!(fixture.line.notifications()[0].values[0].1.online(), Some(true));
 }
 

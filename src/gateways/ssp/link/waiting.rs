@@ -15,6 +15,7 @@ use super::{Asked, Delivered, Expects, Fate, LinkFault, Pace};
 use crate::{
     gateways::ssp::session::Session,
     model::Timestamp,
+    relay::Begun,
     routing::Candidate,
     wire::ssp::{Mode, Transaction, TransactionId},
 };
@@ -38,6 +39,8 @@ pub(super) struct Way {
     pub(super) closed_in: Option<Arc<str>>,
     /// Whoever waits until a transaction in Response mode is acknowledged.
     pub(super) done: Option<oneshot::Sender<Delivered>>,
+    /// An answer's, which an orderly end waits for; a request is counted by whoever waits for it.
+    pub(super) _underway: Option<Begun>,
 }
 
 /// What is waited for.
@@ -422,6 +425,7 @@ impl Way {
             alone: false,
             closed_in: None,
             done: None,
+            _underway: None,
         }
     }
 

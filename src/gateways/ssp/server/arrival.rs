@@ -12,9 +12,8 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
-use super::Limits;
 use super::admission::{Reading, Room};
-use crate::gateways::ssp::tls::PeerIdentity;
+use super::{Connection, Limits};
 use crate::wire::ssp::codec::MEDIA_TYPE;
 
 /// One document.
@@ -28,19 +27,6 @@ pub struct Arrival {
     pub headers: HeaderMap,
     /// The document, not empty.
     pub body: Bytes,
-}
-
-/// What a document came on.
-#[derive(Debug)]
-pub struct Connection {
-    /// The other end of the socket.
-    pub source: SocketAddr,
-    /// Whom the client's verified certificate speaks for; `None` without TLS or without client authentication.
-    pub peer: Option<PeerIdentity>,
-    /// The name that the client asked for in TLS.
-    pub server_name: Option<String>,
-    /// Whether it is TLS.
-    pub is_tls: bool,
 }
 
 /// The HTTP answer to a document.
