@@ -3,6 +3,8 @@
 //! [`App::start`] brings a gateway up from its configuration, [`App::reload`] puts a changed one in force without dropping a
 //! session, [`App::shut_down`] ends it so that nothing accepted is lost. The lab runs several in one process.
 
+mod accounts;
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -19,7 +21,7 @@ use tokio::{
 
 use crate::{
     admin::{
-        AdminParts, Board, CertificateState, LeverError, NotReady, PeerState, Reload, SessionState,
+        Accounts, AdminParts, Board, CertificateState, LeverError, NotReady, PeerState, Reload, SessionState,
         first_token, load_overrides, serve_admin, serve_health,
     },
     agreement::Agreements,
@@ -393,6 +395,10 @@ impl App {
             router: Arc::clone(&self.router),
             agreements: Arc::clone(&self.agreements),
             board,
+            accounts: self
+                .home
+                .clone()
+                .map(|home| Arc::new(accounts::HomeAccounts(home)) as Arc<dyn Accounts>),
             trails,
             metrics,
             clock: clock.clone(),

@@ -4,7 +4,7 @@ use std::{future::Future, io, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
@@ -13,7 +13,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::{
-    AdminParts, Role, agreement,
+    AdminParts, Role, accounts, agreement,
     answer::{Answer, Shared},
     cache, console,
     error::ApiError,
@@ -76,11 +76,18 @@ fn routes(parts: Shared, is_loopback: bool) -> Router {
                 .post(overrides::add)
                 .delete(overrides::remove),
         )
+        .route("/api/v1/accounts", get(accounts::list).post(accounts::add))
+        .route(
+            "/api/v1/accounts/{number}",
+            get(accounts::show).delete(accounts::remove),
+        )
+        .route("/api/v1/accounts/{number}/close", post(accounts::close))
+        .route("/api/v1/accounts/{number}/open", post(accounts::open))
+        .route("/api/v1/accounts/{number}/password", post(accounts::password))
         .route("/api/v1/tokens", get(system::tokens).post(system::create_token))
         .route("/api/v1/tokens/{id}", delete(system::revoke_token))
         .route("/api/v1/audit", get(system::audit))
         .route("/api/v1/reload", post(system::reload))
-        .layer(DefaultBodyLimit::max(guard::MAX_BODY))
         .layer(from_fn_with_state(Arc::clone(&parts), guard::api));
     let metrics = if is_loopback {
         get(metrics)
