@@ -3,6 +3,7 @@
 //! [`App::start`] brings a gateway up from its configuration, [`App::reload`] puts a changed one in force without dropping a
 //! session, [`App::shut_down`] ends it so that nothing accepted is lost. The lab runs several in one process.
 
+mod accounts;
 mod board;
 mod house;
 mod levers;

@@ -30,16 +30,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// The JSON body of a call; an empty one counts as `{}`.
+/// The JSON body of a call, which the guard has read and bounded; an empty one counts as `{}`.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = axum::body::to_bytes(request.into_body(), super::guard::MAX_BODY)
+        let bytes = axum::body::to_bytes(request.into_body(), usize::MAX)
             .await
-            .map_err(|_| ApiError::TooLarge)?;
+            .map_err(|error| ApiError::BadRequest(format!("the body can't be read: {error}")))?;
         let bytes = if bytes.is_empty() {
             b"{}".as_slice()
         } else {

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{LeverError, Role};
+use super::{AccountsError, LeverError, Role};
 use crate::store::StoreError;
 
 /// Why a call was refused.
@@ -28,14 +28,22 @@ pub(super) enum ApiError {
     Conflict(String),
     #[error("{method} is not for this path")]
     WrongMethod { method: String },
-    #[error("the body is larger than 64 KiB")]
-    TooLarge,
+    #[error("the body is larger than {max} octets")]
+    TooLarge { max: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
+    Accounts(AccountsError),
+    #[error(transparent)]
     Lever(#[from] LeverError),
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        Self::Accounts(error)
+    }
 }
 
 impl ApiError {
@@ -44,14 +52,19 @@ impl ApiError {
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoToken | Self::BadToken => StatusCode::UNAUTHORIZED,
             Self::WrongRole { .. } => StatusCode::FORBIDDEN,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound(_) | Self::Lever(LeverError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::BadRequest(_) | Self::Accounts(AccountsError::Rows(_) | AccountsError::Refused(_)) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotFound(_)
+            | Self::Accounts(AccountsError::Unknown(_))
+            | Self::Lever(LeverError::Unknown(_)) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Store(_) | Self::Failed(_) | Self::Lever(LeverError::Failed(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Store(_)
+            | Self::Accounts(AccountsError::Store(_))
+            | Self::Failed(_)
+            | Self::Lever(LeverError::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -61,12 +74,15 @@ impl ApiError {
             Self::NoToken => "no-token",
             Self::BadToken => "bad-token",
             Self::WrongRole { .. } => "wrong-role",
-            Self::BadRequest(_) => "bad-request",
-            Self::NotFound(_) | Self::Lever(LeverError::Unknown(_)) => "not-found",
+            Self::BadRequest(_) | Self::Accounts(AccountsError::Refused(_)) => "bad-request",
+            Self::Accounts(AccountsError::Rows(_)) => "bad-rows",
+            Self::NotFound(_)
+            | Self::Accounts(AccountsError::Unknown(_))
+            | Self::Lever(LeverError::Unknown(_)) => "not-found",
             Self::Conflict(_) => "conflict",
             Self::WrongMethod { .. } => "wrong-method",
-            Self::TooLarge => "too-large",
-            Self::Store(_) => "store",
+            Self::TooLarge { .. } => "too-large",
+            Self::Store(_) | Self::Accounts(AccountsError::Store(_)) => "store",
             Self::Failed(_) | Self::Lever(LeverError::Failed(_)) => "failed",
         }
     }

@@ -88,7 +88,10 @@ async fn guarded(parts: &Shared, request: Request, next: Next) -> Result<Respons
             method: request.method().to_string(),
         })?;
     let (mut head, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge)?;
+    let max = table::max_body(call.path);
+    let body = to_bytes(body, max)
+        .await
+        .map_err(|_| ApiError::TooLarge { max })?;
     let unmasks = head
         .uri
         .query()
@@ -123,8 +126,12 @@ fn audit_entry(
     body: &Bytes,
     path: &str,
 ) -> audit::Entry {
-    // A token that is made is in the answer, never in the body, so bodies may be kept.
-    let body: String = String::from_utf8_lossy(body).chars().take(500).collect();
+    // A token that is made is in the answer, never in the body.
+    let body = if table::holds_secrets(path) {
+        format!("({} octets that may hold passwords)", body.len())
+    } else {
+        String::from_utf8_lossy(body).chars().take(500).collect()
+    };
     let call = head.uri.path_and_query().map_or(path, |uri| uri.as_str());
     audit::Entry {
         at: parts.clock.now(),
@@ -177,7 +184,5 @@ const HEADERS: [(header::HeaderName, &str); 4] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The largest body of a call, in octets.
-pub(super) const MAX_BODY: usize = 64 * 1024;
 /// The largest answer in which people are hidden, in octets.
 const MAX_ANSWER: usize = 64 << 20;

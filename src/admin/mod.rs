@@ -3,6 +3,7 @@
 //! The edge is hostile here too: loopback by default, a `Host` that names us, a bearer token with a role, bodies of
 //! 64 KiB at most, an audit entry before anything is changed. What it needs of the gateways comes through [`Board`].
 
+mod accounts;
 mod agreement;
 mod answer;
 mod audit;
@@ -23,6 +24,7 @@ mod table;
 mod token;
 mod trace;
 
+pub use accounts::{AccountState, Accounts, AccountsError, MadeAccount, WantedAccount};
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
 pub use health::probes;
 pub use overrides::load_overrides;
@@ -54,6 +56,8 @@ pub struct AdminParts {
     pub agreements: Arc<ArcSwap<Agreements>>,
     /// Peers and their sessions.
     pub board: Arc<dyn Board>,
+    /// The accounts of the embedded home domain, when there is one.
+    pub accounts: Option<Arc<dyn Accounts>>,
     /// What happened to requests.
     pub trails: Arc<TrailBook>,
     /// Counts.

@@ -2,22 +2,23 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+
 use super::{
-    AdminParts, Role, agreement,
+    AdminParts, Role, accounts, agreement,
     answer::{Answer, Shared},
     cache, console,
     error::ApiError,
     guard, overrides, peer, queue, route, system, trace,
 };
 use crate::telemetry::RoutingCounts;
-use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
-    routing::{delete, get, post},
-};
 
 /// The admin API, the console and `/metrics`, to be served by a listener at this address.
 pub fn admin_api(mut parts: AdminParts, address: IpAddr) -> Router {
@@ -60,11 +61,18 @@ fn routes(parts: Shared, is_loopback: bool) -> Router {
                 .post(overrides::add)
                 .delete(overrides::remove),
         )
+        .route("/api/v1/accounts", get(accounts::list).post(accounts::add))
+        .route(
+            "/api/v1/accounts/{number}",
+            get(accounts::show).delete(accounts::remove),
+        )
+        .route("/api/v1/accounts/{number}/close", post(accounts::close))
+        .route("/api/v1/accounts/{number}/open", post(accounts::open))
+        .route("/api/v1/accounts/{number}/password", post(accounts::password))
         .route("/api/v1/tokens", get(system::tokens).post(system::create_token))
         .route("/api/v1/tokens/{id}", delete(system::revoke_token))
         .route("/api/v1/audit", get(system::audit))
         .route("/api/v1/reload", post(system::reload))
-        .layer(DefaultBodyLimit::max(guard::MAX_BODY))
         .layer(from_fn_with_state(Arc::clone(&parts), guard::api));
     let metrics = if is_loopback {
         get(metrics)

@@ -32,6 +32,20 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Call> {
         })
 }
 
+/// The largest body of a call, in octets.
+pub(super) fn max_body(path: &str) -> usize {
+    match path {
+        // A hundred thousand accounts with every field.
+        "/api/v1/accounts" => 64 * 1024 * 1024,
+        _ => 64 * 1024,
+    }
+}
+
+/// Whether the body of a call may hold passwords, which the audit log must not.
+pub(super) fn holds_secrets(path: &str) -> bool {
+    matches!(path, "/api/v1/accounts" | "/api/v1/accounts/{number}/password")
+}
+
 /// All calls.
 pub(super) const CALLS: &[(Method, &str, Role)] = &[
     (Method::GET, "/api/v1/openapi.json", Role::Read),
@@ -59,6 +73,13 @@ pub(super) const CALLS: &[(Method, &str, Role)] = &[
     (Method::GET, "/api/v1/overrides", Role::Read),
     (Method::POST, "/api/v1/overrides", Role::Operate),
     (Method::DELETE, "/api/v1/overrides", Role::Operate),
+    (Method::GET, "/api/v1/accounts", Role::Read),
+    (Method::POST, "/api/v1/accounts", Role::Operate),
+    (Method::GET, "/api/v1/accounts/{number}", Role::Read),
+    (Method::DELETE, "/api/v1/accounts/{number}", Role::Operate),
+    (Method::POST, "/api/v1/accounts/{number}/close", Role::Operate),
+    (Method::POST, "/api/v1/accounts/{number}/open", Role::Operate),
+    (Method::POST, "/api/v1/accounts/{number}/password", Role::Operate),
     (Method::GET, "/api/v1/tokens", Role::Admin),
     (Method::POST, "/api/v1/tokens", Role::Admin),
     (Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),

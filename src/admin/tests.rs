@@ -259,6 +259,7 @@ impl Node {
             router: Arc::new(router),
             agreements: Arc::default(),
             board: Arc::new(OnePeer::default()),
+            accounts: None,
             trails: Arc::clone(&trails),
             metrics: Arc::new(Metrics::new()),
             clock,

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use super::{App, StartError, board::PeerBoard, levers::Reloading, web::Web};
+use super::{App, StartError, accounts::HomeAccounts, board::PeerBoard, levers::Reloading, web::Web};
 use crate::{
-    admin::{AdminParts, NotReady, admin_api, first_token, probes},
+    admin::{Accounts, AdminParts, NotReady, admin_api, first_token, probes},
     config::Config,
     gateways::{
         home::HomeConfig,
@@ -136,6 +136,10 @@ impl App {
             router: Arc::clone(&self.router),
             agreements: Arc::clone(&self.agreements),
             board,
+            accounts: self
+                .home
+                .clone()
+                .map(|home| Arc::new(HomeAccounts(home)) as Arc<dyn Accounts>),
             trails,
             metrics,
             clock: clock.clone(),

@@ -207,4 +207,4 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 /// Calls that show people and take `unmask`.
-const HIDING: [&str; 5] = ["route", "cache", "trace", "items", "audit"];
+const HIDING: [&str; 6] = ["accounts", "route", "cache", "trace", "items", "audit"];

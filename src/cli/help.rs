@@ -171,6 +171,18 @@ Examples:
 JSON: status {\"status\", \"queues\"}; check {\"file\", \"good\", \"checked\": {\"rows\", \"items\",
 \"faults\"}}; backup {\"file\", \"backup\", \"octets\"}.";
 
+pub(super) const HOME: &str = "\
+An import is all or nothing: a line that can't become an account is named, and then none is made.
+Passwords that are drawn have 128 random bits; one that you bring takes the gateway a tenth of a second.
+
+Examples:
+  impsgw home add +447700900125 --user amy --name Amy
+  impsgw home import accounts.csv --passwords passwords.csv
+  impsgw home list --prefix +447700
+  impsgw home close +447700900125        the number was ported out
+
+JSON: the answers of /api/v1/accounts; import {\"imported\"}.";
+
 pub(super) const TOKEN: &str = "\
 Examples:
   impsgw token create noc-screen --role read --for 365d

@@ -11,6 +11,7 @@ mod client;
 mod completions;
 mod finding;
 mod help;
+mod home;
 pub mod lab;
 mod load;
 mod noc;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    agreement, audit, cache, cert, check, help,
+    agreement, audit, cache, cert, check, help, home,
     output::{self, Done, Failure},
     override_, peer, probe, queue, reload, route, store, token, trace, watch,
 };
@@ -52,6 +52,9 @@ pub enum NocCommand {
     /// Show how full the store is, check it, copy it.
     #[command(after_help = help::STORE)]
     Store(store::StoreArgs),
+    /// Manage the accounts of the embedded home domain, one by one or in bulk.
+    #[command(after_help = help::HOME)]
+    Home(home::HomeArgs),
     /// Make, list and revoke tokens of the admin API.
     #[command(after_help = help::TOKEN)]
     Token(token::TokenArgs),
@@ -89,6 +92,7 @@ pub(super) async fn carry_out(command: NocCommand) -> Done {
         NocCommand::Agreement(args) => agreement::run(args).await,
         NocCommand::Queue(args) => queue::run(args).await,
         NocCommand::Store(args) => store::run(args).await,
+        NocCommand::Home(args) => home::run(args).await,
         NocCommand::Token(args) => token::run(args).await,
         NocCommand::Audit(args) => audit::run(args).await,
     }

@@ -133,6 +133,7 @@ async fn answers_are_as_the_description_says() {
             Value::Null,
         )
         .await;
+    accounts(&mut asked).await;
     asked
         .call("post", "/api/v1/peers/{peer}/resume", "beta", "", json!({}))
         .await;
@@ -154,6 +155,49 @@ async fn answers_are_as_the_description_says() {
         }
     }
     federation.shut_down().await;
+}
+
+/// The accounts of the home domain: made, listed, closed, opened, given a password, forgotten; secrets in no audit entry.
+async fn accounts(asked: &mut Asked) {
+    let number = "+447700900125";
+    let amy =
+        json!({ "number": number, "user": "amy", "friendly_name": "Amy", "password": "amy's own secret" });
+    let ann =
+        json!({ "number": "+447700900126", "user": "ann", "domain": "alpha.example", "language": "en" });
+    let both = json!({ "accounts": [amy, ann] });
+    let made = asked.call("post", "/api/v1/accounts", "", "", both.clone()).await;
+    assert!(made["accounts"][0]["password"].is_null(), "{made}");
+    assert_eq!(made["accounts"][1]["password"].as_str().unwrap().len(), 22);
+    let (status, refused) = asked.api.send("post", "/api/v1/accounts", &both).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("bad-rows")));
+    let text = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("\nline 1: ") && text.contains("\nline 2: "),
+        "{text}"
+    );
+    let query = "?prefix=%2B4477009001&limit=2&unmask=true";
+    let listed = asked
+        .call("get", "/api/v1/accounts", "", query, Value::Null)
+        .await;
+    assert_eq!(listed["next"], "+447700900124", "{listed}");
+    for (method, action) in [("get", ""), ("post", "/close"), ("post", "/open")] {
+        let path = format!("/api/v1/accounts/{{number}}{action}");
+        let body = if action.is_empty() { Value::Null } else { json!({}) };
+        let account = asked.call(method, &path, number, "", body).await;
+        assert_eq!(account["is_active"], action != "/close", "{account}");
+    }
+    let path = "/api/v1/accounts/{number}/password";
+    let body = json!({ "password": "another secret of amy's" });
+    asked.call("post", path, number, "", body).await;
+    let path = "/api/v1/accounts/{number}";
+    asked.call("delete", path, number, "", Value::Null).await;
+    let (status, _) = asked
+        .api
+        .send("get", &path.replace("{number}", number), &Value::Null)
+        .await;
+    assert_eq!(status, 404);
+    let (_, audit) = asked.api.send("get", "/api/v1/audit?since=0", &Value::Null).await;
+    assert!(!audit.to_string().contains("secret"), "{audit}");
 }
 
 struct Api {
@@ -200,7 +244,11 @@ impl Asked {
             let name = pair.split('=').next().unwrap();
             assert!(names.contains(&name), "{method} {path}: {name} is not described");
         }
-        let at = path.replace("{peer}", place).replace("{id}", place) + query;
+        let at = path
+            .replace("{peer}", place)
+            .replace("{id}", place)
+            .replace("{number}", place)
+            + query;
         let (status, answer) = self.api.send(method, &at, &body).await;
         assert_eq!(status, 200, "{method} {at}: {answer}");
         let schema = &call["responses"]["200"]["content"]["application/json"]["schema"];

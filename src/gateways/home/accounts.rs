@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     HomeDomain, HomeError,
     account::{Account, NewAccount, Settings},
-    secret::PasswordHash,
+    secret::{PasswordHash, random_text},
     subscriber::Subscriber,
     text,
 };
@@ -54,13 +54,34 @@ impl HomeDomain {
         Some(account)
     }
 
-    /// All accounts, by number.
+    /// Up to so many accounts whose number begins with these digits, by number, after that one.
     #[must_use]
-    pub fn accounts(&self) -> Vec<Account> {
-        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
-        let mut accounts: Vec<_> = everybody.iter().map(|one| one.state().account.clone()).collect();
-        accounts.sort_by(|a, b| a.number.cmp(&b.number));
-        accounts
+    pub fn accounts_after(&self, prefix: &str, after: Option<&E164>, limit: usize) -> Vec<AccountCounts> {
+        let directory = self.directory();
+        let fits = |number: &&E164| number.has_prefix(prefix) && after.is_none_or(|after| *number > after);
+        let mut numbers: Vec<&E164> = directory.by_number.keys().filter(fits).collect();
+        if numbers.len() > limit {
+            numbers.select_nth_unstable(limit);
+            numbers.truncate(limit);
+        }
+        numbers.sort();
+        let found = numbers
+            .into_iter()
+            .filter_map(|number| directory.by_number.get(number));
+        found.map(|subscriber| counts_of(subscriber)).collect()
+    }
+
+    /// One account, and how much lies in it.
+    #[must_use]
+    pub fn account_counts(&self, number: &E164) -> Option<AccountCounts> {
+        let subscriber = self.subscriber(&WvAddress::msisdn(number.clone()))?;
+        Some(counts_of(&subscriber))
+    }
+
+    /// A password of 128 random bits.
+    #[must_use]
+    pub fn draw_password() -> String {
+        random_text()
     }
 
     /// Closes an account to everything (ported out) or opens it again; nothing of it is lost.
@@ -151,8 +172,8 @@ impl HomeDomain {
             number: number.clone(),
             reason: reason.to_owned(),
         };
-        if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
-            return Err(wrong("a password has 8 to 256 octets"));
+        if !is_password(password) {
+            return Err(wrong(PASSWORD_RULE));
         }
         let (password, rounds) = (password.to_owned(), self.config.limits.password_rounds);
         let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password, rounds)).await;
@@ -160,15 +181,23 @@ impl HomeDomain {
     }
 
     async fn account_of(&self, new: NewAccount) -> Result<Account, HomeError> {
-        let wrong = |reason: String| HomeError::Account {
-            number: new.number.clone(),
+        let (number, password) = (new.number.clone(), new.password.clone());
+        let account = self.account_without_password(new);
+        let account = account.map_err(|reason| HomeError::Account {
+            number: number.clone(),
             reason,
-        };
-        let domain = self
-            .domain_of(&new)
-            .ok_or_else(|| wrong("its domain is none of ours".into()))?;
-        Account::named(&new.user, &domain).map_err(wrong)?;
-        let password = self.hash(&new.number, &new.password).await?;
+        })?;
+        let password = self.hash(&number, &password).await?;
+        Ok(Account { password, ..account })
+    }
+
+    /// The account, open to nobody yet; its password is hashed where that may take its time.
+    pub(super) fn account_without_password(&self, new: NewAccount) -> Result<Account, String> {
+        let domain = self.domain_of(&new).ok_or("its domain is none of ours")?;
+        Account::named(&new.user, &domain)?;
+        if !new.password.is_empty() && !is_password(&new.password) {
+            return Err(PASSWORD_RULE.into());
+        }
         Ok(Account {
             domain,
             friendly_name: text::line(&new.friendly_name, MAX_NAME),
@@ -176,7 +205,7 @@ impl HomeDomain {
             last_name: None,
             language: new.language.unwrap_or_else(|| self.config.language.clone()),
             is_active: true,
-            password,
+            password: self.nobody.clone(),
             settings: Settings::default(),
             created: self.clock.now(),
             number: new.number,
@@ -216,7 +245,37 @@ impl HomeDomain {
     }
 }
 
-fn row_of(account: &Account) -> Result<Vec<u8>, HomeError> {
+/// An account, and how much lies in it.
+#[derive(Clone, Debug)]
+pub struct AccountCounts {
+    /// The account.
+    pub account: Account,
+    /// Devices that are logged in.
+    pub devices: usize,
+    /// People on the contact list.
+    pub contacts: usize,
+    /// People who watch.
+    pub watchers: usize,
+    /// Events that wait for a device.
+    pub inbox: usize,
+}
+
+fn counts_of(subscriber: &Subscriber) -> AccountCounts {
+    let state = subscriber.state();
+    AccountCounts {
+        account: state.account.clone(),
+        devices: state.devices.len(),
+        contacts: state.relations.contacts.len(),
+        watchers: state.relations.watchers.len(),
+        inbox: state.inbox.len(),
+    }
+}
+
+fn is_password(text: &str) -> bool {
+    (MIN_PASSWORD..=MAX_PASSWORD).contains(&text.len())
+}
+
+pub(super) fn row_of(account: &Account) -> Result<Vec<u8>, HomeError> {
     serde_json::to_vec(account).map_err(|error| HomeError::Account {
         number: account.number.clone(),
         reason: error.to_string(),
@@ -225,6 +284,7 @@ fn row_of(account: &Account) -> Result<Vec<u8>, HomeError> {
 
 /// Characters of a name that others see.
 pub(crate) const MAX_NAME: usize = 64;
+const PASSWORD_RULE: &str = "a password has 8 to 256 octets";
 const MIN_PASSWORD: usize = 8;
 const MAX_PASSWORD: usize = 256;
 const PAGE: usize = 500;

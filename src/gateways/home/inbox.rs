@@ -75,6 +75,11 @@ impl Inbox {
         self.enter(id, waiting);
     }
 
+    /// How many events wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether a notice of this person waits already.
     pub(crate) fn has_notice_by(&self, person: &str) -> bool {
         self.waiting

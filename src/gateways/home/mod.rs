@@ -12,6 +12,7 @@ mod api;
 mod arrival;
 mod config;
 mod event;
+mod import;
 mod inbox;
 mod incoming;
 mod line;
@@ -29,7 +30,9 @@ mod tests;
 mod text;
 
 pub use account::{Account, DeliveryMethod, NewAccount, Settings};
+pub use accounts::AccountCounts;
 pub use config::{AccountConfig, HomeConfig, HomeDomainConfig, HomeLimits, Secret, Templates};
+pub use import::{BadRow, ImportError, Imported};
 
 use std::{
     collections::HashMap,

@@ -47,8 +47,19 @@ impl PasswordHash {
         }
     }
 
-    /// Whether the password fits; as slow as hashing.
-    pub(crate) fn fits(&self, password: &str) -> bool {
+    /// Whether the password fits; never quicker than so many rounds, so that the time does not tell accounts apart.
+    pub(crate) fn fits(&self, password: &str, at_least: u32) -> bool {
+        if let Some(rest) = NonZeroU32::new(at_least.saturating_sub(self.rounds.get())) {
+            let mut unused = [0; 32];
+            pbkdf2::derive(
+                ALGORITHM,
+                rest,
+                self.salt.as_bytes(),
+                password.as_bytes(),
+                &mut unused,
+            );
+            std::hint::black_box(unused);
+        }
         let (Ok(salt), Ok(hash)) = (
             URL_SAFE_NO_PAD.decode(&self.salt),
             URL_SAFE_NO_PAD.decode(&self.hash),

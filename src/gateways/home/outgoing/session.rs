@@ -346,8 +346,8 @@ impl HomeDomain {
             reason: "the password could not be checked".into(),
         };
         let _turn = self.password_checks.acquire().await.map_err(|_| busy(()))?;
-        let password = password.to_owned();
-        tokio::task::spawn_blocking(move || hash.fits(&password))
+        let (password, rounds) = (password.to_owned(), self.config.limits.password_rounds);
+        tokio::task::spawn_blocking(move || hash.fits(&password, rounds))
             .await
             .map_err(|_| busy(()))
     }
