@@ -158,7 +158,7 @@ impl Relay {
         {
             return Err(Refusal::Loop);
         }
-        let decision = format!("{} over {}", target.domain, target.protocol.name());
+        let decision = [target.domain.as_str(), " over ", target.protocol.name()].concat();
         ingress.trail.add(
             self.now(),
             Stop::Route,

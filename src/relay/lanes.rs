@@ -143,7 +143,7 @@ impl Relay {
 
 /// The unit of order: what one person says to another.
 fn conversation(sender: &WvAddress, recipient: &WvAddress) -> String {
-    format!("{}>{}", sender.key(), recipient.key())
+    [&*sender.key(), ">", &*recipient.key()].concat()
 }
 
 fn key(lane: &Lane) -> (String, String) {

@@ -48,7 +48,7 @@ pub(in crate::gateways::ssp) fn write_request(
         Outgoing {
             primitive,
             name,
-            conversation: Some(format!("{sender}>{recipient}")),
+            conversation: Some([&*sender, ">", &*recipient].concat()),
             expects_answer,
         }
     };
