@@ -76,8 +76,14 @@ impl Relay {
             .filter_map(|hop| Some((hop, hop.egress_id.as_ref()?)))
             .flat_map(|(hop, id)| self.journalling(&hop.group.target.domain, id, &hop.group.people))
             .collect();
-        let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
-        results.extend(sent.into_iter().flatten());
+        match hops.as_slice() {
+            // Needs no bookkeeping of many.
+            [hop] => results.extend(self.send_group(hop, deadline).await),
+            hops => {
+                let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
+                results.extend(sent.into_iter().flatten());
+            }
+        }
         let outcomes = self.journal(ingress, message, results).await;
         drop(journalling);
         outcomes
@@ -138,11 +144,7 @@ impl Relay {
         if free.is_empty() {
             return results;
         }
-        let request = Request::Send(SendMessage {
-            recipients: free.clone(),
-            id: hop.egress_id.clone().or_else(|| hop.message.id.clone()),
-            ..hop.message.clone()
-        });
+        let request = Request::Send(hop.message_to(free.clone()));
         results.extend(match self.forward(ingress, target, request, deadline).await {
             Ok(answer) => hop.sent(&free, &Ok(answer)),
             Err(Undelivered::Refused(refusal)) => hop.sent(&free, &Err(refusal)),
@@ -219,6 +221,21 @@ struct Hop<'a> {
 }
 
 impl Hop<'_> {
+    /// The message as it goes out to these people.
+    fn message_to(&self, recipients: Vec<WvAddress>) -> SendMessage {
+        let message = self.message;
+        SendMessage {
+            sender: message.sender.clone(),
+            recipients,
+            id: self.egress_id.as_ref().or(message.id.as_ref()).cloned(),
+            report_wanted: message.report_wanted,
+            validity: message.validity,
+            sent_at: message.sent_at,
+            content: message.content.clone(),
+            conversation: message.conversation.clone(),
+        }
+    }
+
     fn sent(&self, people: &[WvAddress], answer: &Result<Answer, Refusal>) -> Vec<Sent> {
         let sent = |one| Sent {
             one,

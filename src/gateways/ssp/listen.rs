@@ -8,9 +8,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use futures_util::future::join_all;
+
 use super::{
     gateway::{Carrier, SspGateway, profile},
     handshake::SetupVerdict,
+    link::Link,
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
     server::{Answer as Reply, Arrival, Handler, TurnedAway},
     session::Session,
@@ -83,11 +86,11 @@ impl SspGateway {
             Document::Setup(step) => {
                 let source = arrival.source().ip().to_string();
                 let spoken_to = arrival.asked_domain().and_then(|name| name.parse().ok());
-                let verdict = self
-                    .receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
-                        is_authenticated(&arrival, domain, agreement)
-                    })
-                    .await;
+                // Rare, and no reason to make every document's future larger.
+                let received = self.receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
+                    is_authenticated(&arrival, domain, agreement)
+                });
+                let verdict = Box::pin(received).await;
                 match verdict {
                     SetupVerdict::Taken => Reply::Taken,
                     SetupVerdict::Refused(reason) => {
@@ -151,16 +154,21 @@ impl SspGateway {
         agreement: Arc<InterconnectionAgreement>,
         transactions: Vec<Transaction>,
     ) {
-        let work = transactions
-            .into_iter()
-            .map(|transaction| self.work_one(&session, &agreement, transaction));
-        futures_util::future::join_all(work).await;
+        let link = self.link(&session.own, &session.peer);
+        // Boxed where they begin, because futures of this size are costly to move.
+        let work = |transaction| Box::pin(self.work_one(&session, &agreement, &link, transaction));
+        match <[Transaction; 1]>::try_from(transactions) {
+            // Needs no bookkeeping of many.
+            Ok([transaction]) => work(transaction).await,
+            Err(transactions) => drop(join_all(transactions.into_iter().map(work)).await),
+        }
     }
 
     async fn work_one(
         self: &Arc<Self>,
         session: &Arc<Session>,
         agreement: &Arc<InterconnectionAgreement>,
+        link: &Arc<Link>,
         transaction: Transaction,
     ) {
         let view = View {
@@ -169,7 +177,6 @@ impl SspGateway {
             agreement,
             profile: profile(agreement),
         };
-        let link = self.link(&session.own, &session.peer);
         let wants_answer = transaction.mode == Mode::Request;
         let answer = |primitive: Primitive| {
             if wants_answer {
@@ -190,7 +197,7 @@ impl SspGateway {
                 );
             }
             Ok(Incoming::KeepAlive(wire)) => {
-                let time_to_live = self.extend(session, wire.time_to_live).await;
+                let time_to_live = Box::pin(self.extend(session, wire.time_to_live)).await;
                 answer(
                     KeepAliveResponse {
                         time_to_live: Some(time_to_live),
@@ -200,12 +207,12 @@ impl SspGateway {
                 );
             }
             Ok(Incoming::Logout) => {
-                self.logged_out(&link, session, transaction).await;
+                Box::pin(self.logged_out(link, session, transaction)).await;
             }
             Ok(Incoming::Answer) => {
                 let Transaction { id, primitive, .. } = transaction;
                 if let Some(primitive) = link.answered(&id, primitive) {
-                    self.late(&view, &primitive).await;
+                    Box::pin(self.late(&view, &primitive)).await;
                 }
             }
             Ok(Incoming::Request { request, key, via }) => {
