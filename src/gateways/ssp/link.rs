@@ -376,31 +376,43 @@ impl Link {
         let Some(gateway) = self.gateway.upgrade() else {
             return;
         };
-        let pace = gateway.pace(&self.peer);
-        {
-            let mut inner = self.lock();
-            if inner.is_pumping || inner.ready.is_empty() || inner.documents >= pace.documents {
+        if self.begins_pumping(&gateway) {
+            tokio::spawn(Arc::clone(self).send_ready(gateway));
+        }
+    }
+
+    /// Whether there is something to send and nobody on his way to do so; then the caller is.
+    fn begins_pumping(&self, gateway: &SspGateway) -> bool {
+        let mut inner = self.lock();
+        // What waits is looked at first: mostly nothing, and the pace must be looked up.
+        let is_at_rest = inner.is_pumping || inner.ready.is_empty();
+        if is_at_rest || inner.documents >= gateway.pace(&self.peer).documents {
+            return false;
+        }
+        inner.is_pumping = true;
+        true
+    }
+
+    /// Sends one document after the other, until nothing is ready or others send as many as may be under way.
+    async fn send_ready(self: Arc<Self>, gateway: Arc<SspGateway>) {
+        loop {
+            self.lock().is_pumping = false;
+            let Some((session, items)) = self.next_document(&gateway) else {
+                return;
+            };
+            // Another task takes the next document, after this one is on its way.
+            self.pump();
+            self.send(&gateway, session, items).await;
+            if !self.begins_pumping(&gateway) {
                 return;
             }
-            inner.is_pumping = true;
+            tokio::task::yield_now().await;
         }
-        let link = Arc::clone(self);
-        tokio::spawn(async move {
-            link.lock().is_pumping = false;
-            if let Some((session, items)) = link.next_document(&gateway, &pace) {
-                // Another task takes the next document, after this one is on its way.
-                link.pump();
-                link.send(session, items).await;
-            }
-        });
     }
 
     /// What goes out next, if it may; opens a session when there is none.
-    fn next_document(
-        self: &Arc<Self>,
-        gateway: &Arc<SspGateway>,
-        pace: &Pace,
-    ) -> Option<(Arc<Session>, Vec<Waiting>)> {
+    fn next_document(self: &Arc<Self>, gateway: &Arc<SspGateway>) -> Option<(Arc<Session>, Vec<Waiting>)> {
+        let pace = gateway.pace(&self.peer);
         let mut inner = self.lock();
         if inner.ready.is_empty() || inner.documents >= pace.documents {
             return None;
@@ -414,15 +426,12 @@ impl Link {
             }
             return None;
         };
-        let items = inner.take_document(pace);
+        let items = inner.take_document(&pace);
         inner.documents += 1;
         Some((session, items))
     }
 
-    async fn send(self: Arc<Self>, session: Arc<Session>, items: Vec<Waiting>) {
-        let Some(gateway) = self.gateway.upgrade() else {
-            return;
-        };
+    async fn send(&self, gateway: &SspGateway, session: Arc<Session>, items: Vec<Waiting>) {
         let first = items
             .first()
             .map(|item| (item.transaction.mode, item.transaction.id.clone()));
@@ -443,10 +452,14 @@ impl Link {
             session_id: SessionId::new(session.own_id.as_str()),
             transactions,
         };
-        let posted = gateway.post(&self, &session, &document, first).await;
+        let posted = gateway.post(self, &session, &document, first).await;
         let Document::Session { transactions, .. } = document else {
             return;
         };
+        if posted == Posted::Accepted {
+            let conversations = rest.iter().map(|(conversation, ..)| conversation.as_ref());
+            return self.acknowledged(transactions.iter().zip(conversations));
+        }
         let items =
             transactions
                 .into_iter()
@@ -460,7 +473,8 @@ impl Link {
                 });
         let was_closed = matches!(posted, Posted::Closed(_));
         match posted {
-            Posted::Accepted => self.acknowledged(items),
+            // Dealt with above, where nothing was moved yet.
+            Posted::Accepted => {}
             Posted::SessionUnknown => {
                 tracing::info!(own = %self.own, peer = %self.peer, "the peer lost the session; opening anew");
                 self.forget_session(&session);
@@ -491,27 +505,26 @@ impl Link {
                 self.lock().documents -= 1;
             }
         }
-        self.pump();
     }
 
-    fn acknowledged(&self, items: impl Iterator<Item = Waiting>) {
+    fn acknowledged<'a>(&self, items: impl Iterator<Item = (&'a Transaction, Option<&'a Arc<str>>)>) {
         let mut done = Vec::new();
         {
             let mut inner = self.lock();
             inner.documents -= 1;
             inner.failures = 0;
             inner.is_overrun = false;
-            for item in items {
+            for (transaction, conversation) in items {
                 inner.waiting = inner.waiting.saturating_sub(1);
-                if item.transaction.mode == Mode::Response {
+                if transaction.mode == Mode::Response {
                     continue;
                 }
-                let id = item.transaction.id.as_str();
+                let id = transaction.id.as_str();
                 match inner.outstanding.get_mut(id) {
                     Some(outstanding) if outstanding.expects_answer => outstanding.is_acknowledged = true,
                     Some(_) => {
                         done.extend(inner.outstanding.remove(id));
-                        if let Some(conversation) = &item.conversation {
+                        if let Some(conversation) = conversation {
                             inner.release(conversation);
                         }
                     }
