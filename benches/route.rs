@@ -1,7 +1,7 @@
 //! What a known number costs: its route beside a bare look into a moka cache of the same key and size of value.
 //!
 //! `cargo bench --bench route`. With `IMPSGW_NUMBERS=1000000` it fills a router with so many numbers over DNS first, which
-//! takes a minute, and prints the memory that they take.
+//! takes a minute or two, and prints the memory that they take: in a process of its own, which has nothing but the router.
 
 #![expect(
     clippy::expect_used,
@@ -36,24 +36,36 @@ impl HomeDirectory for Empty {
 /// As large as what is kept of a number.
 type Bare = (u64, u64, Arc<str>, Option<Arc<str>>);
 
+/// What the program itself allocates with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Set in the process that only measures memory.
+const ALONE: &str = "IMPSGW_MEASURES_ALONE";
+
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn route(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let router = router(serve());
-    let count = std::env::var("IMPSGW_NUMBERS")
-        .ok()
+    let asked = std::env::var("IMPSGW_NUMBERS").ok();
+    let count = asked
+        .as_ref()
         .and_then(|count| count.parse().ok())
         .unwrap_or(10_000);
+    if std::env::var_os(ALONE).is_some() {
+        return measure(&runtime, count);
+    }
+    if asked.is_some() {
+        let this = std::env::current_exe().expect("this program");
+        let measured = std::process::Command::new(this)
+            .arg("--bench")
+            .env(ALONE, "1")
+            .status();
+        assert!(measured.expect("it runs").success(), "the measuring failed");
+    }
+    let router = router(serve());
     let bare: moka::sync::Cache<u64, Bare> = moka::sync::Cache::new(2_000_000);
-    let before = resident();
-    runtime.block_on(fill(&router, &bare, count));
-    let stats = router.stats();
-    println!(
-        "{count} numbers, in both caches: {} MB more resident, {} octets each; {stats:?}",
-        (resident() - before) / 1_000_000,
-        (resident() - before) / count,
-    );
+    runtime.block_on(fill(&router, Some(&bare), count));
 
     let addresses: Vec<WvAddress> = (0..1000).map(|n| address(n * (count / 1000).max(1))).collect();
     let mut group = criterion.benchmark_group("known_number");
@@ -77,7 +89,7 @@ fn route(criterion: &mut Criterion) {
 }
 
 fn router(dns: SocketAddr) -> Router {
-    let mut config = RoutingConfig {
+    let config = RoutingConfig {
         views: vec![ViewConfig {
             name: "bench".into(),
             resolvers: vec![dns],
@@ -97,17 +109,32 @@ fn router(dns: SocketAddr) -> Router {
             stale_naptr: false,
             on_failure: None,
             cross_order: false,
+            dnssec_required: false,
+            pres_foreign_schemes: false,
             infrastructure_position: None,
             timeout: None,
         }],
         ..RoutingConfig::default()
     };
-    config.cache.numbers = 2_000_000;
     Router::new(config, Arc::new(Empty), Vec::new(), Clock::system())
 }
 
+/// Prints what the router alone takes with so many numbers, DNS answers included.
+fn measure(runtime: &tokio::runtime::Runtime, count: u64) {
+    let router = router(serve());
+    let before = resident();
+    runtime.block_on(fill(&router, None, count));
+    let stats = router.stats();
+    let taken = resident().saturating_sub(before);
+    println!(
+        "{count} numbers: {} MB more resident, {} octets each; {stats:?}",
+        taken / 1_000_000,
+        taken / count,
+    );
+}
+
 /// Both caches are filled in turn, so that their entries lie equally scattered in memory.
-async fn fill(router: &Router, bare: &moka::sync::Cache<u64, Bare>, count: u64) {
+async fn fill(router: &Router, bare: Option<&moka::sync::Cache<u64, Bare>>, count: u64) {
     let domain: Arc<str> = "op.example".into();
     let domain = &domain;
     stream::iter(0..count)
@@ -116,7 +143,9 @@ async fn fill(router: &Router, bare: &moka::sync::Cache<u64, Bare>, count: u64) 
                 .route(&address(n), RouteService::Im, NOW, Explain::No)
                 .await;
             assert!(routed.plan.is_ok(), "{:?}", routed.steps);
-            bare.insert(447_700_000_000 + n, (n, n, Arc::clone(domain), None));
+            if let Some(bare) = bare {
+                bare.insert(447_700_000_000 + n, (n, n, Arc::clone(domain), None));
+            }
         })
         .buffer_unordered(64)
         .collect::<()>()

@@ -36,7 +36,7 @@ use crate::{
     },
     model::{Domain, PeerName, Refusal, TrailRecord, WvAddress},
     relay::{Egress, IdentitySecret, Relay, RelayParts},
-    routing::{HomeDirectory, HostAddress, Router},
+    routing::{HomeDirectory, HostAddress, Router, RoutingConfig},
     store::{
         Batch, Space, Store, StoreError, TimedStore, WorkerId,
         sqlite::{SqliteConfig, SqliteStore},
@@ -155,7 +155,7 @@ impl App {
             None => Arc::new(NoAccounts),
         };
         let router = Arc::new(Router::new(
-            config.routing.clone(),
+            routing(&config),
             directory,
             own.clone(),
             clock.clone(),
@@ -231,6 +231,9 @@ impl App {
         app.serve_admin(&config, sockets.reload, book, Arc::clone(&metrics), &clock)
             .await?;
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
+        if let Some(home) = &app.home {
+            home.watch_again();
+        }
         tracing::info!(node = config.gateway.node, ssp = ?app.ssp, subscribers = ?app.subscribers, "started");
         Ok(app)
     }
@@ -271,6 +274,7 @@ impl App {
             first_request: config.exchange_timeout,
             body: config.exchange_timeout,
             body_size: usize::try_from(config.max_document.0).unwrap_or(usize::MAX),
+            reading: usize::try_from(config.max_reading.0).unwrap_or(usize::MAX),
             connections: config.max_connections,
             connections_per_source: config.max_connections_per_address,
             ..Limits::default()
@@ -439,13 +443,25 @@ impl Levers {
     fn put_in_force(&self, config: Config) -> Result<(), StartError> {
         self.certificates.replace(read_certificates(&config.ssp)?);
         self.agreements
-            .store(Arc::new(Agreements::new(config.agreements)));
+            .store(Arc::new(Agreements::new(config.agreements.clone())));
         self.relay.agreements_changed();
-        self.router.reload(config.routing, config.gateway.domains);
+        self.router.reload(routing(&config), config.gateway.domains);
         self.gateway.reload();
         tracing::info!("the configuration was taken up");
         Ok(())
     }
+}
+
+/// The settings of routing, which must know where we listen: a server there would be ourselves.
+fn routing(config: &Config) -> RoutingConfig {
+    let mut routing = config.routing.clone();
+    let listeners = [config.ssp.listen, config.ssp.listen_plain];
+    let named = listeners.into_iter().flatten();
+    let named = named.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
+    routing
+        .own_addresses
+        .extend(named.map(|address| address.to_string()));
+    routing
 }
 
 /// The SSP gateway's register of peers, as the admin API sees it.

@@ -11,6 +11,6 @@ async fn every_step_of_the_use_cases_holds() {
     let played = play(&mut federation, &mut transcript).await.unwrap();
     let transcript = String::from_utf8(transcript).unwrap();
     assert_eq!(played.failed, Vec::<String>::new(), "{transcript}");
-    assert_eq!(played.held, 17, "{transcript}");
+    assert_eq!(played.held, 18, "{transcript}");
     federation.shut_down().await;
 }

@@ -61,7 +61,12 @@ stage_test() {
 
 stage_browser() {
   need chromium chromium || { skip "chromium can't be installed"; return; }
-  cargo test --quiet --test main console
+  cargo test --quiet --test main console || return 1
+  need node nodejs && need npm npm || { skip "Node.js or npm can't be installed"; return; }
+  npm install --prefix target/browser --no-save --no-audit --no-fund --silent playwright-core@1.64.1 \
+    || { skip "playwright-core can't be installed"; return; }
+  cargo build --release --quiet || return 1
+  BROWSER_MODULES=$PWD/target/browser/package.json node tests/browser/handsets.mjs target/release/impsgw
 }
 
 stage_peers() {

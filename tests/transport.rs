@@ -31,7 +31,7 @@ use tokio::{net::TcpListener, sync::Notify};
 
 /// What a listener's handler saw.
 #[derive(Clone, Default)]
-struct Seen {
+pub(crate) struct Seen {
     documents: Arc<Mutex<Vec<Document>>>,
     turned_away: Arc<Mutex<Vec<TurnedAway>>>,
     changed: Arc<Notify>,
@@ -96,7 +96,7 @@ impl Seen {
             .clone()
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.documents.lock().unwrap().len()
     }
 
@@ -123,14 +123,14 @@ impl Seen {
 }
 
 /// Certificates in a folder that goes away with the test.
-struct Pki {
+pub(crate) struct Pki {
     folder: TempDir,
     authority: Authority,
     serial: std::cell::Cell<u32>,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = Authority::new("Lab authority", SystemTime::now()).expect("an authority");
         Self {
             folder: tempfile::tempdir().expect("a folder"),
@@ -143,7 +143,7 @@ impl Pki {
         self.authority.issue(order).expect("a certificate")
     }
 
-    fn issue_for(&self, domain: &str) -> IssuedCertificate {
+    pub(crate) fn issue_for(&self, domain: &str) -> IssuedCertificate {
         self.issue(&order(domain))
     }
 
@@ -151,7 +151,7 @@ impl Pki {
         Bundle::read(&self.files(identities, &[self.authority.certificate_pem()], lists)).expect("a bundle")
     }
 
-    fn certificates(&self, identity: &IssuedCertificate) -> Arc<Certificates> {
+    pub(crate) fn certificates(&self, identity: &IssuedCertificate) -> Arc<Certificates> {
         Certificates::new(self.bundle(&[identity], &[]))
     }
 
@@ -194,14 +194,14 @@ fn order(domain: &str) -> CertificateOrder {
 }
 
 /// Limits that a test can wait for.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         first_request: Duration::from_secs(3),
         ..Limits::default()
     }
 }
 
-async fn listen(tls: Option<ServerTls>, limits: Limits) -> (SspServer, Seen) {
+pub(crate) async fn listen(tls: Option<ServerTls>, limits: Limits) -> (SspServer, Seen) {
     let seen = Seen::default();
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let config = ServerConfig {
@@ -215,7 +215,7 @@ async fn listen(tls: Option<ServerTls>, limits: Limits) -> (SspServer, Seen) {
     )
 }
 
-fn mutual(certificates: &Arc<Certificates>) -> Option<ServerTls> {
+pub(crate) fn mutual(certificates: &Arc<Certificates>) -> Option<ServerTls> {
     Some(ServerTls {
         certificates: certificates.clone(),
         clients: ClientAuthentication::Required,
@@ -240,15 +240,15 @@ fn client(server: &SspServer, scheme: Scheme) -> SspClient {
     client_of(target(server, scheme))
 }
 
-fn client_of(target: Target) -> SspClient {
+pub(crate) fn client_of(target: Target) -> SspClient {
     SspClient::new(target, ClientLimits::default()).expect("a target")
 }
 
-fn loopback() -> NetworkList {
+pub(crate) fn loopback() -> NetworkList {
     NetworkList(vec!["127.0.0.0/8".parse().expect("a network")])
 }
 
-async fn post(client: &SspClient, body: &'static str) -> Result<u16, PostError> {
+pub(crate) async fn post(client: &SspClient, body: &'static str) -> Result<u16, PostError> {
     client
         .post("/", Bytes::from_static(body.as_bytes()), PostHeaders::default())
         .await

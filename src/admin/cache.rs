@@ -8,7 +8,10 @@ use super::{
     answer::{Answer, Asked, Shared, with_plus},
     error::ApiError,
 };
-use crate::routing::{CacheFilter, EntryKind, EntryState};
+use crate::{
+    model::E164,
+    routing::{CacheFilter, EntryKind, EntryState, typed_address},
+};
 
 /// Which entries; `all=true` must be said to flush without a condition.
 #[derive(Debug, Default, Deserialize)]
@@ -28,11 +31,12 @@ pub(super) struct Wanted {
 impl Wanted {
     fn filter(&self) -> Result<CacheFilter, ApiError> {
         if self.number.is_some() && self.prefix.is_some() {
-            let text = "number and prefix say the same: give one of them";
+            let text = "number is one number, prefix the beginning of many: give one of them";
             return Err(ApiError::BadRequest(text.into()));
         }
-        let number = self.number.as_ref().or(self.prefix.as_ref());
-        let number = number
+        let prefix = self
+            .prefix
+            .as_ref()
             .map(|text| {
                 with_plus(text)
                     .replace([' ', '-', '.', '(', ')', '/'], "")
@@ -42,7 +46,8 @@ impl Wanted {
             .map_err(|error: crate::routing::InvalidPrefix| ApiError::BadRequest(error.to_string()))?;
         let domain = self.domain.as_ref().map(|text| text.parse()).transpose();
         Ok(CacheFilter {
-            number,
+            number: self.number.as_deref().map(whole_number).transpose()?,
+            prefix,
             domain: domain
                 .map_err(|error: crate::model::InvalidDomain| ApiError::BadRequest(error.to_string()))?,
             state: self.state,
@@ -59,11 +64,30 @@ impl Wanted {
     }
 }
 
+/// A number that somebody may have; the beginning of numbers is asked for by `prefix`.
+fn whole_number(text: &str) -> Result<E164, ApiError> {
+    let read = typed_address(&with_plus(text)).map_err(|error| error.to_string());
+    let number = read.and_then(|address| {
+        address
+            .number()
+            .cloned()
+            .ok_or_else(|| format!("{text:?} is no number"))
+    });
+    match number {
+        Ok(number) if number.digits().len() >= SHORTEST => Ok(number),
+        Ok(number) => Err(ApiError::BadRequest(format!(
+            "{number} is no whole number; prefix asks for all that begin so"
+        ))),
+        Err(error) => Err(ApiError::BadRequest(error)),
+    }
+}
+
 pub(super) async fn list(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
     let limit = wanted.limit.unwrap_or(100).min(MAX_ENTRIES);
     let mut entries = parts
         .router
-        .cache_entries(&wanted.filter()?, limit, parts.clock.now());
+        .cache_entries(wanted.filter()?, limit, parts.clock.now())
+        .await;
     entries.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     Ok(Json(json!({ "entries": entries, "stats": parts.router.stats() })))
 }
@@ -75,9 +99,11 @@ pub(super) async fn flush(State(parts): State<Shared>, Asked(wanted): Asked<Want
     }
     let count = parts
         .router
-        .flush_cache(&wanted.filter()?, parts.clock.now())
+        .flush_cache(wanted.filter()?, parts.clock.now())
         .await;
     Ok(Json(json!({ "flushed": count })))
 }
 
 const MAX_ENTRIES: usize = 10_000;
+/// No country has shorter numbers, country code included: +290 and +683 have the shortest.
+const SHORTEST: usize = 7;

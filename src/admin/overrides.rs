@@ -82,11 +82,13 @@ pub(super) async fn add(State(parts): State<Shared>, Body(wanted): Body<Wanted>)
         reason: wanted.reason.chars().take(200).collect(),
         until: lasts.map(|lasts| now.plus(lasts)),
     };
+    let _turn = parts.router.override_turn().await;
     // Kept first: what is in force must be in force after a restart.
     let value = serde_json::to_vec(&one).unwrap_or_default();
     let batch = Batch::new(now).put(Space::Override, one.selector.to_string(), value, one.until);
     parts.store.commit(batch).await?;
-    let before = parts.router.add_override(one.clone());
+    let (router, added) = (Router::clone(&parts.router), one.clone());
+    let before = beside(move || router.add_override(added)).await;
     Ok(Json(json!({ "override": one, "replaced": before })))
 }
 
@@ -100,13 +102,21 @@ pub(super) struct Whose {
 
 pub(super) async fn remove(State(parts): State<Shared>, Asked(whose): Asked<Whose>) -> Answer {
     let selector = selector(whose.number, whose.domain)?;
+    let _turn = parts.router.override_turn().await;
     let batch = Batch::new(parts.clock.now()).remove(Space::Override, selector.to_string());
     parts.store.commit(batch).await?;
-    let before = parts
-        .router
-        .remove_override(&selector)
+    let router = Router::clone(&parts.router);
+    let removed = selector.clone();
+    let before = beside(move || router.remove_override(&removed))
+        .await
         .ok_or_else(|| ApiError::NotFound(format!("there is no override of {selector}")))?;
     Ok(Json(json!({ "removed": before })))
+}
+
+/// Walks over whole caches go on a thread that may block.
+async fn beside(change: impl FnOnce() -> Option<Override> + Send + 'static) -> Option<Override> {
+    // It fails only when the runtime ends, and then nobody is left to tell.
+    tokio::task::spawn_blocking(change).await.unwrap_or_default()
 }
 
 fn selector(number: Option<String>, domain: Option<Domain>) -> Result<Selector, ApiError> {

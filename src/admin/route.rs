@@ -2,16 +2,12 @@
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, Asked, Shared, with_plus},
     error::ApiError,
 };
-use crate::{
-    model::{Timestamp, WvAddress},
-    routing::{Explain, Explanation, Plan, RouteService, Routed, typed_address},
-};
+use crate::routing::{Explain, Explanation, Plan, RouteService, typed_address};
 
 /// An address and what it is wanted for.
 #[derive(Debug, Deserialize)]
@@ -42,45 +38,18 @@ pub(super) async fn ask(State(parts): State<Shared>, Asked(question): Asked<Ques
         Service::Mms => RouteService::Mms,
     };
     let now = parts.clock.now();
-    let routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
-    Ok(Json(answer(&address, service, &routed, now)))
-}
-
-fn answer(address: &WvAddress, service: RouteService, routed: &Routed, now: Timestamp) -> Value {
-    let alternatives: Vec<Value> = routed
-        .alternatives
-        .iter()
-        .flat_map(|all| all.iter())
-        .map(|one| json!({ "domain": one.domain, "user": one.user }))
-        .collect();
-    json!({
-        "address": address,
-        "service": service,
-        "found": routed.plan.is_ok(),
-        "user": routed.user,
-        "decision": routed.decision(),
-        "plan": routed.plan.as_ref().ok().map(|plan| describe(plan, now)),
-        "alternatives": alternatives,
-        "steps": routed.steps,
-        "text": Explanation { address, routed }.to_string(),
-    })
-}
-
-fn describe(plan: &Plan, now: Timestamp) -> Value {
-    match plan {
-        Plan::Home { domain } => json!({ "to": "home", "domain": domain }),
-        Plan::Domain {
-            domain,
-            protocol,
-            candidates,
-            valid_until,
-        } => json!({
-            "to": "domain",
-            "domain": domain,
-            "protocol": protocol,
-            "servers": candidates,
-            "valid_seconds": now.until(*valid_until).as_secs(),
-        }),
-        Plan::Gateway { peer, domain } => json!({ "to": "gateway", "peer": peer, "domain": domain }),
+    let mut routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    if let Ok(plan) = &routed.plan
+        && let Plan::Domain { domain, .. } = &**plan
+        && address.number().is_some()
+        && let Some(agreement) = parts.agreements.load().for_domain(domain)
+        && !agreement.config.names_from_enum
+    {
+        routed.user = address.with_domain(Some(domain.clone()));
     }
+    let explanation = Explanation {
+        address: &address,
+        routed: &routed,
+    };
+    Ok(Json(explanation.json(service, now)))
 }

@@ -126,6 +126,7 @@ async fn metrics(State(parts): State<Shared>) -> Response {
         temporary: stats.temporary,
         stale: stats.stale,
         refreshed: stats.refreshed,
+        conflicts: stats.conflicts,
         facts: stats.facts,
         fact_octets: stats.fact_octets,
         numbers: stats.numbers,

@@ -69,6 +69,7 @@ impl Store for Memory {
                 | Settle::Reschedule { .. }
                 | Settle::Await { .. }
                 | Settle::Answered
+                | Settle::NotTaken { .. }
                 | Settle::Bury { .. }
                 | Settle::Redirect { .. } => panic!("the admin API does not settle so: {settle:?}"),
             }
@@ -493,6 +494,15 @@ async fn garbage_gets_a_clear_answer_and_the_server_lives_on() {
         ("GET", "/api/v1/items/x", json!({}), 400),
         ("GET", "/api/v1/items?limit=-1", json!({}), 400),
         ("DELETE", "/api/v1/cache", json!({}), 400),
+        ("DELETE", "/api/v1/cache?number=%2B4477", json!({}), 400),
+        ("GET", "/api/v1/cache?number=447700900123", json!({}), 400),
+        ("GET", "/api/v1/cache?number=bea%40beta.example", json!({}), 400),
+        (
+            "GET",
+            "/api/v1/cache?number=%2B447700900123&prefix=%2B44",
+            json!({}),
+            400,
+        ),
         ("GET", "/api/v1/nothing", json!({}), 404),
         ("PUT", "/api/v1/status", json!({}), 405),
         ("POST", "/api/v1/peers/gamma/suspend", json!({}), 404),

@@ -23,6 +23,10 @@ pub struct AgreementConfig {
     /// How numbers are written to this peer.
     #[serde(default)]
     pub msisdn_form: MsisdnForm,
+    /// Whether people whom ENUM gives a name of their own (`im:alice@op.example`) go to this peer under that name; if not,
+    /// they go under their number, in the form of `msisdn_form`. Answers, reports and notices come back under the number.
+    #[serde(default = "default_names_from_enum")]
+    pub names_from_enum: bool,
     /// What may pass.
     #[serde(default)]
     pub services: Services,
@@ -124,8 +128,12 @@ pub struct Limits {
     pub media_types: Vec<String>,
     /// Most recipients of one request.
     pub max_recipients: u32,
-    /// Most messages that wait for this peer.
+    /// Most messages, notices and notifications that wait for this peer, dead ones too; what would be one more is refused
+    /// with a clear code instead of being accepted.
     pub max_queued: u64,
+    /// Most presence subscriptions of the peer's people here. Each is a row of the store, and the peer chooses how many
+    /// watchers it names.
+    pub max_subscriptions: u64,
     /// Most documents under way to the peer on one session.
     pub documents_in_flight: u32,
 }
@@ -140,6 +148,7 @@ impl Default for Limits {
             media_types: vec!["text/*".into()],
             max_recipients: 50,
             max_queued: 100_000,
+            max_subscriptions: 100_000,
             documents_in_flight: 4,
         }
     }
@@ -151,7 +160,8 @@ impl Default for Limits {
 pub struct Disclosure {
     /// Display names in search results and notices.
     pub friendly_name: bool,
-    /// People are named by number (`wv:+MSISDN`) where the subscriber allows it; number portability needs it.
+    /// People of ours are named by number (`wv:+MSISDN`) where they allow it; number portability needs it. If not, what they
+    /// ask goes out under their user name, and is refused where a home server gives us nothing but a number.
     pub msisdn: bool,
     /// Presence attributes that may cross; empty means all that the person allows.
     pub presence: Vec<AttributeName>,
@@ -317,6 +327,10 @@ fn is_local(address: IpAddr) -> bool {
         // The last term: an IPv4 address in the low bits of ::/96, deprecated by RFC 4291 §2.5.5.1, with :: and ::1.
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_multicast() || v6.to_bits() >> 32 == 0,
     }
+}
+
+fn default_names_from_enum() -> bool {
+    true
 }
 
 fn default_answer_timeout() -> Duration {

@@ -157,6 +157,7 @@ async fn show(wanted: &Wanted, limit: usize, remote: &Remote, with_stats: bool) 
 const STATS: &[(&str, &str)] = &[
     ("numbers", "numbers with a known route"),
     ("domains", "domains with a known plan"),
+    ("route_octets", "octets that numbers and domains take"),
     ("facts", "DNS answers"),
     ("fact_octets", "octets that they take"),
     ("derived", "routes derived since the start"),
@@ -164,4 +165,5 @@ const STATS: &[(&str, &str)] = &[
     ("refreshed", "answers asked for again ahead of their end"),
     ("stale", "answers used past their time, because DNS was down"),
     ("temporary", "routes that failed for now"),
+    ("conflicts", "accounts of ours that ENUM leads elsewhere"),
 ];

@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::lab::{Federation, play};
+use crate::lab::{Federation, Pages, play};
 
 /// Arguments of `impsgw lab`.
 #[derive(Args, Debug)]
@@ -78,9 +78,14 @@ pub async fn run(
             ExitCode::FAILURE
         });
     }
+    let pages = Pages::start(&mut [&mut federation.alpha, &mut federation.beta]).await?;
     let program = std::env::current_exe().unwrap_or_else(|_| "impsgw".into());
     let program = program.display();
-    writeln!(out, "\nThe lab stays up until ^C. In another terminal:")?;
+    writeln!(
+        out,
+        "\nThe lab stays up until ^C. The handsets, and the way of each request:\n  http://{}/\nIn another terminal:",
+        pages.address
+    )?;
     if let Some(admin) = federation.alpha.app.admin {
         let path = folder.join("alpha-data/admin-token");
         let token = std::fs::read_to_string(&path).unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     client::Remote,
@@ -80,20 +80,15 @@ async fn offline(args: &RouteArgs) -> Done {
         config.gateway.domains,
         clock.clone(),
     );
-    let routed = router.route(&address, service, clock.now(), Explain::Yes).await;
+    let now = clock.now();
+    let routed = router.route(&address, service, now, Explain::Yes).await;
+    let explanation = Explanation {
+        address: &address,
+        routed: &routed,
+    };
     if args.remote.json {
-        print_json(&json!({
-            "address": address,
-            "found": routed.plan.is_ok(),
-            "user": routed.user,
-            "decision": routed.decision(),
-            "steps": routed.steps,
-        }));
+        print_json(&explanation.json(service, now));
     } else {
-        let explanation = Explanation {
-            address: &address,
-            routed: &routed,
-        };
         print(&explanation.to_string());
     }
     found(routed.plan.is_ok())

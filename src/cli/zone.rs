@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use futures_util::future::select_all;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::wire::naptr::Name;
@@ -159,12 +160,18 @@ async fn serve(args: ServeArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
             }
         }
     }
+    let mut reloads: Vec<_> = servers.iter().map(ZoneServer::reloads).collect();
     loop {
+        let next = select_all(reloads.iter_mut().map(|one| Box::pin(one.recv())));
         tokio::select! {
             end = tokio::signal::ctrl_c() => { end?; break }
             _ = terminate.recv() => break,
+            // What they come to is told as of any reload.
             _ = hangup.recv() => for server in &servers {
-                reloaded(&server.reload().await, args.json, out)?;
+                server.reload().await;
+            },
+            (report, ..) = next => if let Ok(report) = report {
+                reloaded(&report, args.json, out)?;
             },
         }
     }

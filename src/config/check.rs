@@ -124,6 +124,16 @@ impl Found<'_> {
             let key: String = text.chars().take_while(|c| !matches!(c, ':' | ' ')).collect();
             self.add(&key, text);
         }
+        let ladder = &config.routing.ladder;
+        for (key, is_on) in [("sip", ladder.sip), ("xmpp", ladder.xmpp)] {
+            if is_on {
+                let text = format!(
+                    "[routing.ladder] {key} = true, and no {key} gateway runs here: what such domains get would fail instead of \
+                     going to default_gateway; leave it false"
+                );
+                self.add(&format!("routing.ladder.{key}"), text);
+            }
+        }
         for gateway in &config.routing.default_gateway {
             if !agreements.iter().any(|read| read.value.peer == gateway.peer) {
                 let text = format!(

@@ -271,6 +271,68 @@ fn each_mistake_is_named_where_it_stands() {
     }
 }
 
+/// Each mistake in the settings of routing, put before `[ssp]`, which stands in line 5.
+#[test]
+fn each_mistake_of_routing_is_named_where_it_stands() {
+    let view = "[[routing.views]]\nname = \"v\"\nresolvers = [\"127.0.0.1:53\"]";
+    let apex = |settings: &str| {
+        format!("{view}\n[[routing.apexes]]\napex = \"e164.arpa\"\nview = \"v\"\n{settings}")
+    };
+    let gateway = "[[routing.default_gateway]]\npeer = \"beta\"\nprefix = \"+44\"";
+    for (section, line, words) in [
+        (format!("{view}\ntimeout = \"0s\""), 5, "timeout of v is 0s"),
+        (apex("timeout = \"0s\""), 8, "timeout of e164.arpa is 0s"),
+        (apex("infrastructure_position = 0"), 8, "not 1 to 14"),
+        (apex("infrastructure_position = 15"), 8, "not 1 to 14"),
+        (apex("dnssec_required = true"), 8, "no trust_ad"),
+        (
+            apex("[[routing.apexes]]\napex = \"e164enum.net\"\nview = \"v\"\ntrust = \"private\""),
+            8,
+            "put private ones first",
+        ),
+        (
+            "[[routing.routing_numbers]]\nprefix = \"\"\ndomain = \"beta.example\"".into(),
+            5,
+            "no beginning of routing numbers",
+        ),
+        (
+            "[[routing.routing_numbers]]\nprefix = \"+44x\"\ndomain = \"beta.example\"".into(),
+            5,
+            "no beginning of routing numbers",
+        ),
+        (
+            "[routing]\nown_hosts = [\"gw.alpha.example:99999\"]".into(),
+            6,
+            "no host",
+        ),
+        ("[routing]\nown_hosts = [\"\"]".into(), 6, "no host"),
+        (
+            "[routing]\nown_hosts = [\"192.0.2.1\"]".into(),
+            6,
+            "own_addresses",
+        ),
+        (
+            "[routing]\nown_addresses = [\"gw.alpha.example\"]".into(),
+            6,
+            "no address",
+        ),
+        ("[routing.cache]\nroutes = \"1 KiB\"".into(), 6, "under 1 MiB"),
+        ("[routing.ladder]\nsip = true".into(), 6, "no sip gateway runs"),
+        ("[routing.ladder]\nxmpp = true".into(), 6, "no xmpp gateway runs"),
+        (
+            format!("{gateway}\n{gateway}"),
+            5,
+            "the same service, prefix and domain",
+        ),
+    ] {
+        let found = mistakes(&GOOD.replacen("[ssp]", &format!("{section}\n[ssp]"), 1));
+        assert!(
+            found.iter().any(|(at, text)| *at == line && text.contains(words)),
+            "{section:?}: nothing with {words:?} for line {line} in {found:?}"
+        );
+    }
+}
+
 #[test]
 fn agreements_of_a_folder_are_read_and_blamed_with_their_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::certs::{Authority, CertificateError, CertificateOrder, write_file};
+use super::{
+    Person,
+    certs::{Authority, CertificateError, CertificateOrder, write_file},
+};
 use crate::{
     app::{App, Sockets, StartError},
     config::{Config, Mistakes},
@@ -40,6 +43,27 @@ pub struct Operator {
     pub subscribers: String,
     /// Its configuration, to read and to start by hand.
     pub config: PathBuf,
+    cast: &'static Cast,
+}
+
+impl Operator {
+    /// Its subscribers.
+    pub fn people(&self) -> impl Iterator<Item = Person> + '_ {
+        let person = |&(number, user, name): &(&'static str, &'static str, &'static str)| Person {
+            operator: self.name,
+            number,
+            user: format!("{user}@{}.example", self.name),
+            name,
+            password: password_of(user),
+        };
+        self.cast.subscribers.iter().map(person)
+    }
+
+    /// Hands over what its gateway says of each request from now on; `trails` stays silent.
+    pub fn take_trails(&mut self) -> mpsc::UnboundedReceiver<TrailRecord> {
+        let (_, silent) = mpsc::unbounded_channel();
+        std::mem::replace(&mut self.trails, silent)
+    }
 }
 
 /// Why the federation can't come up.
@@ -103,6 +127,7 @@ impl Federation {
     }
 }
 
+#[derive(Debug)]
 struct Cast {
     name: &'static str,
     subscribers: &'static [(&'static str, &'static str, &'static str)],
@@ -118,7 +143,7 @@ const BETA: Cast = Cast {
 };
 
 async fn operator(
-    cast: &Cast,
+    cast: &'static Cast,
     other: &Cast,
     folder: &Path,
     dns: SocketAddr,
@@ -146,6 +171,7 @@ async fn operator(
         trails,
         subscribers,
         config: path,
+        cast,
     })
 }
 
@@ -182,6 +208,7 @@ name = "{name}.example"
 "#
     );
     for (number, user, friendly_name) in cast.subscribers {
+        let password = password_of(user);
         text.push_str(&format!(
             r#"
 [[home.account]]
@@ -189,7 +216,7 @@ number = "{number}"
 user = "{user}"
 domain = "{name}.example"
 friendly_name = "{friendly_name}"
-password = "{user}-on-the-lab"
+password = "{password}"
 "#
         ));
     }
@@ -228,7 +255,13 @@ fn zones(alpha: u16, beta: u16) -> Result<ZoneSet, LabError> {
     Ok(zones)
 }
 
-async fn bind() -> std::io::Result<TcpListener> {
+/// What a subscriber of the lab logs in with.
+fn password_of(user: &str) -> String {
+    format!("{user}-on-the-lab")
+}
+
+/// A listener on a free loopback port.
+pub(super) async fn bind() -> std::io::Result<TcpListener> {
     TcpListener::bind(loopback()).await
 }
 

@@ -148,6 +148,20 @@ impl Handset {
             .ok_or_else(none)
     }
 
+    /// Takes an event out of the inbox, when it came from there, so that no other device shows it again.
+    pub async fn acknowledge<E>(&self, event: &Result<Value, E>) {
+        let id = event
+            .as_ref()
+            .ok()
+            .and_then(|event| event.get("inbox_id")?.as_u64());
+        if let Some(id) = id {
+            let path = format!("/v1/inbox/{id}/ack");
+            if let Err(error) = self.call("POST", &path, Value::Null).await {
+                tracing::info!(%error, "an event could not be acknowledged");
+            }
+        }
+    }
+
     fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().unwrap_or(reqwest::Method::GET);
         self.http

@@ -1,13 +1,15 @@
 //! A whole federation on one machine: certificates, DNS, two operators over mutual TLS, and the use cases played out.
 //!
 //! `federation.rs` brings it up, `play.rs` plays the use cases through the subscribers' API as handsets would, `handset.rs` is
-//! such a handset, `certs.rs` makes the certificates. Everything is on loopback, in a folder of its own.
+//! such a handset, `pages/` shows them to people, `certs.rs` makes the certificates. Everything is on loopback, in a folder of its own.
 
 pub mod certs;
 mod federation;
 mod handset;
+mod pages;
 mod play;
 
 pub use federation::{Federation, LabError, Operator};
 pub use handset::{Handset, HandsetError};
+pub use pages::{Pages, Person};
 pub use play::{Played, play};

@@ -84,6 +84,7 @@ async fn add_contact(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset
             text(event, "friendly_name") == "Ada"
         })
         .await;
+    bea.acknowledge(&notice).await;
     stage.step("Bea is told that Ada has added her", began, said(notice))?;
     let began = clock();
     let back = bea
@@ -101,6 +102,18 @@ async fn add_contact(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset
         }
     });
     stage.step("Bea adds Ada in return", began, back)?;
+    let began = clock();
+    let notice = ada
+        .event("notice", "names Bea", |event| {
+            text(event, "friendly_name") == "Bea"
+        })
+        .await;
+    ada.acknowledge(&notice).await;
+    stage.step(
+        "Ada is told, and needn't add anybody any more",
+        began,
+        said(notice),
+    )?;
     Ok(())
 }
 
@@ -210,6 +223,7 @@ async fn one_message(
         ),
         Err(error) => Err(error.to_string()),
     };
+    from.acknowledge(&report).await;
     let report = report.and_then(|event| {
         if event.get("is_delivered") == Some(&Value::Bool(true)) {
             Ok(event)
@@ -241,6 +255,7 @@ async fn invitation(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset)
         .ok()
         .map(|event| text(event, "invitation_id").to_owned())
         .unwrap_or_default();
+    bea.acknowledge(&got).await;
     stage.step("Ada invites Bea to a conversation", began, got)?;
     let began = clock();
     let answered = bea
@@ -257,6 +272,7 @@ async fn invitation(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset)
         }
         Err(error) => Err(error.to_string()),
     };
+    ada.acknowledge(&told).await;
     stage.step("Bea accepts, Ada is told", began, told)?;
     Ok(())
 }

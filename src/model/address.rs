@@ -1,4 +1,4 @@
-//! IMPS addresses: `wv:user@host`, `wv:+msisdn`, groups and services.
+//! IMPS addresses: `wv:user@host`, `wv:+msisdn`, groups, one participant of a group, services.
 //!
 //! An address by number names a person, whoever serves the number today; the domain after it is only a form on
 //! the wire. [`WvAddress::key`] is the one canonical identity that contacts, watchers and blocks are held under.
@@ -23,14 +23,19 @@ pub enum LocalPart {
     Service,
 }
 
-/// An IMPS address: `wv:` local part, optional `/resource`, optional `@domain`.
+/// An IMPS address: `wv:` local part, optional `/resource`, optional `@domain`; of a group, optional `#screen-name`.
 ///
-/// Equality and hash ignore case. Source: SSP reference §6.1; OMA IMPS Client-Server Protocol, addressing.
+/// A group with a screen name is one participant, never the group: a private message stays private. As text the name stands
+/// percent-encoded after a `#`; on the wire it never does, there it has elements of its own (SSP reference §6.2).
+///
+/// Equality and hash ignore case, but for the screen name, which is not ours to fold. Source: SSP reference §6.1; OMA IMPS
+/// Client-Server Protocol, addressing.
 #[derive(Clone, Debug)]
 pub struct WvAddress {
     local: LocalPart,
     resource: Option<Arc<str>>,
     domain: Option<Domain>,
+    screen_name: Option<Arc<str>>,
 }
 
 impl WvAddress {
@@ -41,6 +46,7 @@ impl WvAddress {
             local: LocalPart::Msisdn(number),
             resource: None,
             domain: None,
+            screen_name: None,
         }
     }
 
@@ -51,6 +57,39 @@ impl WvAddress {
             local: LocalPart::Service,
             resource: None,
             domain: Some(domain),
+            screen_name: None,
+        }
+    }
+
+    /// The participant of this group who goes by a screen name.
+    ///
+    /// # Errors
+    /// [`InvalidAddress`] when this is no group, or the name is empty, too long or holds a control character.
+    pub fn participant(&self, screen_name: &str) -> Result<Self, InvalidAddress> {
+        let name = screen_name.trim();
+        if name.is_empty() || !self.is_group() {
+            return Err(InvalidAddress::Empty);
+        }
+        if name.chars().any(char::is_control) {
+            return Err(InvalidAddress::BadCharacter);
+        }
+        let participant = Self {
+            screen_name: Some(name.into()),
+            ..self.clone()
+        };
+        // What can't be read back must not be kept.
+        if participant.to_string().len() > MAX_ADDRESS {
+            return Err(InvalidAddress::TooLong);
+        }
+        Ok(participant)
+    }
+
+    /// The group of a participant; anything else is itself.
+    #[must_use]
+    pub fn without_screen_name(&self) -> Self {
+        Self {
+            screen_name: None,
+            ..self.clone()
         }
     }
 
@@ -84,13 +123,19 @@ impl WvAddress {
         self.resource.as_deref()
     }
 
+    /// The name in the group, when this is one participant of it.
+    #[must_use]
+    pub fn screen_name(&self) -> Option<&str> {
+        self.screen_name.as_deref()
+    }
+
     /// The domain as written; for a number it says nothing on who serves it today.
     #[must_use]
     pub fn domain(&self) -> Option<&Domain> {
         self.domain.as_ref()
     }
 
-    /// Whether this names a group (`wv:user/group@domain`, `wv:/group@domain`).
+    /// Whether this names a group (`wv:user/group@domain`, `wv:/group@domain`) or a participant of one.
     #[must_use]
     pub fn is_group(&self) -> bool {
         self.resource.is_some()
@@ -122,6 +167,10 @@ impl WvAddress {
             key.push('@');
             key.push_str(domain);
         }
+        if let Some(name) = self.screen_name.as_ref().filter(|_| !is_bare) {
+            key.push('#');
+            key.push_str(&percent_encoded(name));
+        }
         key
     }
 
@@ -146,15 +195,16 @@ impl WvAddress {
     /// For logs: the number's last digits or most of the name hidden.
     #[must_use]
     pub fn masked(&self) -> String {
-        let text = self.to_string();
+        let text = self.without_screen_name().to_string();
         let (user, domain) = text
             .split_once('@')
             .map_or((text.as_str(), None), |(user, domain)| (user, Some(domain)));
         let shown: String = user.chars().take(6).collect();
         let stars = if user.chars().count() > 6 { "***" } else { "" };
+        let participant = if self.screen_name.is_some() { "#***" } else { "" };
         match domain {
-            Some(domain) => format!("{shown}{stars}@{domain}"),
-            None => format!("{shown}{stars}"),
+            Some(domain) => format!("{shown}{stars}@{domain}{participant}"),
+            None => format!("{shown}{stars}{participant}"),
         }
     }
 }
@@ -172,6 +222,10 @@ impl FromStr for WvAddress {
             Some(scheme) if scheme.eq_ignore_ascii_case("wv:") => text.get(3..).unwrap_or_default(),
             _ => text,
         };
+        if let Some((group, name)) = rest.split_once('#') {
+            let name = percent_decoded(name).ok_or(InvalidAddress::BadCharacter)?;
+            return group.parse::<Self>()?.participant(&name);
+        }
         let (user, domain) = match rest.split_once('@') {
             Some((user, domain)) => (user, Some(domain.parse()?)),
             None => (rest, None),
@@ -198,6 +252,7 @@ impl FromStr for WvAddress {
             local,
             resource: resource.map(Into::into),
             domain,
+            screen_name: None,
         })
     }
 }
@@ -218,6 +273,9 @@ impl fmt::Display for WvAddress {
             f.write_str("@")?;
             f.write_str(domain.as_str())?;
         }
+        if let Some(name) = &self.screen_name {
+            write!(f, "#{}", percent_encoded(name))?;
+        }
         Ok(())
     }
 }
@@ -235,7 +293,7 @@ impl PartialEq for WvAddress {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        local && resource && self.domain == other.domain
+        local && resource && self.domain == other.domain && self.screen_name == other.screen_name
     }
 }
 
@@ -250,6 +308,7 @@ impl Hash for WvAddress {
         }
         self.resource.as_ref().map(|text| text.to_lowercase()).hash(state);
         self.domain.hash(state);
+        self.screen_name.hash(state);
     }
 }
 
@@ -275,8 +334,8 @@ pub enum InvalidAddress {
     /// Over 512 octets.
     #[error("the address is longer than {MAX_ADDRESS} octets")]
     TooLong,
-    /// White space or a control character.
-    #[error("the address holds white space or a control character")]
+    /// White space, a control character, or a screen name that is not percent-encoded.
+    #[error("the address holds white space, a control character or a malformed screen name")]
     BadCharacter,
     /// A user part that begins with `+` and is no number.
     #[error("the number in the address is malformed: {0}")]
@@ -284,6 +343,34 @@ pub enum InvalidAddress {
     /// What follows the `@` is no domain name.
     #[error("the domain of the address is malformed: {0}")]
     Domain(#[from] InvalidDomain),
+}
+
+/// All but letters, digits and `-._~` of ASCII as `%XX` (RFC 3986 §2.1).
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            out.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    out
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(octets).ok()
 }
 
 /// Appends a text in lower case.

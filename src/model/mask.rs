@@ -39,8 +39,18 @@ fn push_shown(text: &mut String, c: char) {
 
 fn mask_word(word: &str) -> String {
     let word = mask_enum(word);
+    let word = mask_screen_name(&word);
     let word = mask_name(&word);
     mask_digits(&word)
+}
+
+/// The name after the `#` of a group's participant; it is percent-encoded, so it ends where another character stands.
+fn mask_screen_name(word: &str) -> String {
+    let Some((group, name)) = word.split_once('#').filter(|(group, _)| group.contains('/')) else {
+        return word.to_owned();
+    };
+    let after = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~%".contains(c));
+    format!("{group}#***{after}")
 }
 
 /// `user` of `wv:user@host` or `user@host`; a number is left to [`mask_digits`].
@@ -113,6 +123,10 @@ mod tests {
             (
                 "no route to wv:bea@beta.example: none",
                 "no route to wv:be***@beta.example: none",
+            ),
+            (
+                "no route to wv:+447700900456/walkers@bravo.example#Robin%20Hood: none",
+                "no route to wv:+44770***/walkers@bravo.example#***: none",
             ),
             ("wv:al|wv:+447700900123", "wv:al***|wv:+44770***"),
             (

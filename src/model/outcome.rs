@@ -149,6 +149,12 @@ pub enum Refusal {
     /// A wildcard or an incomplete number.
     #[error("wildcards and incomplete numbers are not searched for")]
     Wildcard,
+    /// Something that nobody's search compares.
+    #[error("not searched for: {what}")]
+    NotSearched {
+        /// What.
+        what: String,
+    },
     /// An address that can't be read.
     #[error("the address {address} is malformed: {reason}")]
     InvalidAddress {
@@ -203,6 +209,12 @@ pub enum Refusal {
         domain: Domain,
         /// The last failure.
         reason: String,
+    },
+    /// The other side ended every connection on which it was sent alone.
+    #[error("{domain} ends every connection on which it is sent; look at it before it goes again")]
+    EndsConnections {
+        /// The other side.
+        domain: Domain,
     },
     /// The other side took the document and never answered.
     #[error("{domain} did not answer in time")]
@@ -262,6 +274,7 @@ impl Refusal {
             | Self::UnknownUser { .. }
             | Self::NoRoute { .. }
             | Self::Wildcard
+            | Self::NotSearched { .. }
             | Self::InvalidAddress { .. }
             | Self::BadRequest { .. }
             | Self::Unsupported { .. }
@@ -269,6 +282,7 @@ impl Refusal {
             | Self::NotAuthorised { .. }
             | Self::Expired
             | Self::Discarded { .. }
+            | Self::EndsConnections { .. }
             | Self::NotFound { .. } => false,
         }
     }

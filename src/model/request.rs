@@ -125,6 +125,43 @@ impl Request {
         }
     }
 
+    /// As [`Request::recipients`], to name them otherwise.
+    pub fn recipients_mut(&mut self) -> Vec<&mut WvAddress> {
+        match self {
+            Self::Search(_) | Self::StopSearch { .. } => Vec::new(),
+            Self::ContactAdded(notice) => notice.added.iter_mut().collect(),
+            Self::Subscribe(subscribe) => subscribe.presentities.iter_mut().collect(),
+            Self::Unsubscribe(unsubscribe) => unsubscribe.presentities.iter_mut().collect(),
+            Self::GetPresence(get) => get.presentities.iter_mut().collect(),
+            Self::Notify(notify) => notify.watchers.iter_mut().collect(),
+            Self::Send(message) => message.recipients.iter_mut().collect(),
+            Self::Report(report) => vec![&mut report.sender],
+            Self::Invite(invite) => vec![&mut invite.invited],
+            Self::InviteAnswer(answer) => vec![&mut answer.inviting],
+            Self::CancelInvite(cancel) => vec![&mut cancel.canceled],
+            Self::Group(group) => vec![&mut group.group],
+            Self::GroupEvent(event) => event.to.iter_mut().collect(),
+        }
+    }
+
+    /// The person who asks, to name him otherwise; `None` for what answers another request or what a server sends by itself,
+    /// because that speaks for those who were asked for.
+    pub fn asker_mut(&mut self) -> Option<&mut WvAddress> {
+        match self {
+            Self::Search(search) => Some(&mut search.by),
+            Self::StopSearch { by, .. } => Some(by),
+            Self::ContactAdded(notice) => Some(&mut notice.by),
+            Self::Subscribe(subscribe) => Some(&mut subscribe.watcher),
+            Self::Unsubscribe(unsubscribe) => Some(&mut unsubscribe.watcher),
+            Self::GetPresence(get) => Some(&mut get.watcher),
+            Self::Send(message) => Some(&mut message.sender),
+            Self::Invite(invite) => Some(&mut invite.inviting),
+            Self::CancelInvite(cancel) => Some(&mut cancel.canceling),
+            Self::Group(group) => Some(&mut group.by),
+            Self::Notify(_) | Self::Report(_) | Self::InviteAnswer(_) | Self::GroupEvent(_) => None,
+        }
+    }
+
     /// Whom it concerns, for its trail: the first 16 it is for, or the one whose number or user ID a search names.
     #[must_use]
     pub fn concerns(&self) -> Vec<WvAddress> {

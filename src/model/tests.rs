@@ -34,6 +34,47 @@ fn group_keeps_its_owner() {
 }
 
 #[test]
+fn participant_is_not_the_group_and_reads_back() {
+    let group = address("wv:+447700900456/walkers@bravo.example");
+    let robin = group.participant(" Robin Hood & Söhne ").unwrap();
+    assert_eq!(robin.screen_name(), Some("Robin Hood & Söhne"));
+    assert_ne!(robin, group);
+    assert_ne!(robin.key(), group.key());
+    assert!(!robin.is_same_as(&group));
+    assert_ne!(
+        robin.key(),
+        group.participant("robin hood & söhne").unwrap().key()
+    );
+    assert_eq!(address(&robin.to_string()), robin);
+    assert_eq!(
+        robin.to_string(),
+        "wv:+447700900456/walkers@bravo.example#Robin%20Hood%20%26%20S%C3%B6hne"
+    );
+    let kept: WvAddress = serde_json::from_str(&serde_json::to_string(&robin).unwrap()).unwrap();
+    assert_eq!(kept, robin);
+    assert_eq!(robin.without_screen_name(), group);
+    assert_eq!(robin.canonical(), robin);
+    assert_eq!(robin.masked(), "wv:+44***@bravo.example#***");
+}
+
+#[test]
+fn screen_names_that_could_not_be_kept_are_refused() {
+    let group = address("wv:/walkers@bravo.example");
+    for bad in ["", "  ", "a\u{7}b", &"x".repeat(500)] {
+        assert!(group.participant(bad).is_err(), "{bad}");
+    }
+    assert!(address("wv:ada@alpha.example").participant("Ada").is_err());
+    for bad in [
+        "wv:ada@alpha.example#Ada",
+        "wv:/w@b.example#",
+        "wv:/w@b.example#%4",
+        "wv:/w@b.example#%ff",
+    ] {
+        assert!(bad.parse::<WvAddress>().is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn wildcard_in_a_number_is_named_as_such() {
     assert_eq!("+4477*".parse::<E164>(), Err(InvalidE164::Wildcard));
     assert_eq!(

@@ -7,13 +7,14 @@ use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use super::{Ingress, Side};
+use super::{Ingress, Relay, Side, forward::refusal_of};
 use crate::{
-    agreement::{Agreements, InterconnectionAgreement},
+    agreement::{Agreements, InterconnectionAgreement, Role},
     model::{
         Content, Direction, Domain, LocalPart, PeerName, Refusal, Request, Search, SearchElement, StepEvent,
         Stop, Timestamp, WvAddress,
     },
+    routing::Holder,
 };
 
 /// Checks a request against the side it came from.
@@ -23,10 +24,10 @@ use crate::{
 pub(super) fn admit(
     ingress: &Ingress,
     request: &Request,
-    own: &OwnPeople<'_>,
+    own: &[Domain],
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    check_via(&ingress.via, own.domains)?;
+    check_via(&ingress.via, own)?;
     if let Request::Search(search) = request {
         check_search(search)?;
     }
@@ -37,7 +38,7 @@ pub(super) fn admit(
         return Ok(());
     };
     check_service(agreement, request, Direction::In)?;
-    check_senders(agreement, domain, request, own)?;
+    check_senders(agreement, domain, request)?;
     check_size(agreement, request)?;
     let list = if is_answer(request) {
         "services.out"
@@ -68,12 +69,36 @@ pub(super) fn admit_outbound(agreement: &InterconnectionAgreement, request: &Req
     check_size(agreement, request)
 }
 
-/// Who is ours, as far as admission must know: nobody else may speak in their name.
-pub(super) struct OwnPeople<'a> {
-    /// The domains that this gateway serves.
-    pub(super) domains: &'a [Domain],
-    /// Whether an address has an active account here.
-    pub(super) is_account: &'a (dyn Fn(&WvAddress) -> bool + Sync),
+impl Relay {
+    /// Nobody outside speaks in the name of our people: a number that is ours today is refused whatever domain the peer
+    /// writes after it. Names and groups belong to the domain in them, which [`admit`] has checked.
+    pub(super) async fn check_own(&self, ingress: &Ingress, request: &Request) -> Result<(), Refusal> {
+        if ingress.side.is_home() {
+            return Ok(());
+        }
+        for sender in senders(request) {
+            let Some(number) = sender.number().filter(|_| !sender.is_group()) else {
+                continue;
+            };
+            let holder = self.router.holder(number, self.now()).await;
+            let is_ours = match holder.map_err(|failure| refusal_of(sender, failure))? {
+                Holder::Us => true,
+                Holder::Peer(peer) => {
+                    let agreements = self.agreements.load();
+                    let agreement = agreements.for_peer(&peer);
+                    agreement.is_some_and(|agreement| agreement.config.role == Role::Home)
+                }
+                Holder::Others => false,
+            };
+            if is_ours {
+                return Err(Refusal::ForeignSender {
+                    sender: sender.clone(),
+                    domain: ingress.side.domain().clone(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The rate limits of all agreements: one bucket a peer, one a sender.
@@ -210,25 +235,23 @@ fn check_senders(
     agreement: &InterconnectionAgreement,
     session: &Domain,
     request: &Request,
-    own: &OwnPeople<'_>,
 ) -> Result<(), Refusal> {
-    let is_home = agreement.config.role == crate::agreement::Role::Home;
-    let check = |sender: &WvAddress| {
+    for sender in senders(request) {
         let is_service = matches!(sender.local(), LocalPart::Service) && sender.domain().is_none();
-        let is_ours = !is_home && sender.domain().is_none() && (own.is_account)(sender);
-        if is_service || is_ours || !agreement.may_speak_for(sender, session) {
+        if is_service || !agreement.may_speak_for(sender, session) {
             return Err(Refusal::ForeignSender {
                 sender: sender.clone(),
                 domain: session.clone(),
             });
         }
-        Ok(())
-    };
+    }
+    Ok(())
+}
+
+/// Everybody in whose name a request speaks.
+fn senders(request: &Request) -> Vec<&WvAddress> {
     match request {
-        Request::Notify(notify) => notify
-            .values
-            .iter()
-            .try_for_each(|(presentity, _)| check(presentity)),
+        Request::Notify(notify) => notify.values.iter().map(|(presentity, _)| presentity).collect(),
         Request::Search(_)
         | Request::StopSearch { .. }
         | Request::ContactAdded(_)
@@ -241,7 +264,7 @@ fn check_senders(
         | Request::InviteAnswer(_)
         | Request::CancelInvite(_)
         | Request::Group(_)
-        | Request::GroupEvent(_) => request.sender().map_or(Ok(()), check),
+        | Request::GroupEvent(_) => request.sender().into_iter().collect(),
     }
 }
 

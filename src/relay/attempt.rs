@@ -28,6 +28,7 @@ impl Relay {
             Ok(queued) => self.carry_out(queued, &item, &mut attempt).await,
             Err(error) => Verdict::Dead(format!("the stored request can't be read: {error}")),
         };
+        let is_overtakable = matches!(&queued, Ok(queued) if matches!(queued.request, Request::Notify(_)));
         let now = self.now();
         let mut batch = Batch { now, ..attempt.batch };
         let (settle, leaves) = match verdict {
@@ -38,6 +39,11 @@ impl Relay {
                     .and_then(|queued| self.failed_report(&queued, refusal));
                 batch.enqueue.extend(told);
                 (Settle::Done { by }, true)
+            }
+            // A person looks at it before it costs the peer another session.
+            Verdict::Again(refusal @ Refusal::EndsConnections { .. }) => {
+                let reason = refusal.to_string();
+                (Settle::Bury { by, reason }, true)
             }
             Verdict::Again(refusal) => {
                 let due = self.retry_at(item.attempts, now).min(item.expires);
@@ -53,6 +59,10 @@ impl Relay {
             leaves.then_some(&item.lane),
         )
         .await;
+        if is_overtakable {
+            // Those that it took the place of left the store without a word, so they are not counted off.
+            self.lane_of(&item.lane.conversation).await;
+        }
         drop(attempt.journalling);
     }
 
@@ -107,7 +117,9 @@ impl Relay {
             Err(refusal) if refusal.is_temporary() => return Verdict::Again(refusal),
             Err(refusal) => return Verdict::Refused(refusal),
         };
-        if item.unanswered && !tells_repeats_apart(&target) {
+        // It went to one of several domains, and which of them may have it is not written down.
+        let is_one_of_several = target.alternatives.is_some();
+        if item.unanswered && (is_one_of_several || !tells_repeats_apart(&target)) {
             return unknown();
         }
         let Request::Send(message) = &queued.request else {
@@ -116,16 +128,12 @@ impl Relay {
                 .await;
         };
         let egress_id = self.egress_id(ingress, message, &target.domain);
-        if let Some(id) = &egress_id {
-            attempt.journalling = self.journalling(&target.domain, id, &message.recipients);
-        }
-        let request = SendMessage {
-            id: egress_id.clone().or_else(|| message.id.clone()),
-            ..message.clone()
-        };
-        let verdict = self.send_message(ingress, &target, request, item.attempts).await;
+        let to = (&target, egress_id.as_ref());
+        attempt.journalling = self.journalling(ingress, message, to, &message.recipients);
+        let (asked, verdict) = self.send_message(ingress, &target, message, item.attempts).await;
+        let egress_id = self.egress_id(ingress, message, &asked.domain);
         if let (Verdict::Delivered | Verdict::Unanswered { .. }, Some(id)) = (&verdict, &egress_id) {
-            let reference = self.reference(ingress, message, (&target, id), recipient);
+            let reference = self.reference(ingress, message, (&asked, id), recipient);
             attempt.batch = self.with_reference(reference, item.expires).await;
         }
         verdict
@@ -135,14 +143,21 @@ impl Relay {
         &self,
         ingress: &Ingress,
         target: &Target,
-        message: SendMessage,
+        message: &SendMessage,
         attempts: u32,
-    ) -> Verdict {
+    ) -> (Target, Verdict) {
         let deadline = self.now().plus(self.config.query_timeout);
-        let recipient = message.recipients.first().cloned();
-        let request = Request::Send(message);
-        match self.forward(ingress, target, request, deadline).await {
-            Ok(answer) => match recipient.and_then(|one| answer.for_recipient(&one).cloned()) {
+        let recipient = message.recipients.first();
+        let request = |target: &Target| {
+            let id = self.egress_id(ingress, message, &target.domain);
+            Request::Send(SendMessage {
+                id: id.or_else(|| message.id.clone()),
+                ..message.clone()
+            })
+        };
+        let (asked, answer) = self.forward_or_else(ingress, target, deadline, request).await;
+        let verdict = match answer {
+            Ok(answer) => match recipient.and_then(|one| answer.for_recipient(one).cloned()) {
                 Some(Err(refusal)) if refusal.is_temporary() => Verdict::Again(refusal),
                 Some(Err(refusal)) => Verdict::Refused(refusal),
                 Some(Ok(_)) | None => Verdict::Delivered,
@@ -152,13 +167,14 @@ impl Relay {
             Err(Undelivered::NotTaken(refusal)) => Verdict::Again(refusal),
             Err(Undelivered::Unanswered(_)) => {
                 let now = self.now();
-                let until = now.plus(self.answer_timeout(target));
+                let until = now.plus(self.answer_timeout(&asked));
                 // A peer that never answers is asked less and less often.
                 Verdict::Unanswered {
                     until: until.max(self.retry_at(attempts, now)),
                 }
             }
-        }
+        };
+        (asked, verdict)
     }
 
     /// Notices and notifications, of which many peers never answer what they took.
@@ -170,12 +186,13 @@ impl Relay {
         recipient: &WvAddress,
     ) -> Verdict {
         let deadline = self.now().plus(self.config.query_timeout);
-        let answer = self.forward(ingress, target, request.clone(), deadline).await;
+        let asking = self.forward_or_else(ingress, target, deadline, |_| request.clone());
+        let (asked, answer) = asking.await;
         let answer = match (answer, request) {
             (Err(Undelivered::Refused(Refusal::Unsupported { .. })), Request::ContactAdded(notice))
-                if falls_back(target) =>
+                if falls_back(&asked) =>
             {
-                self.send_as_message(ingress, target, notice, recipient)
+                self.send_as_message(ingress, &asked, notice, recipient)
                     .await
                     .map(|_| None)
             }

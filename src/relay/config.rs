@@ -23,7 +23,8 @@ pub struct RelayConfig {
     /// The longest validity that is honoured.
     #[serde(with = "duration")]
     pub max_validity: Duration,
-    /// How long a presence notification may wait for a peer that can't be reached.
+    /// How long a presence notification may wait for a peer that can't be reached. Only the newest of each person waits, so
+    /// longer costs little; shorter, and watchers keep an old presence for as long as the person does not change it.
     #[serde(with = "duration")]
     pub notification_validity: Duration,
     /// The first pause after a failed attempt; each next one is about three times as long.
@@ -43,7 +44,7 @@ impl Default for RelayConfig {
             query_timeout: Duration::from_secs(20),
             default_validity: Duration::from_secs(86_400),
             max_validity: Duration::from_secs(7 * 86_400),
-            notification_validity: Duration::from_secs(120),
+            notification_validity: Duration::from_secs(12 * 3600),
             first_retry: Duration::from_secs(5),
             longest_retry: Duration::from_secs(600),
             outbox_concurrency: 64,

@@ -33,13 +33,15 @@ impl Relay {
         let told = join_all(told).await.into_iter().flatten();
         let unrouted = split.refused.into_iter().map(Told::unrouted);
         let mut batch = Batch::new(self.now());
+        let bounds = split.groups.iter().filter_map(|group| group.target.bound());
+        batch.bounds.extend(bounds);
         let mut recipients = Vec::with_capacity(notice.added.len());
         for told in unrouted.chain(told) {
             let outcome = match told.outcome {
                 Ok(acceptance) => Ok(acceptance),
                 Err(Undelivered::Unanswered(_)) => Ok(Acceptance::Taken),
-                Err(Undelivered::Refused(refusal)) => Err(refusal),
-                Err(Undelivered::NotTaken(refusal)) => {
+                Err(Undelivered::Refused(refusal)) if !refusal.is_temporary() => Err(refusal),
+                Err(Undelivered::NotTaken(refusal) | Undelivered::Refused(refusal)) => {
                     let item = self.notice_item(ingress, &told.queue, &notice, &told.person);
                     batch.enqueue.push(item.await?);
                     let reason = refusal.to_string();
@@ -65,17 +67,19 @@ impl Relay {
     async fn tell_group(&self, ingress: &Ingress, notice: &ContactAdded, group: &TargetGroup) -> Vec<Told> {
         let deadline = ingress.trail.started().plus(self.config.cut_through);
         let target = &group.target;
-        let request = Request::ContactAdded(ContactAdded {
-            added: group.people.clone(),
-            ..notice.clone()
-        });
-        let answer = self.forward(ingress, target, request, deadline).await;
+        let request = |_: &Target| {
+            Request::ContactAdded(ContactAdded {
+                added: group.people.clone(),
+                ..notice.clone()
+            })
+        };
+        let (asked, answer) = self.forward_or_else(ingress, target, deadline, request).await;
         let mut all = Vec::with_capacity(group.people.len());
         for person in &group.people {
             let outcome = match &answer {
                 Ok(answer) => acceptance(answer, person).map_err(Undelivered::Refused),
-                Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(target) => {
-                    self.send_as_message(ingress, target, notice, person).await
+                Err(Undelivered::Refused(Refusal::Unsupported { .. })) if falls_back(&asked) => {
+                    self.send_as_message(ingress, &asked, notice, person).await
                 }
                 Err(undelivered) => Err(undelivered.clone()),
             };
@@ -161,17 +165,10 @@ struct Told {
 impl Told {
     /// Somebody without a route; when it only can't be found now, the notice waits for one.
     fn unrouted(refused: RecipientOutcome) -> Self {
-        let outcome = refused.outcome.map_err(|refusal| {
-            if matches!(refusal, Refusal::RouteFailed { .. }) {
-                Undelivered::NotTaken(refusal)
-            } else {
-                Undelivered::Refused(refusal)
-            }
-        });
         Self {
             person: refused.recipient,
             queue: UNROUTED.to_owned(),
-            outcome,
+            outcome: refused.outcome.map_err(Undelivered::Refused),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Delivery, Ingress, Relay, Side, Undelivered, admit};
+use super::{Delivery, Ingress, Relay, Side, Undelivered, admit, naming::Alias};
 use crate::{
     agreement::{InterconnectionAgreement, Role},
     model::{
         Acceptance, Answer, Domain, PeerName, Protocol, RecipientOutcome, Refusal, Request, StepEvent, Stop,
         Timestamp, WvAddress,
     },
-    routing::{Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    routing::{Alternative, Candidate, Explain, Plan, RouteFailure, RouteService, static_candidates},
+    store::QueueBound,
 };
 
 /// Where a request for some people goes.
@@ -23,9 +24,25 @@ pub(super) struct Target {
     pub(super) candidates: Arc<[Candidate]>,
     /// The agreement; none for the embedded home domain.
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
+    /// Those of its people whom it, or one of its alternatives, knows by another name than the one asked for; mostly nobody.
+    pub(super) aliases: Vec<Alias>,
+    /// Other domains of the person's records, for when nobody takes a request at this one.
+    pub(super) alternatives: Option<Arc<[Alternative]>>,
 }
 
 impl Target {
+    /// The embedded home domain.
+    fn home(domain: &Domain) -> Self {
+        Self {
+            domain: domain.clone(),
+            protocol: Protocol::Home,
+            candidates: Arc::new([]),
+            agreement: None,
+            aliases: Vec::new(),
+            alternatives: None,
+        }
+    }
+
     /// Whether this is our own side: the embedded home domain or a home IMPS server.
     pub(super) fn is_ours(&self) -> bool {
         self.agreement
@@ -33,8 +50,74 @@ impl Target {
             .is_none_or(|agreement| agreement.config.role == Role::Home)
     }
 
+    /// Whether people go there under the name that ENUM gives them.
+    pub(super) fn takes_enum_names(&self) -> bool {
+        self.agreement
+            .as_ref()
+            .is_none_or(|agreement| agreement.config.names_from_enum)
+    }
+
+    /// The names of a person here, as ENUM has it, and at the alternatives.
+    fn aliases_of(&self, person: &WvAddress, user: &WvAddress) -> Vec<Alias> {
+        let here = self.takes_enum_names().then_some((&self.domain, user));
+        let others = self.alternatives.iter().flat_map(|all| all.iter());
+        here.into_iter()
+            .chain(others.map(|one| (&one.domain, &one.user)))
+            .filter(|(_, user)| is_renamed(person, user))
+            .map(|(at, user)| Alias {
+                at: at.clone(),
+                asked: person.clone(),
+                known_as: user.clone(),
+            })
+            .collect()
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = format!("{} over {}", self.domain, self.protocol.name());
+        for alias in self.own_aliases() {
+            words.push_str(&format!(", as {}", alias.known_as));
+        }
+        words
+    }
+
+    /// The domains of the alternatives, in the order of trying.
+    pub(super) fn other_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.alternatives
+            .iter()
+            .flat_map(|all| all.iter().map(|one| &one.domain))
+    }
+
+    /// Whether a request that came from there would go straight back to the peer that it came from.
+    pub(super) fn leads_back(&self, ingress: &Ingress) -> bool {
+        let Side::Peer {
+            agreement, domain, ..
+        } = &ingress.side
+        else {
+            return false;
+        };
+        let is_of_peer = self
+            .agreement
+            .as_ref()
+            .is_some_and(|to| to.peer() == agreement.peer());
+        (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !ingress.side.is_home()
+    }
+
+    /// How much may wait for this side, as its agreement says.
+    pub(super) fn bound(&self) -> Option<QueueBound> {
+        let agreement = self.agreement.as_ref()?;
+        let max = agreement.config.limits.max_queued;
+        let mut queues: Vec<_> = agreement.config.domains.iter().map(ToString::to_string).collect();
+        if !agreement.config.domains.contains(&self.domain) {
+            queues.push(self.domain.to_string());
+        }
+        let clause = format!("limits.max_queued of {} is {max}", agreement.peer());
+        Some(QueueBound { queues, max, clause })
+    }
+
     fn is_same_side(&self, other: &Self) -> bool {
-        self.domain == other.domain && self.protocol == other.protocol
+        self.domain == other.domain
+            && self.protocol == other.protocol
+            && self.other_domains().eq(other.other_domains())
     }
 }
 
@@ -68,7 +151,10 @@ impl Relay {
                     .iter_mut()
                     .find(|group| group.target.is_same_side(&target))
                 {
-                    Some(group) if !group.people.contains(person) => group.people.push(person.clone()),
+                    Some(group) if !group.people.contains(person) => {
+                        group.people.push(person.clone());
+                        group.target.aliases.extend(target.aliases);
+                    }
                     Some(_) => {}
                     None => split.groups.push(TargetGroup {
                         target,
@@ -120,45 +206,15 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
-        let target = match &*plan {
-            Plan::Home { domain } => self.home_target(domain, now).await?,
-            Plan::Domain {
-                domain,
-                protocol,
-                candidates,
-                ..
-            } => {
-                let agreement = self.agreements.load().for_domain(domain).cloned();
-                let Some(agreement) = agreement else {
-                    return Err(Refusal::NoAgreement {
-                        domain: domain.clone(),
-                    });
-                };
-                let candidates =
-                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
-                Target {
-                    domain: domain.clone(),
-                    protocol: *protocol,
-                    candidates,
-                    agreement: Some(agreement),
-                }
-            }
-            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await?,
+        let mut target = Target {
+            alternatives: routed.alternatives,
+            ..self.plan_target(&plan, now).await?
         };
-        if let Side::Peer {
-            agreement, domain, ..
-        } = &ingress.side
-            && (*domain == target.domain
-                || target
-                    .agreement
-                    .as_ref()
-                    .is_some_and(|to| to.peer() == agreement.peer()))
-            && target.protocol != Protocol::Home
-            && !ingress.side.is_home()
-        {
+        if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
-        let decision = [target.domain.as_str(), " over ", target.protocol.name()].concat();
+        target.aliases = target.aliases_of(person, &routed.user);
+        let decision = target.in_words();
         ingress.trail.add(
             self.now(),
             Stop::Route,
@@ -171,17 +227,41 @@ impl Relay {
         Ok(target)
     }
 
+    /// The side that a plan leads to, under its agreement.
+    pub(super) async fn plan_target(&self, plan: &Plan, now: Timestamp) -> Result<Target, Refusal> {
+        match plan {
+            Plan::Home { domain } => self.home_target(domain, now).await,
+            Plan::Domain {
+                domain,
+                protocol,
+                candidates,
+                ..
+            } => {
+                let agreement = self.agreements.load().for_domain(domain).cloned();
+                let agreement = agreement.ok_or_else(|| Refusal::NoAgreement {
+                    domain: domain.clone(),
+                })?;
+                let candidates =
+                    static_candidates(&agreement.config.servers).unwrap_or_else(|| Arc::clone(candidates));
+                Ok(Target {
+                    domain: domain.clone(),
+                    protocol: *protocol,
+                    candidates,
+                    agreement: Some(agreement),
+                    aliases: Vec::new(),
+                    alternatives: None,
+                })
+            }
+            Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
+        }
+    }
+
     /// The side that serves one of our domains: a home IMPS server, or the embedded home domain.
     pub(super) async fn home_target(&self, domain: &Domain, now: Timestamp) -> Result<Target, Refusal> {
         let server = self.agreements.load().for_domain(domain).cloned();
         match server.filter(|agreement| agreement.config.role == Role::Home) {
             Some(agreement) => self.peer_target(agreement, domain.clone(), now).await,
-            None => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-            }),
+            None => Ok(Target::home(domain)),
         }
     }
 
@@ -198,6 +278,8 @@ impl Relay {
                 protocol: Protocol::Ssp,
                 candidates,
                 agreement: Some(agreement),
+                aliases: Vec::new(),
+                alternatives: None,
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -217,6 +299,8 @@ impl Relay {
                 protocol: *protocol,
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
+                aliases: Vec::new(),
+                alternatives: None,
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -228,12 +312,7 @@ impl Relay {
     /// The side that a stored request came from, to answer it later.
     pub(super) async fn side_target(&self, side: &Side) -> Result<Target, Refusal> {
         match side {
-            Side::Home { domain } => Ok(Target {
-                domain: domain.clone(),
-                protocol: Protocol::Home,
-                candidates: Arc::new([]),
-                agreement: None,
-            }),
+            Side::Home { domain } => Ok(Target::home(domain)),
             Side::Peer {
                 agreement, domain, ..
             } => {
@@ -266,6 +345,13 @@ impl Relay {
             let what = format!("{} is not switched on here", target.protocol.name());
             return Err(Undelivered::Refused(Refusal::Unsupported { what }));
         };
+        let request = self
+            .with_disclosed_sender(ingress, target, request)
+            .map_err(Undelivered::Refused)?;
+        self.keep_aliases(target, &request)
+            .await
+            .map_err(Undelivered::NotTaken)?;
+        let (request, asked) = target.renamed(request);
         let began = self.now();
         let answer = egress
             .deliver(Delivery {
@@ -291,7 +377,7 @@ impl Relay {
                 failure: answer.as_ref().err().map(ToString::to_string),
             },
         );
-        answer
+        answer.map(|answer| target.named_back(&asked, answer))
     }
 
     /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
@@ -341,6 +427,11 @@ impl From<Undelivered> for Refusal {
     }
 }
 
+/// Whether ENUM names a person who was asked for by number.
+fn is_renamed(person: &WvAddress, user: &WvAddress) -> bool {
+    person.number().is_some() && !person.is_group() && user.number().is_none()
+}
+
 /// Somebody who is not served here, asked for by a side that may not send through us: 531 for what looks like ours.
 fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     let recipient = person.clone();
@@ -350,7 +441,8 @@ fn not_ours(person: &WvAddress, spoken_to: &Domain, own: &[Domain]) -> Refusal {
     }
 }
 
-fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
+/// What a failure to route means to whoever asked.
+pub(super) fn refusal_of(person: &WvAddress, failure: RouteFailure) -> Refusal {
     let recipient = person.clone();
     match failure {
         RouteFailure::Absent(reason) => Refusal::NoRoute { recipient, reason },

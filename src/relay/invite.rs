@@ -32,7 +32,13 @@ impl Relay {
     }
 
     /// Brings the answer to whoever invited.
-    pub(super) async fn answer_invite(&self, ingress: &Ingress, answer: InviteAnswer) -> Outcome {
+    pub(super) async fn answer_invite(&self, ingress: &Ingress, mut answer: InviteAnswer) -> Outcome {
+        if let Some(asked) = self
+            .asked_name(ingress, &answer.responding, &answer.inviting)
+            .await?
+        {
+            answer.responding = asked;
+        }
         let inviting = answer.inviting.clone();
         self.pass_on(ingress, &inviting, Request::InviteAnswer(answer))
             .await

@@ -10,6 +10,7 @@ use super::{
     identity::{Progress, Recorded},
     report::Reference,
     send::{Sent, damaged, refused_by_store},
+    turns::Turn,
 };
 use crate::{
     model::{Acceptance, Domain, MessageId, RecipientOutcome, Refusal, SendMessage, Timestamp, WvAddress},
@@ -17,23 +18,50 @@ use crate::{
 };
 
 impl Relay {
-    /// Commits what became of a message for every recipient.
+    /// Commits what became of a message for every recipient. What must wait is committed when its turn has come, behind
+    /// what was said before it; when there is no room for it, the rest is committed without.
     pub(super) async fn journal(
         &self,
         ingress: &Ingress,
         message: &SendMessage,
-        results: Vec<Sent>,
+        mut results: Vec<Sent<'_>>,
+        turns: &[Turn<'_>],
     ) -> Result<Vec<RecipientOutcome>, Refusal> {
+        let waits = |turn: &Turn<'_>| {
+            let mut items = results.iter().filter_map(|sent| sent.item.as_ref());
+            items.any(|item| item.lane.conversation == turn.conversation())
+        };
+        let waiting: Vec<_> = turns.iter().filter(|turn| waits(turn)).collect();
+        for turn in waiting {
+            turn.comes().await;
+        }
+        let failure = match self.commit_results(ingress, message, &results).await? {
+            Err(error @ StoreError::Full { .. }) => {
+                let refusal = refused_by_store(error);
+                results.iter_mut().for_each(|sent| sent.find_no_room(&refusal));
+                self.commit_results(ingress, message, &results).await?.err()
+            }
+            committed => committed.err(),
+        };
+        Ok(match failure {
+            None => results.into_iter().map(Sent::into_outcome).collect(),
+            Some(error) => journal_failed(results, error),
+        })
+    }
+
+    async fn commit_results(
+        &self,
+        ingress: &Ingress,
+        message: &SendMessage,
+        results: &[Sent<'_>],
+    ) -> Result<Result<(), StoreError>, Refusal> {
         let now = self.now();
         let expires = now.plus(self.config.validity(message.validity));
         let mut batch = Batch::new(now);
-        for sent in &results {
+        for sent in results {
             batch = self.journal_one(batch, ingress, message, sent, expires)?;
         }
-        match self.commit_outcomes(batch).await {
-            Ok(()) => Ok(results.into_iter().map(Sent::into_outcome).collect()),
-            Err(error) => Ok(journal_failed(results, error)),
-        }
+        Ok(self.commit_outcomes(batch).await)
     }
 
     /// Commits outcomes and items, and lets repeats, later messages and the outbox know of them.
@@ -107,18 +135,29 @@ impl Relay {
     /// Marks what reports and late answers of a message will look for, so that early ones wait for the journal.
     pub(super) fn journalling(
         &self,
-        serving: &Domain,
-        id: &MessageId,
+        ingress: &Ingress,
+        message: &SendMessage,
+        (target, egress_id): (&Target, Option<&MessageId>),
         people: &[WvAddress],
     ) -> Vec<Progress<'_>> {
-        let of_people = people
-            .iter()
-            .map(|person| Reference::row_key(serving, id, person));
-        let of_all = std::iter::once(Reference::any_row_key(serving, id));
-        of_people
-            .chain(of_all)
-            .filter_map(|key| self.in_progress.begin(&key).ok())
-            .collect()
+        let mut under_way = Vec::with_capacity(people.len() + 1);
+        let mut mark = |serving: &Domain, id: &MessageId| {
+            let of_people = people
+                .iter()
+                .map(|person| Reference::row_key(serving, id, target.known_at(serving, person)));
+            let of_all = std::iter::once(Reference::any_row_key(serving, id));
+            let keys = of_people.chain(of_all);
+            under_way.extend(keys.filter_map(|key| self.in_progress.begin(&key).ok()));
+        };
+        if let Some(id) = egress_id {
+            mark(&target.domain, id);
+        }
+        for other in target.other_domains() {
+            if let Some(id) = self.egress_id(ingress, message, other) {
+                mark(other, &id);
+            }
+        }
+        under_way
     }
 
     /// What a report of a message, or the message itself when it comes round, is known by: the row's key and value.
@@ -148,7 +187,8 @@ impl Relay {
             recipient: recipient.clone(),
             is_settled: !is_report_wanted,
         };
-        let key = Reference::row_key(&target.domain, egress_id, recipient);
+        // Its report comes under the name that the serving side knows.
+        let key = Reference::row_key(&target.domain, egress_id, target.known_as(recipient));
         let value = serde_json::to_vec(&reference).map_err(damaged)?;
         Ok(Some((key, value)))
     }
@@ -181,7 +221,7 @@ impl Relay {
         batch: Batch,
         ingress: &Ingress,
         message: &SendMessage,
-        sent: &Sent,
+        sent: &Sent<'_>,
         expires: Timestamp,
     ) -> Result<Batch, Refusal> {
         let charge = Charge {
@@ -196,7 +236,10 @@ impl Relay {
         {
             batch = batch.put(Space::Reference, key, value, Some(reference_until(expires)));
         }
-        batch.enqueue.extend(sent.item.clone());
+        if sent.item.is_some() {
+            batch.bounds.extend(sent.target.as_ref().and_then(Target::bound));
+            batch.enqueue.extend(sent.item.clone());
+        }
         Ok(batch)
     }
 }
@@ -227,7 +270,7 @@ pub(super) fn reference_until(expires: Timestamp) -> Timestamp {
     expires.plus(REFERENCE_GRACE)
 }
 
-fn journal_failed(results: Vec<Sent>, error: StoreError) -> Vec<RecipientOutcome> {
+fn journal_failed(results: Vec<Sent<'_>>, error: StoreError) -> Vec<RecipientOutcome> {
     tracing::error!(%error, "the journal could not be written");
     let outcomes = results.into_iter().map(Sent::into_outcome).collect();
     without_store(outcomes, &refused_by_store(error))

@@ -53,6 +53,15 @@ impl WaitingLanes {
         });
     }
 
+    /// Something will be committed to this lane, or given up, before the value is dropped.
+    pub(super) fn entering(&self, lane: &Lane) -> Entering<'_> {
+        self.enter(lane);
+        Entering {
+            lanes: self,
+            lane: lane.clone(),
+        }
+    }
+
     /// An item has left the store, or nobody waits behind it any more.
     pub(super) fn leave(&self, lane: &Lane) {
         self.change(lane, |waiting| waiting.count = waiting.count.saturating_sub(1));
@@ -109,15 +118,32 @@ impl WaitingLanes {
     }
 }
 
+/// Something is on its way into a lane, so that what comes later queues behind it.
+#[derive(Debug)]
+pub(super) struct Entering<'a> {
+    lanes: &'a WaitingLanes,
+    lane: Lane,
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        self.lanes.not_entered(&self.lane);
+    }
+}
+
 impl Relay {
     /// The lane in which something waits that this person said to that one earlier, whoever was to serve him then.
     pub(super) async fn waits_in(&self, sender: &WvAddress, recipient: &WvAddress) -> Option<Lane> {
         if self.waiting.is_empty() {
             return None;
         }
-        let conversation = conversation(sender, recipient);
+        self.lane_of(&conversation(sender, recipient)).await
+    }
+
+    /// The lane in which something of this conversation waits.
+    pub(super) async fn lane_of(&self, conversation: &str) -> Option<Lane> {
         loop {
-            let (lane, waiting) = self.waiting.of(&conversation)?;
+            let (lane, waiting) = self.waiting.of(conversation)?;
             if waiting.entering > 0 {
                 return Some(lane);
             }
@@ -142,7 +168,7 @@ impl Relay {
 }
 
 /// The unit of order: what one person says to another.
-fn conversation(sender: &WvAddress, recipient: &WvAddress) -> String {
+pub(super) fn conversation(sender: &WvAddress, recipient: &WvAddress) -> String {
     [&*sender.key(), ">", &*recipient.key()].concat()
 }
 

@@ -4,6 +4,7 @@
 //! store and carried on by the outbox (`outbox.rs`).
 
 mod admit;
+mod alternatives;
 mod attempt;
 mod config;
 mod contact_added;
@@ -15,6 +16,7 @@ mod ingress;
 mod invite;
 mod journal;
 mod lanes;
+mod naming;
 mod notify;
 mod outbox;
 mod reassert;
@@ -23,9 +25,12 @@ mod report;
 mod search;
 mod seen;
 mod send;
+mod slots;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
@@ -37,14 +42,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use self::{
-    admit::{OwnPeople, RateLimits},
-    identity::InProgress,
-    lanes::WaitingLanes,
-    seen::SeenFilter,
+    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
+    turns::Turns, watched::Watched,
 };
 use crate::{
     agreement::Agreements,
-    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord, WvAddress},
+    model::{Answer, Domain, Outcome, Protocol, Request, StepEvent, Stop, Timestamp, TrailRecord},
     routing::Router,
     store::Store,
     telemetry::Clock,
@@ -86,7 +89,10 @@ pub struct Relay {
     rates: ArcSwap<RateLimits>,
     in_progress: InProgress,
     seen: SeenFilter,
+    searches: KeptSearches,
     waiting: WaitingLanes,
+    turns: Turns,
+    watched: Watched,
     wake: tokio::sync::Notify,
 }
 
@@ -112,7 +118,10 @@ impl Relay {
             rates,
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
+            searches: KeptSearches::new(),
             waiting: WaitingLanes::default(),
+            turns: Turns::default(),
+            watched: Watched::default(),
             wake: tokio::sync::Notify::new(),
         }
     }
@@ -167,13 +176,9 @@ impl Relay {
     }
 
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
-        let is_account = |address: &WvAddress| self.router.is_account(address);
-        let own = OwnPeople {
-            domains: &self.own,
-            is_account: &is_account,
-        };
-        admit::admit(ingress, &request, &own, self.clock.now())?;
+        admit::admit(ingress, &request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, &request)?;
+        self.check_own(ingress, &request).await?;
         match request {
             // Messages are nearly all there is; what is rare is boxed, so that it makes no room in every request's future.
             Request::Send(message) => self.send(ingress, message).await,

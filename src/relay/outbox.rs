@@ -14,11 +14,16 @@ use super::{
     ingress::SideRecord,
     report::Reference,
     send::{damaged, refused_by_store},
+    slots::Slots,
 };
 use crate::{
     agreement::Agreements,
-    model::{Domain, MessageId, Outcome, Protocol, Refusal, Request, Timestamp, Trail, TrailId},
-    store::{Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, QueueFilter, Settle, WorkerId},
+    model::{
+        Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
+    },
+    store::{
+        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, WorkerId,
+    },
 };
 
 /// A request that waits, as the store keeps it.
@@ -117,18 +122,20 @@ impl Relay {
 
     /// Delivers what is due until the task is aborted; one such task runs on each node.
     pub async fn run_outbox(self: Arc<Self>, worker: WorkerId) {
-        let slots = Arc::new(tokio::sync::Semaphore::new(self.config.outbox_concurrency.max(1)));
+        let slots = Slots::new(self.config.outbox_concurrency);
         loop {
-            let Ok(free) = slots.acquire().await else {
-                return;
-            };
-            drop(free);
+            let room = slots.room();
+            if room.limit == 0 {
+                // Every delivery that ends wakes this task.
+                self.wake.notified().await;
+                continue;
+            }
             let claim = Claim {
                 by: worker.clone(),
                 now: self.now(),
                 lease: self.config.query_timeout + LEASE_BEYOND_ATTEMPT,
-                limit: slots.available_permits(),
-                except_queues: Vec::new(),
+                limit: room.limit,
+                except_queues: room.full.clone(),
             };
             let items = match self.store.claim(claim).await {
                 Ok(items) => items,
@@ -139,13 +146,11 @@ impl Relay {
                 }
             };
             if items.is_empty() {
-                self.wait_for_work().await;
+                self.wait_for_work(&room.full).await;
                 continue;
             }
             for item in items {
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                    return;
-                };
+                let slot = slots.take(&item.lane.queue);
                 let relay = Arc::clone(&self);
                 let worker = worker.clone();
                 tokio::spawn(async move {
@@ -194,6 +199,44 @@ impl Relay {
         }
     }
 
+    /// The document of a message that is awaiting was not taken after all: it goes again, as what was never sent does.
+    pub async fn not_taken(&self, domain: &Domain, id: &MessageId) {
+        // It may be known before the journal of the message is written.
+        self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
+        let filter = QueueFilter {
+            label: Some(id.to_string()),
+            place: Some(PlaceName::Awaiting),
+            ..QueueFilter::default()
+        };
+        let items = match self.store.items(&filter, None, 256).await {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::error!(%error, "what was not taken could not be found");
+                return;
+            }
+        };
+        let now = self.now();
+        for item in items.iter().filter(|item| self.is_known_as(item, domain, id)) {
+            let due = self.retry_at(item.attempts, now);
+            let failure = "its document was not taken".into();
+            let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
+            self.settle(batch, item.id, None).await;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether this is the message that has this ID at a serving domain.
+    fn is_known_as(&self, item: &OutboxItem, domain: &Domain, id: &MessageId) -> bool {
+        let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
+            return false;
+        };
+        let ingress = queued.ingress(&self.agreements.load(), self.now());
+        let (Some(ingress), Request::Send(message)) = (ingress, &queued.request) else {
+            return false;
+        };
+        self.egress_id(&ingress, message, domain).as_ref() == Some(id)
+    }
+
     async fn settle_late(&self, item: &OutboxItem, (domain, id): (&Domain, &MessageId), answer: &Outcome) {
         let now = self.now();
         let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
@@ -208,16 +251,26 @@ impl Relay {
         if self.egress_id(&ingress, message, domain).as_ref() != Some(id) {
             return;
         }
-        let one = |recipient| match answer {
-            Ok(answer) => answer.for_recipient(recipient)?.as_ref().err().cloned(),
-            Err(refusal) => Some(refusal.clone()),
+        let refused = match (answer, message.recipients.first()) {
+            (Err(refusal), Some(_)) => Some(refusal.clone()),
+            (Ok(answer), Some(recipient)) => self.late_refusal((domain, id), answer, recipient).await,
+            (_, None) => None,
         };
-        let refused = message.recipients.first().and_then(one);
+        let closed = match &refused {
+            Some(refusal) => StepEvent::Refused {
+                reason: format!("a late answer of {domain}: {refusal}"),
+            },
+            None => StepEvent::Note {
+                text: format!("a late answer of {domain}: it has the message"),
+            },
+        };
+        ingress.trail.add(now, Stop::Deliver, closed);
         let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
         let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
         batch.enqueue.extend(told);
         let leaves = is_living(item).then_some(&item.lane);
         self.settle(batch, item.id, leaves).await;
+        (self.trails)(ingress.trail.record());
         self.wake.notify_one();
     }
 
@@ -247,9 +300,9 @@ impl Relay {
         }
     }
 
-    /// Waits for a new item, the next due time, or a second pair of eyes after a while.
-    async fn wait_for_work(&self) {
-        let pause = match self.store.next_due().await {
+    /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
+    async fn wait_for_work(&self, full_queues: &[String]) {
+        let pause = match self.store.next_due_except(full_queues).await {
             Ok(Some(due)) => self
                 .now()
                 .until(due)

@@ -15,7 +15,7 @@ use super::{
     subscribe::KeptSubscription,
 };
 use crate::{
-    model::{Domain, Protocol, Refusal, Request, Subscribe, Timestamp, Trail, TrailId},
+    model::{Domain, Protocol, Refusal, Request, StepEvent, Stop, Subscribe, Timestamp, Trail, TrailId},
     routing::RouteService,
     store::{Batch, Expected, Row, RowWrite, Space},
 };
@@ -47,6 +47,7 @@ impl Relay {
         let round = now.0.to_string().into_bytes();
         let batch = Batch::new(now).put(Space::Meta, LAST_ROUND, round, None);
         self.store.commit(batch).await.map_err(refused_by_store)?;
+        self.count_watched().await?;
         // Before the first round nothing is a day old.
         match last {
             Some(_) => self.reassert(|_| true).await,
@@ -86,7 +87,10 @@ impl Relay {
                             batch.writes.push(change(row, Some(value.into())));
                         }
                     }
-                    Anew::Ended => batch.writes.push(change(row, None)),
+                    Anew::Ended => {
+                        self.count_off(&kept);
+                        batch.writes.push(change(row, None));
+                    }
                     // The others who are watched there would only wait for the same.
                     Anew::Silent => drop(round.silent.insert(kept.serving)),
                     Anew::Left => {}
@@ -101,6 +105,21 @@ impl Relay {
 
     async fn subscribe_anew(&self, kept: &KeptSubscription) -> Anew {
         let now = self.now();
+        let trail = Arc::new(Trail::new(TrailId(fastrand::u64(..)), now));
+        let anew = self.ask_anew(kept, &trail).await;
+        let outcome = match &anew {
+            Anew::Asserted { serving } => format!("asserted at {serving}"),
+            Anew::Ended => "ended: there is nothing to watch any more".into(),
+            Anew::Silent => "nobody answers there; asked again when a session opens".into(),
+            Anew::Left => "left as it is".into(),
+        };
+        trail.add(self.now(), Stop::Answer, StepEvent::Answered { outcome });
+        (self.trails)(trail.record());
+        anew
+    }
+
+    async fn ask_anew(&self, kept: &KeptSubscription, trail: &Arc<Trail>) -> Anew {
+        let now = trail.started();
         let Some(side) = kept.side.to_side(&self.agreements.load()) else {
             return Anew::Ended;
         };
@@ -109,8 +128,22 @@ impl Relay {
             protocol: Protocol::Ssp,
             key: None,
             via: Vec::new(),
-            trail: Arc::new(Trail::new(TrailId(fastrand::u64(..)), now)),
+            trail: Arc::clone(trail),
         };
+        let request = Request::Subscribe(Subscribe {
+            watcher: kept.watcher.clone(),
+            presentities: vec![kept.presentity.clone()],
+            attributes: kept.attributes.clone(),
+        });
+        let received = StepEvent::Received {
+            request: request.name().into(),
+            service: request.service(),
+            from: "gateway".into(),
+            protocol: ingress.protocol.name().into(),
+            sender: request.sender().cloned(),
+            recipients: request.concerns(),
+        };
+        trail.add(now, Stop::Listen, received);
         let target = match self.target(&ingress, &kept.presentity, RouteService::Pres).await {
             Ok(target) => target,
             Err(refusal) => return Anew::refused(&refusal),
@@ -119,14 +152,10 @@ impl Relay {
         if target.protocol == Protocol::Home {
             return Anew::Left;
         }
-        let request = Request::Subscribe(Subscribe {
-            watcher: kept.watcher.clone(),
-            presentities: vec![kept.presentity.clone()],
-            attributes: kept.attributes.clone(),
-        });
         let deadline = now.plus(self.config.query_timeout);
-        let answer = self.forward(&ingress, &target, request, deadline).await;
-        let serving = target.domain;
+        let asking = self.forward_or_else(&ingress, &target, deadline, |_| request.clone());
+        let (asked, answer) = asking.await;
+        let serving = asked.domain;
         match answer {
             Ok(answer) => match answer.for_recipient(&kept.presentity) {
                 Some(Err(refusal)) => Anew::refused(refusal),

@@ -1,5 +1,9 @@
 //! Search (use case 5.20): by number to the operator that ENUM names, by ID to the domain in it, else at home only.
 
+use std::time::Duration;
+
+use moka::sync::Cache;
+
 use super::{Ingress, Relay, Side, Undelivered, forward::Target};
 use crate::{
     model::{
@@ -8,6 +12,26 @@ use crate::{
     },
     routing::RouteService,
 };
+
+/// Searches that have more results, by the side that asks and the ID that the answering side gave, with where they are kept.
+///
+/// In memory: a search that is forgotten here ends at the answering side by itself.
+#[derive(Debug)]
+pub(super) struct KeptSearches(Cache<(String, String), Target>);
+
+impl KeptSearches {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder().max_capacity(MOST_KEPT).time_to_idle(KEPT_FOR);
+        Self(cache.build())
+    }
+
+    fn key(ingress: &Ingress, id: &str) -> (String, String) {
+        (
+            format!("{} {}", ingress.side.name(), ingress.side.domain()),
+            id.to_owned(),
+        )
+    }
+}
 
 impl Relay {
     /// Finds a person or group.
@@ -21,10 +45,20 @@ impl Relay {
         let is_exact =
             search.pairs.len() == 1 && wanted.as_ref().is_some_and(|address| address.number().is_some());
         let answer = self
-            .forward(ingress, &target, Request::Search(search), deadline)
+            .forward(ingress, &target, Request::Search(search.clone()), deadline)
             .await;
         match answer {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.keep_search(ingress, &target, &answer);
+                Ok(match answer {
+                    Answer::Found(found) => Answer::Found(self.disclosed(ingress, &search, found)),
+                    other @ (Answer::Done
+                    | Answer::Recipients(_)
+                    | Answer::Sent { .. }
+                    | Answer::Presence(_)
+                    | Answer::Group(_)) => other,
+                })
+            }
             Err(Undelivered::Refused(Refusal::Unsupported { .. }))
                 if is_exact && answers_from_enum(&target) =>
             {
@@ -44,7 +78,7 @@ impl Relay {
         }
     }
 
-    /// Ends a search that the home side keeps; other sides forget theirs by themselves.
+    /// Ends a search where it is kept; one that nobody is known to keep is at an end already.
     pub(super) async fn stop_search(
         &self,
         ingress: &Ingress,
@@ -52,7 +86,14 @@ impl Relay {
         cursor: SearchCursor,
     ) -> Outcome {
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
-        let target = self.local_target(ingress).await?;
+        let kept = self.searches.0.remove(&KeptSearches::key(ingress, &cursor.id));
+        let target = match kept {
+            Some(target) => target,
+            None if ingress.side.is_home() && !matches!(ingress.side, Side::Home { .. }) => {
+                return Ok(Answer::Done);
+            }
+            None => self.local_target(ingress).await?,
+        };
         match self
             .forward(ingress, &target, Request::StopSearch { by, cursor }, deadline)
             .await
@@ -60,6 +101,13 @@ impl Relay {
             Ok(answer) => Ok(answer),
             Err(Undelivered::Refused(Refusal::Unsupported { .. })) => Ok(Answer::Done),
             Err(undelivered) => Err(undelivered.into()),
+        }
+    }
+
+    fn keep_search(&self, ingress: &Ingress, target: &Target, answer: &Answer) {
+        if let Answer::Found(Found { more: Some(more), .. }) = answer {
+            let key = KeptSearches::key(ingress, &more.id);
+            self.searches.0.insert(key, target.clone());
         }
     }
 
@@ -72,8 +120,8 @@ impl Relay {
         let target = self.home_target(domain, self.now()).await?;
         // A home server's own search for its own people would come straight back to it.
         if target.protocol != Protocol::Home && ingress.side.is_home() {
-            return Err(Refusal::Unsupported {
-                what: "a search that names no operator".into(),
+            return Err(Refusal::NotSearched {
+                what: "somebody of no operator in particular".into(),
             });
         }
         Ok(target)
@@ -143,3 +191,8 @@ pub(super) fn acceptance(answer: &Answer, person: &WvAddress) -> Result<Acceptan
         .cloned()
         .unwrap_or(Ok(Acceptance::Taken))
 }
+
+/// Searches that are known to have more results.
+const MOST_KEPT: u64 = 10_000;
+/// After this long without a further page, a search is forgotten.
+const KEPT_FOR: Duration = Duration::from_secs(3600);

@@ -2,14 +2,19 @@
 //!
 //! A Bloom filter of fixed size. "Not in it" is certain once everything recorded was read into it, "in it" asks the
 //! store; until then everything asks the store. An identity enters after its commit and before its request ends, so a
-//! repeat finds it whether the first is under way, finished, or of an earlier run. What expires stays in until the
-//! filter is filled anew, hourly at most, once it has grown full. One node per store writes identities; a store
-//! shared by nodes must not learn.
+//! repeat finds it whether the first is under way, finished, or of an earlier run. What expires stays in until a fresh
+//! filter is filled and takes this one's place, hourly at most, once it has grown full. One node per store writes
+//! identities; a store shared by nodes must not learn.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::{Relay, send::refused_by_store};
 use crate::{
@@ -18,46 +23,90 @@ use crate::{
 };
 
 /// The identities that may have been recorded.
+#[derive(Debug, Default)]
 pub(super) struct SeenFilter {
+    /// What lookups ask.
+    current: ArcSwap<Filter>,
+    /// What takes its place when everything recorded was read into it.
+    filling: ArcSwapOption<Filter>,
+}
+
+/// One filter, filled once.
+pub(super) struct Filter {
     words: Box<[AtomicU64]>,
     is_complete: AtomicBool,
     entered: AtomicU64,
-    /// When it was last filled, in milliseconds since 1970.
-    filled: AtomicU64,
+    /// When its filling began.
+    since: Timestamp,
 }
 
 impl SeenFilter {
     /// Whether this identity may be recorded; `false` is certain.
     pub(super) fn may_hold(&self, key: &str) -> bool {
-        !self.is_complete.load(Ordering::Acquire) || self.bits(key).all(|(word, bit)| has(word, bit))
+        self.current.load().may_hold(key)
     }
 
     /// Enters an identity that was recorded, or may have been.
+    pub(super) fn enter(&self, key: &str) {
+        // In this order: whoever finds no filter being filled was recorded before one begins, and is read into it, or
+        // finds it in place already.
+        if let Some(filling) = &*self.filling.load() {
+            filling.enter(key);
+        }
+        self.current.load().enter(key);
+    }
+
+    /// Begins a fresh filter; what is recorded from now on enters it as well.
+    pub(super) fn begin_filling(&self, now: Timestamp) -> Arc<Filter> {
+        let fresh = Arc::new(Filter::new(now));
+        self.filling.store(Some(Arc::clone(&fresh)));
+        fresh
+    }
+
+    /// Everything that was recorded is in the fresh filter: it takes the place of the old one.
+    pub(super) fn complete(&self, fresh: &Arc<Filter>) {
+        let is_the_one = self
+            .filling
+            .load()
+            .as_ref()
+            .is_some_and(|filling| Arc::ptr_eq(filling, fresh));
+        // One that was begun later has heard of everything since.
+        if !is_the_one {
+            return;
+        }
+        fresh.is_complete.store(true, Ordering::Release);
+        self.current.store(Arc::clone(fresh));
+        self.filling.store(None);
+    }
+
+    fn is_to_be_filled(&self, now: Timestamp) -> bool {
+        let current = self.current.load();
+        let is_old = current.since.plus(REFILL_AFTER) <= now;
+        let is_full = current.entered.load(Ordering::Relaxed) > CAPACITY;
+        !current.is_complete.load(Ordering::Acquire) || (is_full && is_old)
+    }
+}
+
+impl Filter {
+    fn new(since: Timestamp) -> Self {
+        Self {
+            words: std::iter::repeat_with(AtomicU64::default).take(WORDS).collect(),
+            is_complete: AtomicBool::new(false),
+            entered: AtomicU64::new(0),
+            since,
+        }
+    }
+
+    fn may_hold(&self, key: &str) -> bool {
+        !self.is_complete.load(Ordering::Acquire) || self.bits(key).all(|(word, bit)| has(word, bit))
+    }
+
+    /// Enters an identity.
     pub(super) fn enter(&self, key: &str) {
         for (word, bit) in self.bits(key) {
             word.fetch_or(bit, Ordering::AcqRel);
         }
         self.entered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Everything that was recorded was entered.
-    pub(super) fn complete(&self) {
-        self.is_complete.store(true, Ordering::Release);
-    }
-
-    fn is_to_be_filled(&self, now: Timestamp) -> bool {
-        let is_old = Timestamp(self.filled.load(Ordering::Relaxed)).plus(REFILL_AFTER) <= now;
-        let is_full = self.entered.load(Ordering::Relaxed) > CAPACITY;
-        !self.is_complete.load(Ordering::Acquire) || (is_full && is_old)
-    }
-
-    fn begin_filling(&self, now: Timestamp) {
-        self.is_complete.store(false, Ordering::Release);
-        self.filled.store(now.0, Ordering::Relaxed);
-        self.entered.store(0, Ordering::Relaxed);
-        for word in &self.words {
-            word.store(0, Ordering::Release);
-        }
     }
 
     /// Four bits of each identity; it is a hash already, so its own digits choose them.
@@ -71,20 +120,15 @@ impl SeenFilter {
     }
 }
 
-impl Default for SeenFilter {
+impl Default for Filter {
     fn default() -> Self {
-        Self {
-            words: std::iter::repeat_with(AtomicU64::default).take(WORDS).collect(),
-            is_complete: AtomicBool::new(false),
-            entered: AtomicU64::new(0),
-            filled: AtomicU64::new(0),
-        }
+        Self::new(Timestamp(0))
     }
 }
 
-impl std::fmt::Debug for SeenFilter {
+impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SeenFilter")
+        f.debug_struct("Filter")
             .field("is_complete", &self.is_complete)
             .field("entered", &self.entered)
             .finish_non_exhaustive()
@@ -92,15 +136,15 @@ impl std::fmt::Debug for SeenFilter {
 }
 
 impl Relay {
-    /// Reads what is recorded into the filter, after a start and when it has grown full; called every minute or so.
+    /// Reads what is recorded into a fresh filter, after a start and when it has grown full; called every minute or so.
     ///
     /// # Errors
-    /// The store's words, when it can't be read; every lookup asks the store until the next try.
+    /// The store's words, when it can't be read; the filter stays as it is until the next try.
     pub async fn learn_seen(&self) -> Result<(), Refusal> {
         if !self.seen.is_to_be_filled(self.now()) {
             return Ok(());
         }
-        self.seen.begin_filling(self.now());
+        let fresh = self.seen.begin_filling(self.now());
         let mut after: Option<String> = None;
         loop {
             let rows = self
@@ -108,13 +152,13 @@ impl Relay {
                 .rows(Space::Seen, "", after.as_deref(), PAGE, self.now())
                 .await
                 .map_err(refused_by_store)?;
-            rows.iter().for_each(|row| self.seen.enter(&row.key));
+            rows.iter().for_each(|row| fresh.enter(&row.key));
             let Some(last) = rows.last() else {
                 break;
             };
             after = Some(last.key.clone());
         }
-        self.seen.complete();
+        self.seen.complete(&fresh);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::{
     Ingress, Relay, Undelivered,
     forward::{Target, TargetGroup, per_person},
-    lanes::UNROUTED,
+    lanes::{Entering, UNROUTED, conversation},
     outbox::{Queued, QueuedKind},
     repeat::BegunAll,
 };
@@ -53,6 +53,8 @@ impl Relay {
         fresh: &[WvAddress],
     ) -> Result<Vec<RecipientOutcome>, Refusal> {
         let deadline = ingress.trail.started().plus(self.config.cut_through);
+        let said_to = fresh.iter().map(|person| conversation(&message.sender, person));
+        let turns = self.turns.take(said_to);
         let split = self.split(ingress, fresh, RouteService::Im).await;
         let mut results = Vec::with_capacity(fresh.len());
         for refused in split.refused {
@@ -61,20 +63,19 @@ impl Relay {
         let hops: Vec<_> = split
             .groups
             .iter()
-            .map(|group| {
-                let egress_id = self.egress_id(ingress, message, &group.target.domain);
-                Hop {
-                    ingress,
-                    message,
-                    group,
-                    egress_id,
-                }
+            .map(|group| Hop {
+                ingress,
+                message,
+                group,
+                egress_id: self.egress_id(ingress, message, &group.target.domain),
             })
             .collect();
         let journalling: Vec<_> = hops
             .iter()
-            .filter_map(|hop| Some((hop, hop.egress_id.as_ref()?)))
-            .flat_map(|(hop, id)| self.journalling(&hop.group.target.domain, id, &hop.group.people))
+            .flat_map(|hop| {
+                let to = (&hop.group.target, hop.egress_id.as_ref());
+                self.journalling(ingress, message, to, &hop.group.people)
+            })
             .collect();
         match hops.as_slice() {
             // Needs no bookkeeping of many.
@@ -84,7 +85,7 @@ impl Relay {
                 results.extend(sent.into_iter().flatten());
             }
         }
-        let outcomes = self.journal(ingress, message, results).await;
+        let outcomes = self.journal(ingress, message, results, &turns).await;
         drop(journalling);
         outcomes
     }
@@ -95,12 +96,13 @@ impl Relay {
         ingress: &Ingress,
         message: &SendMessage,
         refused: RecipientOutcome,
-    ) -> Sent {
+    ) -> Sent<'_> {
         let mut sent = Sent {
             one: refused,
             target: None,
             egress_id: None,
             item: None,
+            entering: None,
         };
         if let Err(refusal @ Refusal::RouteFailed { .. }) = &sent.one.outcome {
             let now = self.now();
@@ -110,15 +112,15 @@ impl Relay {
                 .add(now, Stop::Deliver, StepEvent::Stored { reason });
             let wait = Wait::Due(self.retry_at(0, now));
             let item = self.item(ingress, message, &sent.one.recipient, (UNROUTED, None), wait);
-            sent.store(item.await);
+            sent.store(item.await, self);
         }
         sent
     }
 
-    async fn send_group(&self, hop: &Hop<'_>, deadline: Timestamp) -> Vec<Sent> {
+    async fn send_group(&self, hop: &Hop<'_>, deadline: Timestamp) -> Vec<Sent<'_>> {
         let (ingress, target) = (hop.ingress, &hop.group.target);
         if self.has_come_back(ingress, hop.message, hop.group).await {
-            return hop.sent(&hop.group.people, &Err(Refusal::Loop));
+            return self.sent(hop, target, &hop.group.people, &Err(Refusal::Loop));
         }
         let now = self.now();
         let is_stored_first = target
@@ -128,7 +130,7 @@ impl Relay {
         if is_stored_first {
             let reason = "the agreement says accept = store";
             return self
-                .store_all(hop, &hop.group.people, reason, Wait::Due(now))
+                .store_all((hop, target), &hop.group.people, reason, Wait::Due(now))
                 .await;
         }
         let (mut behind, mut free) = (Vec::new(), Vec::new());
@@ -139,40 +141,83 @@ impl Relay {
         let mut results = Vec::with_capacity(hop.group.people.len());
         if !behind.is_empty() {
             let reason = "an earlier message of the conversation waits";
-            results = self.store_all(hop, &behind, reason, Wait::Due(now)).await;
+            results = self
+                .store_all((hop, target), &behind, reason, Wait::Due(now))
+                .await;
         }
         if free.is_empty() {
             return results;
         }
-        let request = Request::Send(hop.message_to(free.clone()));
-        results.extend(match self.forward(ingress, target, request, deadline).await {
-            Ok(answer) => hop.sent(&free, &Ok(answer)),
-            Err(Undelivered::Refused(refusal)) => hop.sent(&free, &Err(refusal)),
+        let request = |target: &Target| {
+            let id = self.hop_id(hop, target);
+            Request::Send(SendMessage {
+                recipients: free.clone(),
+                id: id.or_else(|| hop.message.id.clone()),
+                ..hop.message.clone()
+            })
+        };
+        let (asked, answer) = self.forward_or_else(ingress, target, deadline, request).await;
+        results.extend(match answer {
+            Ok(answer) => self.sent(hop, &asked, &free, &Ok(answer)),
+            Err(Undelivered::Refused(refusal)) => self.sent(hop, &asked, &free, &Err(refusal)),
             Err(Undelivered::NotTaken(refusal)) => {
                 let due = self.retry_at(0, self.now());
-                self.store_all(hop, &free, &refusal.to_string(), Wait::Due(due))
+                self.store_all((hop, &asked), &free, &refusal.to_string(), Wait::Due(due))
                     .await
             }
             Err(Undelivered::Unanswered(refusal)) => {
-                let until = self.now().plus(self.answer_timeout(target));
-                self.store_all(hop, &free, &refusal.to_string(), Wait::Awaiting(until))
+                let until = self.now().plus(self.answer_timeout(&asked));
+                self.store_all((hop, &asked), &free, &refusal.to_string(), Wait::Awaiting(until))
                     .await
             }
         });
         results
     }
 
-    async fn store_all(&self, hop: &Hop<'_>, people: &[WvAddress], reason: &str, wait: Wait) -> Vec<Sent> {
-        let target = &hop.group.target;
+    /// The ID that a message carries to this side, which may be an alternative of the hop's own.
+    fn hop_id(&self, hop: &Hop<'_>, target: &Target) -> Option<MessageId> {
+        if target.domain == hop.group.target.domain {
+            return hop.egress_id.clone();
+        }
+        self.egress_id(hop.ingress, hop.message, &target.domain)
+    }
+
+    /// What became of a message for people of this side.
+    fn sent(
+        &self,
+        hop: &Hop<'_>,
+        target: &Target,
+        people: &[WvAddress],
+        answer: &Result<Answer, Refusal>,
+    ) -> Vec<Sent<'_>> {
+        let egress_id = self.hop_id(hop, target);
+        let sent = |one| Sent {
+            one,
+            target: Some(target.clone()),
+            egress_id: egress_id.clone(),
+            item: None,
+            entering: None,
+        };
+        per_person(people, answer).into_iter().map(sent).collect()
+    }
+
+    async fn store_all(
+        &self,
+        (hop, target): (&Hop<'_>, &Target),
+        people: &[WvAddress],
+        reason: &str,
+        wait: Wait,
+    ) -> Vec<Sent<'_>> {
         let reason = reason.to_owned();
         hop.ingress
             .trail
             .add(self.now(), Stop::Deliver, StepEvent::Stored { reason });
-        let mut stored = hop.sent(people, &Ok(Answer::Done));
+        let mut stored = self.sent(hop, target, people, &Ok(Answer::Done));
         for sent in &mut stored {
-            let to = (target.domain.as_str(), hop.egress_id.as_ref());
+            let to = (target.domain.as_str(), sent.egress_id.as_ref());
             let item = self.item(hop.ingress, hop.message, &sent.one.recipient, to, wait);
-            sent.store(item.await);
+            let item = item.await;
+            sent.store(item, self);
         }
         stored
     }
@@ -216,40 +261,13 @@ struct Hop<'a> {
     ingress: &'a Ingress,
     message: &'a SendMessage,
     group: &'a TargetGroup,
-    /// The ID that it carries there.
+    /// The ID that it carries to the side of the group.
     egress_id: Option<MessageId>,
-}
-
-impl Hop<'_> {
-    /// The message as it goes out to these people.
-    fn message_to(&self, recipients: Vec<WvAddress>) -> SendMessage {
-        let message = self.message;
-        SendMessage {
-            sender: message.sender.clone(),
-            recipients,
-            id: self.egress_id.as_ref().or(message.id.as_ref()).cloned(),
-            report_wanted: message.report_wanted,
-            validity: message.validity,
-            sent_at: message.sent_at,
-            content: message.content.clone(),
-            conversation: message.conversation.clone(),
-        }
-    }
-
-    fn sent(&self, people: &[WvAddress], answer: &Result<Answer, Refusal>) -> Vec<Sent> {
-        let sent = |one| Sent {
-            one,
-            target: Some(self.group.target.clone()),
-            egress_id: self.egress_id.clone(),
-            item: None,
-        };
-        per_person(people, answer).into_iter().map(sent).collect()
-    }
 }
 
 /// What became of a message for one recipient, with what must be journalled.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct Sent<'a> {
     /// Who, and what.
     pub(super) one: RecipientOutcome,
     /// Where it went, or waits to go.
@@ -258,17 +276,29 @@ pub(super) struct Sent {
     pub(super) egress_id: Option<MessageId>,
     /// What waits.
     pub(super) item: Option<NewItem>,
+    /// Lets later messages of the conversation queue behind it until it is committed.
+    pub(super) entering: Option<Entering<'a>>,
 }
 
-impl Sent {
+impl<'a> Sent<'a> {
     /// What the sender is told.
     pub(super) fn into_outcome(self) -> RecipientOutcome {
         self.one
     }
 
-    fn store(&mut self, item: Result<NewItem, Refusal>) {
+    /// What was to wait can't; what is elsewhere already is not touched.
+    pub(super) fn find_no_room(&mut self, refusal: &Refusal) {
+        if self.item.take().is_some() {
+            self.one.outcome = Err(refusal.clone());
+        }
+    }
+
+    fn store(&mut self, item: Result<NewItem, Refusal>, relay: &'a Relay) {
         (self.one.outcome, self.item) = match item {
-            Ok(item) => (Ok(Acceptance::Stored), Some(item)),
+            Ok(item) => {
+                self.entering = Some(relay.waiting.entering(&item.lane));
+                (Ok(Acceptance::Stored), Some(item))
+            }
             Err(refusal) => (Err(refusal), None),
         };
     }

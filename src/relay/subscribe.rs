@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ingress, Relay,
-    forward::{TargetGroup, per_person},
+    forward::{Target, TargetGroup, per_person},
     ingress::SideRecord,
     send::{damaged, refused_by_store},
 };
@@ -42,23 +42,23 @@ impl KeptSubscription {
 impl Relay {
     /// Subscribes to everybody named, and keeps what succeeded.
     pub(super) async fn subscribe(&self, ingress: &Ingress, subscribe: Subscribe) -> Outcome {
+        let mut new = self.new_watches(ingress, &subscribe).await?;
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
         let split = self
             .split(ingress, &subscribe.presentities, RouteService::Pres)
             .await;
         let forward = |group: &TargetGroup| {
-            let presentities = group.people.clone();
-            let request = Request::Subscribe(Subscribe {
-                presentities,
-                ..subscribe.clone()
-            });
             let (target, people) = (group.target.clone(), group.people.clone());
+            let subscribe = subscribe.clone();
             async move {
-                let answer = self
-                    .forward(ingress, &target, request, deadline)
-                    .await
-                    .map_err(Into::into);
-                (target.domain, per_person(&people, &answer))
+                let request = |_: &Target| {
+                    Request::Subscribe(Subscribe {
+                        presentities: people.clone(),
+                        ..subscribe.clone()
+                    })
+                };
+                let (asked, answer) = self.forward_or_else(ingress, &target, deadline, request).await;
+                (asked.domain, per_person(&people, &answer.map_err(Into::into)))
             }
         };
         let answers = join_all(split.groups.iter().map(forward)).await;
@@ -88,7 +88,11 @@ impl Relay {
             recipients.extend(outcomes);
         }
         if !batch.is_empty() {
+            let keys: Vec<_> = batch.writes.iter().map(|write| write.key.clone()).collect();
             self.store.commit(batch).await.map_err(refused_by_store)?;
+            if let Some(new) = &mut new {
+                keys.iter().for_each(|key| new.keep(key));
+            }
         }
         Ok(Answer::Recipients(recipients))
     }
@@ -101,6 +105,7 @@ impl Relay {
             let key = KeptSubscription::row_key(&unsubscribe.watcher, presentity);
             batch = batch.remove(Space::Subscription, key);
         }
+        self.end_watches(ingress, &unsubscribe).await?;
         self.store.commit(batch).await.map_err(refused_by_store)?;
         let split = self
             .split(ingress, &unsubscribe.presentities, RouteService::Pres)
@@ -135,13 +140,15 @@ impl Relay {
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
         let split = self.split(ingress, &get.presentities, RouteService::Pres).await;
         let forward = |group: &TargetGroup| {
-            let presentities = group.people.clone();
             let request = Request::GetPresence(GetPresence {
-                presentities,
+                presentities: group.people.clone(),
                 ..get.clone()
             });
             let target = group.target.clone();
-            async move { self.forward(ingress, &target, request, deadline).await }
+            async move {
+                let asking = self.forward_or_else(ingress, &target, deadline, |_| request.clone());
+                asking.await.1
+            }
         };
         let answers = join_all(split.groups.iter().map(forward)).await;
         let mut values: Vec<(WvAddress, Presence)> = Vec::new();

@@ -3,7 +3,10 @@
 //! Nothing here is resolved or connected to; `check` names every mistake at once. Whether an address that routing
 //! found may be connected to is the agreement's to say, at the connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +28,8 @@ pub struct RoutingConfig {
     pub apexes: Vec<ApexConfig>,
     /// Which protocols a domain is asked for.
     pub ladder: LadderConfig,
-    /// Peers that take what no enabled protocol reaches; the first entry that fits is used.
+    /// Peers that take what no enabled protocol reaches; of the entries that fit, the one with the longest prefix is used,
+    /// then the one with the longest domain, then the one that names a service.
     pub default_gateway: Vec<GatewayConfig>,
     /// Domains by routing number, for ported numbers (RFC 4694); the longest prefix counts.
     pub routing_numbers: Vec<RangeConfig>,
@@ -33,6 +37,9 @@ pub struct RoutingConfig {
     pub home_ranges: Vec<RangeConfig>,
     /// Our own listeners as `host` or `host:port`; an SRV target that is one of them is a loop and is dropped.
     pub own_hosts: Vec<String>,
+    /// Our own addresses as `address` or `address:port`, such as those of a load balancer before us, or of a listener on all
+    /// addresses; a server there is a loop whatever its name. The listeners of `[ssp]` that name an address count by themselves.
+    pub own_addresses: Vec<String>,
     /// Whether `E2U+im` serves presence too where a number has no `E2U+pres`: an IMPS server answers for both.
     pub presence_from_im: bool,
     /// The time that DNS may take for one route, in all; what is left of the 5 s of cut-through is for delivery.
@@ -99,6 +106,12 @@ pub struct ApexConfig {
     /// Whether records of another ORDER count as alternatives when delivery to the first fails.
     #[serde(default)]
     pub cross_order: bool,
+    /// Take only answers that are proven by DNSSEC; any other counts as a failed lookup. The view needs `trust_ad`.
+    #[serde(default)]
+    pub dnssec_required: bool,
+    /// Take `E2U+pres` records whose URI is not a `pres:` URI but, say, a `sip:` one (RFC 3953 §4).
+    #[serde(default)]
+    pub pres_foreign_schemes: bool,
     /// Interim Infrastructure ENUM: the digits before the label `i` (RFC 5527).
     #[serde(default)]
     pub infrastructure_position: Option<usize>,
@@ -182,9 +195,12 @@ pub struct RangeConfig {
 pub struct CacheConfig {
     /// Most DNS answers kept, in octets of memory.
     pub facts: ByteSize,
-    /// Most numbers with a known route; about 340 octets of memory each.
+    /// Most memory that known numbers and domains take, in octets, at least 1 MiB; a sixteenth of it is the domains'. What
+    /// is pushed out is decided again from DNS answers.
+    pub routes: ByteSize,
+    /// Most numbers with a known route; about 320 octets of memory each.
     pub numbers: u64,
-    /// Most domains with a known plan.
+    /// Most domains with a known plan; about 900 octets of memory each, more with many servers.
     pub domains: u64,
     /// No answer is kept longer, at most 7 days (RFC 8767 §4).
     #[serde(with = "duration")]
@@ -237,6 +253,12 @@ impl RoutingConfig {
             if !(1..=5).contains(&view.tries) {
                 mistakes.push(format!("routing.views: tries of {} is not 1 to 5", view.name));
             }
+            if view.timeout.is_zero() {
+                mistakes.push(format!(
+                    "routing.views: timeout of {} is 0s, so no resolver could answer in time; write \"1s\"",
+                    view.name
+                ));
+            }
             if self.views.iter().filter(|other| other.name == view.name).count() > 1 {
                 mistakes.push(format!("routing.views: {} stands more than once", view.name));
             }
@@ -244,6 +266,8 @@ impl RoutingConfig {
         for apex in &self.apexes {
             self.check_apex(apex, &mut mistakes);
         }
+        self.check_order(&mut mistakes);
+        self.check_gateways(&mut mistakes);
         for name in &self.ladder.ssp_names {
             if name.parse::<Name>().is_err() {
                 mistakes.push(format!("routing.ladder.ssp_names: {name} is no SRV name"));
@@ -266,8 +290,62 @@ impl RoutingConfig {
                 ));
             }
         }
+        for range in &self.routing_numbers {
+            let digits = range.prefix.strip_prefix('+').unwrap_or(&range.prefix);
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                mistakes.push(format!(
+                    "routing.routing_numbers: {:?} is no beginning of routing numbers; write digits such as +447999, which may \
+                     be hex digits",
+                    range.prefix
+                ));
+            }
+        }
+        for text in &self.own_hosts {
+            if own_host(text).is_none() {
+                mistakes.push(format!(
+                    "routing.own_hosts: {text:?} is no host; write gw.alpha.example or gw.alpha.example:8443, and addresses \
+                     in own_addresses"
+                ));
+            }
+        }
+        for text in &self.own_addresses {
+            if own_address(text).is_none() {
+                mistakes.push(format!(
+                    "routing.own_addresses: {text:?} is no address; write 192.0.2.1, 192.0.2.1:8443 or [2001:db8::1]:8443"
+                ));
+            }
+        }
         self.check_cache(&mut mistakes);
         mistakes
+    }
+
+    /// Private apexes are asked first: a public one that has the number would end the walk before them.
+    fn check_order(&self, mistakes: &mut Vec<String>) {
+        let mut public = None;
+        for apex in &self.apexes {
+            match (apex.trust, public) {
+                (Trust::Public, None) => public = Some(&apex.apex),
+                (Trust::Private, Some(before)) => mistakes.push(format!(
+                    "routing.apexes: {} is private and stands after {before}, which is public; put private ones first",
+                    apex.apex
+                )),
+                (Trust::Public, Some(_)) | (Trust::Private, None) => {}
+            }
+        }
+    }
+
+    fn check_gateways(&self, mistakes: &mut Vec<String>) {
+        for (place, one) in self.default_gateway.iter().enumerate() {
+            let is_same = |other: &&GatewayConfig| {
+                (other.service, &other.prefix, &other.domain) == (one.service, &one.prefix, &one.domain)
+            };
+            if let Some(before) = self.default_gateway.iter().take(place).find(is_same) {
+                mistakes.push(format!(
+                    "routing.default_gateway: {} and {} have the same service, prefix and domain; remove one",
+                    before.peer, one.peer
+                ));
+            }
+        }
     }
 
     fn check_apex(&self, apex: &ApexConfig, mistakes: &mut Vec<String>) {
@@ -281,8 +359,29 @@ impl RoutingConfig {
                 apex.view
             ));
         }
+        if apex.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            mistakes.push(format!(
+                "routing.apexes: timeout of {name} is 0s, so it could never answer in time; write \"1s\" or leave it out"
+            ));
+        }
+        if apex
+            .infrastructure_position
+            .is_some_and(|position| !(1..15).contains(&position))
+        {
+            mistakes.push(format!(
+                "routing.apexes: infrastructure_position of {name} is not 1 to 14; it is the number of digits of the country \
+                 code (RFC 5527 §4)"
+            ));
+        }
         if let Err(error) = Wanted::parse(apex.services.iter().map(String::as_str)) {
             mistakes.push(format!("routing.apexes: {name}: {error}"));
+        }
+        let view = self.views.iter().find(|view| view.name == apex.view);
+        if apex.dnssec_required && view.is_some_and(|view| !view.trust_ad) {
+            mistakes.push(format!(
+                "routing.apexes: {name} requires DNSSEC, and the view {} has no trust_ad, so nothing would ever be proven",
+                apex.view
+            ));
         }
         if apex.allow_private_services && apex.trust == Trust::Public {
             mistakes.push(format!(
@@ -302,6 +401,9 @@ impl RoutingConfig {
         if cache.refresh_percent > 50 {
             mistakes.push("routing.cache.refresh_percent is over 50".into());
         }
+        if cache.routes < ByteSize::mib(1) {
+            mistakes.push("routing.cache.routes is under 1 MiB: hardly a route would be kept".into());
+        }
         if self.budget.is_zero() {
             mistakes.push("routing.budget is 0: no DNS question could be answered".into());
         }
@@ -318,6 +420,7 @@ impl Default for RoutingConfig {
             routing_numbers: Vec::new(),
             home_ranges: Vec::new(),
             own_hosts: Vec::new(),
+            own_addresses: Vec::new(),
             presence_from_im: true,
             budget: Duration::from_secs(3),
             cache: CacheConfig::default(),
@@ -344,8 +447,9 @@ impl Default for CacheConfig {
     fn default() -> Self {
         Self {
             facts: ByteSize::mib(48),
+            routes: ByteSize::mib(330),
             numbers: 1_000_000,
-            domains: 100_000,
+            domains: 20_000,
             max_ttl: WEEK,
             max_enum_ttl: Duration::from_secs(3600),
             max_negative_ttl: Duration::from_secs(3 * 3600),
@@ -373,6 +477,26 @@ pub(super) fn digits(prefix: &str) -> Option<&str> {
     let digits = prefix.strip_prefix('+').unwrap_or(prefix);
     let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     fits.then_some(digits)
+}
+
+/// A host of ours without the trailing dot, at one port or at all.
+pub(super) fn own_host(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        None => (text, None),
+    };
+    let name: Name = host.parse().ok()?;
+    let is_address = host.parse::<IpAddr>().is_ok();
+    (!name.is_root() && !is_address).then(|| (name.without_dot().to_owned(), port))
+}
+
+/// An address of ours, at one port or at all.
+pub(super) fn own_address(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    match address {
+        Some(address) => Some((address.ip(), Some(address.port()))),
+        None => Some((text.parse().ok()?, None)),
+    }
 }
 
 /// Durations that may be absent.

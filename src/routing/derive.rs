@@ -29,7 +29,7 @@ use crate::model::{Domain, E164, FactSource, LocalPart, RouteStep, Timestamp, Wv
 /// One route being derived.
 #[derive(Debug)]
 pub(super) struct Derivation<'s> {
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     rules: Arc<Rules>,
     overrides: Arc<Overrides>,
     service: RouteService,
@@ -41,7 +41,12 @@ pub(super) struct Derivation<'s> {
 }
 
 impl<'s> Derivation<'s> {
-    pub(super) fn new(shared: &'s Shared, service: RouteService, now: Timestamp, explain: Explain) -> Self {
+    pub(super) fn new(
+        shared: &'s Arc<Shared>,
+        service: RouteService,
+        now: Timestamp,
+        explain: Explain,
+    ) -> Self {
         let rules = shared.rules.load_full();
         Self {
             shared,
@@ -77,6 +82,17 @@ impl<'s> Derivation<'s> {
         }
     }
 
+    /// Whether ENUM leads a number of ours to somebody else's domain, whether that can be reached now or not.
+    pub(super) async fn leads_away(self, number: &E164) -> Result<bool, RouteFailure> {
+        match self.walk(number).await.verdict {
+            NumberVerdict::Leads(leads) => {
+                Ok(leads.iter().all(|lead| self.rules.own(&lead.domain).is_none()))
+            }
+            NumberVerdict::Unallocated | NumberVerdict::Absent => Ok(false),
+            NumberVerdict::Temporary(reason) => Err(RouteFailure::Temporary(reason)),
+        }
+    }
+
     pub(super) async fn run_domain(mut self, domain: &Domain) -> Result<Arc<Plan>, RouteFailure> {
         let (_, decision) = self.domain(domain).await;
         self.finish(decision.outcome.clone(), None, Some(domain))
@@ -107,16 +123,17 @@ impl<'s> Derivation<'s> {
             self.watch_conflict(address, number, &home).await;
             return self.routed(address.clone(), Ok(plan));
         }
+        self.shared.conflicts.end(NumberKey::new(number, self.service));
         let outcome = self.walk(number).await;
         self.steps.extend(outcome.steps);
         match outcome.verdict {
             NumberVerdict::Leads(leads) => self.follow(address, number, leads, outcome.dies).await,
             NumberVerdict::Unallocated => {
-                self.keep(number, Target::Unallocated, None, outcome.dies);
+                self.keep(number, Target::Unallocated, outcome.dies);
                 self.routed(address.clone(), Err(RouteFailure::Unallocated(number.clone())))
             }
             NumberVerdict::Absent => {
-                self.keep(number, Target::Absent, None, outcome.dies);
+                self.keep(number, Target::Absent, outcome.dies);
                 let plan = self.unknown(address, number).await;
                 self.routed(address.clone(), plan)
             }
@@ -132,7 +149,7 @@ impl<'s> Derivation<'s> {
         match &one.to {
             OverrideTarget::Domain(domain) => {
                 let (slot, decision) = self.domain(domain).await;
-                self.keep(number, Target::Domain(slot), None, dies);
+                self.keep(number, Target::Domain(slot), dies);
                 let plan = self.finish(decision.outcome.clone(), Some(number), Some(domain));
                 self.routed(address.with_domain(Some(domain.clone())), plan)
             }
@@ -141,7 +158,7 @@ impl<'s> Derivation<'s> {
                     peer: peer.clone(),
                     domain: None,
                 });
-                self.keep(number, Target::Fixed(Arc::clone(&plan)), None, dies);
+                self.keep(number, Target::Fixed(Arc::clone(&plan)), dies);
                 self.routed(address.clone(), Ok(plan))
             }
         }
@@ -158,34 +175,99 @@ impl<'s> Derivation<'s> {
         }
     }
 
-    /// Bad ENUM data must not cut off our own subscriber, and must not go unseen either. What is cached is compared
-    /// always; DNS is asked only for an explanation.
+    /// Bad ENUM data must not cut off our own subscriber, and must not go unseen either. An explanation asks ENUM itself;
+    /// traffic looks at what is known, and where nothing is, ENUM is asked beside it.
     async fn watch_conflict(&mut self, address: &WvAddress, number: &E164, home: &Domain) {
-        let key = NumberKey::new(number, self.service);
-        let elsewhere = if self.explain == Explain::Yes {
+        // The MMSC that E2U+mms names is never one of our domains.
+        if self.service == RouteService::Mms {
+            return;
+        }
+        if self.explain == Explain::Yes {
             let outcome = self.walk(number).await;
             self.steps.extend(outcome.steps);
-            match outcome.verdict {
-                NumberVerdict::Leads(leads) => leads.into_iter().next().map(|lead| lead.domain),
-                NumberVerdict::Unallocated | NumberVerdict::Absent | NumberVerdict::Temporary(_) => None,
+            return self.tell_conflict(address, number, home, &outcome.verdict);
+        }
+        let key = NumberKey::new(number, self.service);
+        match self.shared.routes.number(key, self.rules.epoch, self.now) {
+            Some(entry) => {
+                let leads_to = entry.target.slot().map(|slot| &slot.key.domain);
+                self.compare_account(address, number, home, leads_to);
             }
-        } else {
-            let entry = self.shared.routes.number(key, self.rules.epoch, self.now);
-            entry.and_then(|entry| match entry.target {
-                Target::Domain(slot) => Some(slot.key.domain.clone()),
-                Target::Fixed(_) | Target::Absent | Target::Unallocated => None,
-            })
-        };
-        if let Some(elsewhere) = elsewhere.filter(|domain| self.rules.own(domain).is_none()) {
-            let text = format!("ENUM leads to {elsewhere}; the account of {home} goes before it");
-            tracing::warn!(number = address.masked(), %elsewhere, %home, "{text}; correct one of them");
-            self.steps.push(remark("conflict", FactSource::Home, text));
-            // The account is looked at before the entry, so the entry only costs memory.
-            self.shared.routes.forget_number(key);
+            None => self.look_beside(address, home),
         }
     }
 
-    /// The first of the domains that has a plan.
+    /// Asks ENUM about an account without anybody waiting for it.
+    fn look_beside(&self, address: &WvAddress, home: &Domain) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let Some(turn) = self.shared.looks.take(address, self.service, self.now) else {
+            return;
+        };
+        let (shared, service) = (Arc::clone(self.shared), self.service);
+        let (address, home) = (address.clone(), home.clone());
+        runtime.spawn(async move {
+            let _turn = turn;
+            let derivation = Derivation::new(&shared, service, shared.clock.now(), Explain::No);
+            Box::pin(derivation.look(&address, &home)).await;
+        });
+    }
+
+    /// What is found is kept as of any number, so it is not asked again in its life; the account goes before it.
+    async fn look(mut self, address: &WvAddress, home: &Domain) {
+        let Some(number) = address.number() else {
+            return;
+        };
+        let outcome = self.walk(number).await;
+        self.tell_conflict(address, number, home, &outcome.verdict);
+        match outcome.verdict {
+            NumberVerdict::Leads(leads) => {
+                if let Some(first) = leads.first() {
+                    let slot = self.slot(&first.domain);
+                    self.keep(number, Target::new(slot, extra(address, &leads, 0)), outcome.dies);
+                }
+            }
+            NumberVerdict::Unallocated => {
+                self.keep(number, Target::Unallocated, outcome.dies);
+            }
+            NumberVerdict::Absent => {
+                self.keep(number, Target::Absent, outcome.dies);
+            }
+            NumberVerdict::Temporary(_) => {}
+        }
+    }
+
+    fn tell_conflict(&mut self, address: &WvAddress, number: &E164, home: &Domain, verdict: &NumberVerdict) {
+        let leads_to = match verdict {
+            NumberVerdict::Leads(leads) => leads.first().map(|lead| &lead.domain),
+            NumberVerdict::Unallocated | NumberVerdict::Absent => None,
+            // Nothing is known now; what was known before stands.
+            NumberVerdict::Temporary(_) => return,
+        };
+        self.compare_account(address, number, home, leads_to);
+    }
+
+    fn compare_account(
+        &mut self,
+        address: &WvAddress,
+        number: &E164,
+        home: &Domain,
+        leads_to: Option<&Domain>,
+    ) {
+        let key = NumberKey::new(number, self.service);
+        let Some(elsewhere) = leads_to.filter(|domain| self.rules.own(domain).is_none()) else {
+            self.shared.conflicts.end(key);
+            return;
+        };
+        let text = format!("ENUM leads to {elsewhere}; the account of {home} goes before it");
+        if self.shared.conflicts.meet(key, elsewhere, self.now) {
+            tracing::warn!(number = address.masked(), %elsewhere, %home, "{text}; correct one of them");
+        }
+        self.steps.push(remark("conflict", FactSource::Home, text));
+    }
+
+    /// The first of the domains that has a plan of its own; the default gateway takes the number only when none has.
     async fn follow(
         &mut self,
         address: &WvAddress,
@@ -194,57 +276,46 @@ impl<'s> Derivation<'s> {
         dies: Timestamp,
     ) -> Routed {
         let mut dies = dies;
-        let mut failure: Option<(RouteFailure, Domain)> = None;
+        let mut first = None;
+        let mut failure: Option<RouteFailure> = None;
         let mut chosen = None;
         for (place, lead) in leads.iter().enumerate() {
             let (slot, decision) = self.domain(&lead.domain).await;
-            match self.finish(decision.outcome.clone(), Some(number), Some(&lead.domain)) {
+            match &decision.outcome {
                 Ok(plan) => {
-                    chosen = Some((place, slot, plan));
+                    chosen = Some((place, slot, Arc::clone(plan)));
                     break;
                 }
                 Err(error) => {
                     dies = dies.min(decision.dies);
+                    first = first.or(Some(slot));
                     // A temporary failure among them keeps the whole from being final.
-                    let goes_before = matches!(
-                        (&failure, &error),
-                        (None, _) | (Some((RouteFailure::Absent(_), _)), RouteFailure::Temporary(_))
-                    );
-                    if goes_before {
-                        failure = Some((error, lead.domain.clone()));
+                    let is_final = |one: &RouteFailure| !matches!(one, RouteFailure::Temporary(_));
+                    if failure
+                        .as_ref()
+                        .is_none_or(|one| is_final(one) && !is_final(error))
+                    {
+                        failure = Some(error.clone());
                     }
                 }
             }
         }
+        if chosen.is_none()
+            && let Some(failure) = failure.clone()
+            && let Some(slot) = first
+            && let Ok(plan) = self.finish(Err(failure), Some(number), Some(&slot.key.domain))
+        {
+            chosen = Some((0, slot, plan));
+        }
         let Some((place, slot, plan)) = chosen else {
-            let failure = failure.map_or_else(
-                || RouteFailure::Absent(format!("no apex leads {number} to a domain")),
-                |(failure, _)| failure,
-            );
+            let failure = failure
+                .unwrap_or_else(|| RouteFailure::Absent(format!("no apex leads {number} to a domain")));
             return self.routed(address.clone(), Err(failure));
         };
         let domain = slot.key.domain.clone();
         self.compare(address, &domain);
-        let user_of = |lead: &Lead| match &lead.user {
-            Some(user) => user.clone(),
-            None => address.with_domain(Some(lead.domain.clone())),
-        };
-        let others: Arc<[Alternative]> = leads
-            .iter()
-            .skip(place + 1)
-            .map(|lead| Alternative {
-                user: user_of(lead),
-                domain: lead.domain.clone(),
-            })
-            .collect();
-        let user = leads.get(place).and_then(|lead| lead.user.clone());
-        let extra = (user.is_some() || !others.is_empty()).then(|| {
-            Arc::new(Extra {
-                user,
-                alternatives: (!others.is_empty()).then_some(others),
-            })
-        });
-        let entry = self.keep(number, Target::Domain(slot), extra, dies);
+        let extra = extra(address, &leads, place);
+        let entry = self.keep(number, Target::new(slot, extra), dies);
         let mut routed = entry.routed(address, Some(domain), plan);
         routed.steps = std::mem::take(&mut self.steps);
         routed
@@ -310,13 +381,16 @@ impl<'s> Derivation<'s> {
         }
     }
 
-    /// The decision on a domain, and the place where it is kept.
-    async fn domain(&mut self, domain: &Domain) -> (Arc<Slot>, Arc<DomainDecision>) {
-        let key = DomainKey {
+    fn slot(&self, domain: &Domain) -> Arc<Slot> {
+        self.shared.routes.slot(&DomainKey {
             domain: domain.clone(),
             service: self.service,
-        };
-        let slot = self.shared.routes.slot(&key);
+        })
+    }
+
+    /// The decision on a domain, and the place where it is kept.
+    async fn domain(&mut self, domain: &Domain) -> (Arc<Slot>, Arc<DomainDecision>) {
+        let slot = self.slot(domain);
         if self.explain == Explain::No
             && !self.ahead
             && let Some(decision) = slot
@@ -337,18 +411,19 @@ impl<'s> Derivation<'s> {
         let outcome = self.descend(domain).await;
         self.steps.extend(outcome.steps);
         let ahead = last_part(self.now, outcome.dies, self.rules.config.cache.refresh_percent);
-        let decision = Arc::new(DomainDecision {
+        let decision = DomainDecision {
             outcome: outcome.plan,
             epoch: self.rules.epoch,
             made: self.now,
             dies: outcome.dies,
             due: outcome.dies.minus(ahead),
-        });
-        if self.now < decision.dies {
-            slot.decide(Arc::clone(&decision));
-            if !self.is_current() {
-                slot.forget();
-            }
+        };
+        if decision.dies <= self.now {
+            return (slot, Arc::new(decision));
+        }
+        let decision = self.shared.routes.decide(&slot, decision);
+        if !self.is_current() {
+            slot.forget();
         }
         (slot, decision)
     }
@@ -441,7 +516,7 @@ impl<'s> Derivation<'s> {
     }
 
     /// Keeps what was decided on a number, unless an override came in between.
-    fn keep(&self, number: &E164, target: Target, extra: Option<Arc<Extra>>, dies: Timestamp) -> NumberEntry {
+    fn keep(&self, number: &E164, target: Target, dies: Timestamp) -> NumberEntry {
         let key = NumberKey::new(number, self.service);
         let ahead = last_part(self.now, dies, self.rules.config.cache.refresh_percent);
         let entry = NumberEntry {
@@ -449,7 +524,6 @@ impl<'s> Derivation<'s> {
             ahead: u32::try_from(ahead.as_millis()).unwrap_or(0),
             epoch: self.rules.epoch,
             target,
-            extra,
         };
         self.shared.routes.keep(key, entry.clone(), self.now);
         if !self.is_current() {
@@ -471,6 +545,27 @@ impl<'s> Derivation<'s> {
             alternatives: None,
             steps: std::mem::take(&mut self.steps),
         }
+    }
+}
+
+/// The name that ENUM gave at the lead in use, and the leads after it.
+fn extra(address: &WvAddress, leads: &[Lead], place: usize) -> Extra {
+    let user_of = |lead: &Lead| match &lead.user {
+        Some(user) => user.clone(),
+        None => address.with_domain(Some(lead.domain.clone())),
+    };
+    let others: Arc<[Alternative]> = leads
+        .iter()
+        .skip(place + 1)
+        .map(|lead| Alternative {
+            user: user_of(lead),
+            domain: lead.domain.clone(),
+        })
+        .collect();
+    Extra {
+        user: leads.get(place).and_then(|lead| lead.user.clone()),
+        alternatives: (!others.is_empty()).then_some(others),
+        skipped: leads.iter().take(place).map(|lead| lead.domain.clone()).collect(),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Plan, RouteFailure, Routed};
-use crate::model::{FactSource, RouteStep, WvAddress};
+use serde_json::{Value, json};
+
+use super::{Plan, RouteFailure, RouteService, Routed};
+use crate::model::{FactSource, RouteStep, Timestamp, WvAddress};
 
 /// A route with its account, to be written out.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,50 @@ impl Routed {
             Err(failure @ RouteFailure::Temporary(_)) => format!("no route for now: {failure}"),
             Err(failure) => format!("no route: {failure}"),
         }
+    }
+}
+
+impl Explanation<'_> {
+    /// The same for programs: what the admin API answers, and `impsgw route --json` prints, online and offline.
+    #[must_use]
+    pub fn json(&self, service: RouteService, now: Timestamp) -> Value {
+        let routed = self.routed;
+        let alternatives: Vec<Value> = routed
+            .alternatives
+            .iter()
+            .flat_map(|all| all.iter())
+            .map(|one| json!({ "domain": one.domain, "user": one.user }))
+            .collect();
+        json!({
+            "address": self.address,
+            "service": service,
+            "found": routed.plan.is_ok(),
+            "user": routed.user,
+            "decision": routed.decision(),
+            "plan": routed.plan.as_ref().ok().map(|plan| describe(plan, now)),
+            "alternatives": alternatives,
+            "steps": routed.steps,
+            "text": self.to_string(),
+        })
+    }
+}
+
+fn describe(plan: &Plan, now: Timestamp) -> Value {
+    match plan {
+        Plan::Home { domain } => json!({ "to": "home", "domain": domain }),
+        Plan::Domain {
+            domain,
+            protocol,
+            candidates,
+            valid_until,
+        } => json!({
+            "to": "domain",
+            "domain": domain,
+            "protocol": protocol,
+            "servers": candidates,
+            "valid_seconds": now.until(*valid_until).as_secs(),
+        }),
+        Plan::Gateway { peer, domain } => json!({ "to": "gateway", "peer": peer, "domain": domain }),
     }
 }
 

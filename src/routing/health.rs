@@ -54,7 +54,7 @@ impl Health {
         }
     }
 
-    /// All candidates in the order of trying, by RFC 2782, those set aside last. `draw(n)` returns a number from 0 to
+    /// All candidates in the order of trying, by RFC 2782, those set aside last; to look at it changes nothing. `draw(n)` returns a number from 0 to
     /// `n`, both included, each equally likely.
     pub fn order(
         &self,
@@ -64,23 +64,28 @@ impl Health {
     ) -> Vec<Candidate> {
         let ranked: Vec<_> = candidates.iter().map(Ranked::new).collect();
         let ordered = draw_order(ranked, draw);
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut healthy = Vec::with_capacity(candidates.len());
-        let mut aside = Vec::new();
-        for ranked in ordered {
-            let candidate = ranked.candidate;
-            match marks.get_mut(&candidate.host_address()) {
-                Some(mark) if now < mark.until => aside.push(candidate.clone()),
-                Some(mark) => {
-                    // This attempt probes it; the next ones don't until its result is known or the time is over again.
-                    mark.until = now.plus(self.config.first);
-                    healthy.push(candidate.clone());
-                }
-                None => healthy.push(candidate.clone()),
-            }
-        }
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_healthy = |candidate: &Candidate| {
+            let mark = marks.get(&candidate.host_address());
+            mark.is_none_or(|mark| now >= mark.until)
+        };
+        let (mut healthy, mut aside): (Vec<_>, Vec<_>) = ordered
+            .into_iter()
+            .map(|ranked| ranked.candidate.clone())
+            .partition(is_healthy);
         healthy.append(&mut aside);
         healthy
+    }
+
+    /// An attempt at a server begins. When its time is over, this attempt probes it; the next ones leave it for last until the
+    /// result is known or the time is over again.
+    pub fn begin(&self, server: &HostAddress, now: Timestamp) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mark) = marks.get_mut(server)
+            && now >= mark.until
+        {
+            mark.until = now.plus(self.config.first);
+        }
     }
 
     /// What an attempt came to: whether the server could be reached and spoke the protocol, not what it said.

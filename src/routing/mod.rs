@@ -5,6 +5,7 @@
 
 mod cache;
 mod config;
+mod conflict;
 mod control;
 mod decide;
 mod derive;
@@ -18,6 +19,7 @@ mod overrides;
 mod plan;
 mod router;
 mod rules;
+mod turns;
 mod typed;
 
 pub use cache::{CacheEntry, CacheFilter, EntryKind, EntryState};
@@ -28,7 +30,7 @@ pub use config::{
 pub use explain::Explanation;
 pub use health::{Health, SetAside};
 pub use home::HomeDirectory;
-pub use ours::static_candidates;
+pub use ours::{Holder, static_candidates};
 pub use overrides::{InvalidPrefix, NumberPrefix, Override, OverrideTarget, Selector};
 pub use plan::{
     Alternative, Candidate, HostAddress, Plan, RouteFailure, RouteService, Routed, Scheme, Transport,
@@ -37,4 +39,4 @@ pub use router::{Explain, Router, RouterStats};
 pub use typed::{NobodyNamed, typed_address};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

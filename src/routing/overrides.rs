@@ -51,7 +51,7 @@ pub enum OverrideTarget {
     Peer(PeerName),
 }
 
-/// All overrides in force.
+/// All overrides that were not removed; those that have ended stay until the next change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
     numbers: HashMap<String, Override>,
@@ -103,6 +103,12 @@ impl Overrides {
             .map(|(_, one)| one)
     }
 
+    /// Lets go of those that have ended.
+    pub(super) fn prune(&mut self, now: Timestamp) {
+        self.numbers.retain(|_, one| one.is_in_force(now));
+        self.domains.retain(|_, one| one.is_in_force(now));
+    }
+
     /// All of them, numbers first, in their order.
     pub(super) fn all(&self) -> Vec<Override> {
         let mut numbers: Vec<_> = self.numbers.iter().collect();
@@ -117,7 +123,7 @@ impl Overrides {
 }
 
 impl Override {
-    fn is_in_force(&self, now: Timestamp) -> bool {
+    pub(super) fn is_in_force(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 

@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
+use super::cache::HEAP;
 use crate::model::{Domain, E164, PeerName, Protocol, RouteStep, Timestamp, WvAddress};
 
 /// What a person is wanted for; decides which Enumservices and SRV names are asked for.
@@ -69,6 +70,17 @@ pub enum Plan {
     },
 }
 
+impl Plan {
+    /// Roughly the memory that it takes, in octets.
+    pub(super) fn octets(&self) -> usize {
+        let held = match self {
+            Self::Home { .. } | Self::Gateway { .. } => 0,
+            Self::Domain { candidates, .. } => candidates.iter().map(Candidate::octets).sum(),
+        };
+        size_of::<Self>() + 2 * HEAP + held
+    }
+}
+
 /// A server of a domain.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Candidate {
@@ -113,6 +125,10 @@ pub struct HostAddress {
 }
 
 impl Candidate {
+    fn octets(&self) -> usize {
+        size_of::<Self>() + 2 * HEAP + self.host.len() + self.addresses.len() * size_of::<IpAddr>()
+    }
+
     /// The server, for set-aside and logs.
     #[must_use]
     pub fn host_address(&self) -> HostAddress {

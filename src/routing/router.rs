@@ -12,13 +12,11 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-
 use super::{
     HomeDirectory,
     cache::{DomainKey, Facts, NumberEntry, NumberKey, Routes, Slot, Target},
     config::RoutingConfig,
+    conflict::Conflicts,
     derive::Derivation,
     fact::{Question, ViewId},
     health::Health,
@@ -26,11 +24,13 @@ use super::{
     overrides::Overrides,
     plan::{Plan, RouteFailure, RouteService, Routed},
     rules::Rules,
+    turns::Turns,
 };
 use crate::{
     model::{Domain, E164, Timestamp, WvAddress},
     telemetry::Clock,
 };
+use arc_swap::ArcSwap;
 
 /// Finds the way to a person; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct RouterStats {
     pub refreshed: u64,
     /// Answers used past their time.
     pub stale: u64,
+    /// Accounts of ours that ENUM leads elsewhere, each once for messages and once for presence.
+    pub conflicts: u64,
     /// DNS queries sent.
     pub queries: u64,
     /// DNS answers held now.
@@ -68,6 +70,8 @@ pub struct RouterStats {
     pub numbers: u64,
     /// Domains held now.
     pub domains: u64,
+    /// The memory that numbers and domains take, in octets.
+    pub route_octets: u64,
 }
 
 /// What all clones share.
@@ -88,9 +92,14 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// One writer of rules and overrides at a time.
     pub(super) writing: Mutex<()>,
-    /// Names that are being refreshed or were not long ago, and when they may be again.
-    refreshing: Mutex<HashMap<(String, RouteService), Timestamp>>,
-    room: Arc<Semaphore>,
+    /// One at a time of those who keep overrides elsewhere too.
+    pub(super) override_turn: tokio::sync::Mutex<()>,
+    /// Accounts of ours that ENUM leads elsewhere.
+    pub(super) conflicts: Conflicts,
+    /// Refreshes of names in use.
+    refreshes: Turns,
+    /// Looks at what ENUM says of our accounts.
+    pub(super) looks: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -125,8 +134,10 @@ impl Router {
                 health,
                 counts: Counts::default(),
                 writing: Mutex::new(()),
-                refreshing: Mutex::new(HashMap::new()),
-                room: Arc::new(Semaphore::new(MAX_REFRESHES)),
+                override_turn: tokio::sync::Mutex::new(()),
+                conflicts: Conflicts::default(),
+                refreshes: Turns::new(MAX_REFRESHES, REFRESH_PAUSE, MAX_REFRESHED),
+                looks: Turns::new(MAX_LOOKS, LOOK_PAUSE, MAX_LOOKED_AT),
             }),
         }
     }
@@ -226,8 +237,13 @@ impl Router {
         }
         let (plan, domain) = match &entry.target {
             Target::Domain(slot) => {
-                let plan = self.slot_plan(slot, address, service, epoch, now)?;
+                let plan = self.slot_plan(slot, address, service, epoch, now, true)?;
                 (plan, Some(slot.key.domain.clone()))
+            }
+            Target::Named(named) => {
+                let is_last = named.extra.alternatives.is_none();
+                let plan = self.slot_plan(&named.slot, address, service, epoch, now, is_last)?;
+                (plan, Some(named.slot.key.domain.clone()))
             }
             Target::Fixed(plan) => (Arc::clone(plan), None),
             Target::Absent => {
@@ -258,9 +274,11 @@ impl Router {
             service,
         };
         let slot = self.shared.routes.known_slot(&key)?;
-        self.slot_plan(&slot, address, service, epoch, now)
+        self.slot_plan(&slot, address, service, epoch, now, true)
     }
 
+    /// The plan of a domain. Where it has none, the default gateway takes its place, unless the number has other domains
+    /// to be asked first: then it is `is_last` that is false.
     fn slot_plan(
         &self,
         slot: &Slot,
@@ -268,6 +286,7 @@ impl Router {
         service: RouteService,
         epoch: u32,
         now: Timestamp,
+        is_last: bool,
     ) -> Option<Arc<Plan>> {
         let guard = slot.decision(epoch, now)?;
         let decision = guard.as_ref()?;
@@ -276,7 +295,7 @@ impl Router {
         }
         match &decision.outcome {
             Ok(plan) => Some(Arc::clone(plan)),
-            Err(RouteFailure::Absent(_)) => {
+            Err(RouteFailure::Absent(_)) if is_last => {
                 let rules = self.shared.rules.load();
                 rules.default_gateway(service, address.number(), Some(&slot.key.domain))
             }
@@ -289,32 +308,14 @@ impl Router {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let Ok(room) = Arc::clone(&self.shared.room).try_acquire_owned() else {
+        let Some(turn) = self.shared.refreshes.take(address, service, now) else {
             return;
         };
-        let key = (address.key(), service);
-        {
-            let mut refreshing = self
-                .shared
-                .refreshing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if refreshing.get(&key).is_some_and(|until| now < *until) {
-                return;
-            }
-            if refreshing.len() >= MAX_REFRESHED {
-                refreshing.retain(|_, until| now < *until);
-            }
-            if refreshing.len() >= MAX_REFRESHED {
-                return;
-            }
-            refreshing.insert(key, now.plus(REFRESH_PAUSE));
-        }
         self.shared.counts.refreshed.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         let address = address.clone();
         runtime.spawn(async move {
-            let _room = room;
+            let _turn = turn;
             let now = shared.clock.now();
             let derivation = Derivation::new(&shared, service, now, Explain::No).ahead();
             Box::pin(derivation.run(&address)).await;
@@ -333,17 +334,19 @@ impl Router {
         let shared = &*self.shared;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (facts, fact_octets) = shared.facts.size();
-        let (numbers, domains) = shared.routes.size();
+        let routes = shared.routes.size();
         RouterStats {
             derived: count(&shared.counts.derived),
             temporary: count(&shared.counts.temporary),
             refreshed: count(&shared.counts.refreshed),
             stale: count(&shared.counts.stale),
+            conflicts: shared.conflicts.count(shared.clock.now()),
             queries: shared.asker.sent(),
             facts,
             fact_octets,
-            numbers,
-            domains,
+            numbers: routes.numbers,
+            domains: routes.domains,
+            route_octets: routes.octets,
         }
     }
 }
@@ -362,7 +365,7 @@ impl Shared {
 impl NumberEntry {
     /// The route of a number with this entry; `domain` is where its records lead.
     pub(super) fn routed(&self, address: &WvAddress, domain: Option<Domain>, plan: Arc<Plan>) -> Routed {
-        let extra = self.extra.as_deref();
+        let extra = self.target.extra();
         let user = match extra.and_then(|extra| extra.user.as_ref()) {
             Some(user) => user.clone(),
             None if domain.is_some() => address.with_domain(domain),
@@ -406,7 +409,13 @@ fn views(config: &RoutingConfig, before: &[Arc<View>]) -> (Vec<Arc<View>>, HashM
 
 /// Refreshes under way at once.
 const MAX_REFRESHES: usize = 64;
-/// Names of which is remembered that they were refreshed.
+/// Names that are refreshed in the time of a pause.
 const MAX_REFRESHED: usize = 4096;
 /// A name is not refreshed again for so long (RFC 8767 §5).
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+/// Looks at ENUM for accounts of ours, under way at once.
+const MAX_LOOKS: usize = 8;
+/// An account is not looked at again for so long; after an answer, not within that answer's life.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
+/// Accounts that are looked at in the time of a pause: 20 a second.
+const MAX_LOOKED_AT: usize = 1200;

@@ -2,10 +2,13 @@
 //!
 //! Rules are replaced as a whole; what was decided under older ones is decided again, from facts that are kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
-    config::{ApexConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits},
+    config::{
+        ApexConfig, GatewayConfig, LadderConfig, OnFailure, RangeConfig, RoutingConfig, Trust, digits,
+        own_address, own_host,
+    },
     fact::ViewId,
     plan::{Plan, RouteService},
 };
@@ -28,6 +31,12 @@ pub(super) struct Rules {
     home_ranges: Vec<(String, Domain)>,
     /// Longest first.
     routing_numbers: Vec<(String, Domain)>,
+    /// Most specific first.
+    gateways: Vec<GatewayConfig>,
+    /// At one port or at all.
+    own_hosts: Vec<(String, Option<u16>)>,
+    /// Likewise.
+    own_addresses: Vec<(IpAddr, Option<u16>)>,
 }
 
 /// An apex made ready.
@@ -68,6 +77,17 @@ impl Rules {
             routing_numbers: ranges(&config.routing_numbers, |prefix| {
                 Some(prefix.to_ascii_uppercase())
             }),
+            gateways: most_specific_first(&config.default_gateway),
+            own_hosts: config
+                .own_hosts
+                .iter()
+                .filter_map(|text| own_host(text))
+                .collect(),
+            own_addresses: config
+                .own_addresses
+                .iter()
+                .filter_map(|text| own_address(text))
+                .collect(),
             views,
             config,
         }
@@ -112,24 +132,27 @@ impl Rules {
 
     /// Whether a server is one of our own listeners.
     pub(super) fn is_own_host(&self, host: &str, port: u16) -> bool {
-        self.config.own_hosts.iter().any(|own| {
-            let (name, own_port) = match own.rsplit_once(':') {
-                Some((name, port)) => (name, port.parse().ok()),
-                None => (own.as_str(), None),
-            };
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name.eq_ignore_ascii_case(host) && own_port.is_none_or(|own_port: u16| own_port == port)
+        self.own_hosts.iter().any(|(own, own_port)| {
+            own.eq_ignore_ascii_case(host) && own_port.is_none_or(|own_port| own_port == port)
         })
     }
 
-    /// The peer that takes what no enabled protocol reaches.
+    /// Whether one of our own listeners is there, whatever the name that led to it.
+    pub(super) fn is_own_address(&self, address: IpAddr, port: u16) -> bool {
+        let address = address.to_canonical();
+        self.own_addresses.iter().any(|(own, own_port)| {
+            own.to_canonical() == address && own_port.is_none_or(|own_port| own_port == port)
+        })
+    }
+
+    /// The peer that takes what no enabled protocol reaches: the most specific entry that fits.
     pub(super) fn default_gateway(
         &self,
         service: RouteService,
         number: Option<&E164>,
         domain: Option<&Domain>,
     ) -> Option<Arc<Plan>> {
-        let entry = self.config.default_gateway.iter().find(|entry| {
+        let entry = self.gateways.iter().find(|entry| {
             let has_prefix = |prefix: &String| {
                 digits(prefix).is_some_and(|digits| number.is_some_and(|number| number.has_prefix(digits)))
             };
@@ -201,7 +224,7 @@ impl Apex {
         Policy {
             private_services: self.is_private() && self.config.allow_private_services,
             experimental_services: self.is_private() && self.config.allow_private_services,
-            pres_foreign_schemes: false,
+            pres_foreign_schemes: self.config.pres_foreign_schemes,
         }
     }
 }
@@ -233,6 +256,17 @@ fn ranges(config: &[RangeConfig], read: impl Fn(&str) -> Option<String>) -> Vec<
         .collect();
     ranges.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     ranges
+}
+
+/// The longest prefix goes first, then the longest domain, then what names a service; equals stay in their order.
+fn most_specific_first(config: &[GatewayConfig]) -> Vec<GatewayConfig> {
+    let mut gateways = config.to_vec();
+    gateways.sort_by_key(|one| {
+        let prefix = one.prefix.as_deref().and_then(digits).map_or(0, str::len);
+        let domain = one.domain.as_ref().map_or(0, |domain| domain.as_str().len());
+        std::cmp::Reverse((prefix, domain, one.service.is_some()))
+    });
+    gateways
 }
 
 /// A view that is never there.

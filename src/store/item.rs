@@ -154,6 +154,13 @@ pub enum Settle {
     },
     /// The late answer to an awaiting item came: it goes, wherever it stands; no harm when it is gone already.
     Answered,
+    /// The document of an awaiting item was not taken after all: it is tried again later, and nothing about it is unknown.
+    NotTaken {
+        /// When.
+        due: Timestamp,
+        /// What became of the document.
+        failure: String,
+    },
     /// Given up. The worker must still hold the lease.
     Bury {
         /// Who settles.

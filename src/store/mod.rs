@@ -15,7 +15,7 @@ pub use item::{
     Claim, ItemId, Lane, NewItem, OutboxItem, Place, PlaceName, Priority, QueueCount, QueueFilter, Settle,
     WorkerId,
 };
-pub use row::{Batch, Committed, Expected, Row, RowWrite, Space};
+pub use row::{Batch, Committed, Expected, QueueBound, Row, RowWrite, Space};
 
 pub use timed::TimedStore;
 

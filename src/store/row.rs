@@ -38,6 +38,8 @@ pub enum Space {
     Invitation = 13,
     /// Trails and their summaries. `relay`.
     Trail = 14,
+    /// Single SSP transactions that something may still come to. `gateways/ssp`.
+    Transaction = 15,
 }
 
 /// A row as it was read.
@@ -79,6 +81,17 @@ pub struct RowWrite {
     pub expected: Expected,
 }
 
+/// At most so many items in some queues together; it counts where one of them grows, and then for the whole batch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QueueBound {
+    /// The queues.
+    pub queues: Vec<String>,
+    /// How many items they may have, dead ones too.
+    pub max: u64,
+    /// What the refusal names.
+    pub clause: String,
+}
+
 /// Changes that happen together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -90,6 +103,8 @@ pub struct Batch {
     pub enqueue: Vec<NewItem>,
     /// Items to settle: delivered, rescheduled, held, buried.
     pub settle: Vec<(ItemId, Settle)>,
+    /// What queues that grow are held to, beside the bounds of the store.
+    pub bounds: Vec<QueueBound>,
     /// Queues whose scheduled items are due at once, whatever their time was: the peer is back.
     pub due_now: Vec<String>,
 }

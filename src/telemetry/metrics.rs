@@ -44,6 +44,7 @@ struct RoutingMetrics {
     temporary: Counter,
     stale: Counter,
     refreshed: Counter,
+    conflicts: Gauge,
 }
 
 /// How routing is used, as counts since the start; told at each scrape.
@@ -55,6 +56,7 @@ pub struct RoutingCounts {
     pub temporary: u64,
     pub stale: u64,
     pub refreshed: u64,
+    pub conflicts: u64,
     pub facts: u64,
     pub fact_octets: u64,
     pub numbers: u64,
@@ -203,6 +205,7 @@ impl Metrics {
         raise(&routing.temporary, counts.temporary);
         raise(&routing.stale, counts.stale);
         raise(&routing.refreshed, counts.refreshed);
+        routing.conflicts.set(signed(counts.conflicts));
         let entries = [
             ("facts", counts.facts),
             ("numbers", counts.numbers),
@@ -246,6 +249,7 @@ impl Metrics {
         add(registry, names::ROUTING_TEMPORARY, &self.routing.temporary);
         add(registry, names::ROUTING_STALE, &self.routing.stale);
         add(registry, names::ROUTING_REFRESHES, &self.routing.refreshed);
+        add(registry, names::ROUTING_CONFLICTS, &self.routing.conflicts);
         add(registry, names::CACHE_ENTRIES, &self.cache_entries);
         add(registry, names::CACHE_FACT_BYTES, &self.cache_fact_bytes);
         add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);

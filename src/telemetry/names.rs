@@ -31,6 +31,10 @@ pub const ROUTING_DERIVED: &str = "impsgw_routing_derived_total";
 pub const ROUTING_TEMPORARY: &str = "impsgw_routing_temporary_failures_total";
 /// Answers used past their time because DNS is down (RFC 8767). Anything above 0 over minutes: look at the resolvers.
 pub const ROUTING_STALE: &str = "impsgw_routing_stale_answers_total";
+/// Accounts of ours whose number ENUM leads to another operator, each counted once for messages and once for presence; known
+/// from a number's first traffic on. The account goes before ENUM, so our subscriber is reached from here, but not by others:
+/// the log names the domain, and `impsgw route NUMBER` shows the record. Correct the record, or close the account.
+pub const ROUTING_CONFLICTS: &str = "impsgw_routing_conflicts";
 /// Names in use whose answers were asked for again ahead of their end.
 pub const ROUTING_REFRESHES: &str = "impsgw_routing_refreshes_total";
 /// Entries in the caches, by kind (`facts`, `numbers`, `domains`). At the configured bound entries push one another out.

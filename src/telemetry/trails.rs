@@ -1,9 +1,9 @@
 //! The trails of a node on its own disk: full ones in a ring bounded by octets and age, a summary of every request.
 //!
 //! Writing is off the hot path: a bounded buffer and one thread (`writing.rs`); what does not fit is dropped and counted. Full
-//! trails are kept when the request failed or was stored, is followed, or is in the sample. A look-up reads the files, newest
-//! first: it is for people, takes about a second a GiB, and belongs on a blocking thread. Nothing here is flushed to the
-//! disk's platter: a loss of power may take the last seconds.
+//! trails are kept when the request failed or was stored (what went on from the store too), is followed, or is in the sample.
+//! A look-up reads the files, newest first: it is for people, takes about a second a GiB, and belongs on a blocking thread.
+//! Nothing here is flushed to the disk's platter: a loss of power may take the last seconds.
 
 mod writing;
 
@@ -176,7 +176,12 @@ impl TrailBook {
                 .seen
                 .fetch_add(1, Ordering::Relaxed)
                 .is_multiple_of(self.sample);
-        went_wrong || is_sampled || self.is_followed(trail)
+        // What goes on from the store begins without a request being read.
+        let is_sequel = !trail
+            .steps
+            .iter()
+            .any(|step| matches!(step.event, StepEvent::Received { .. }));
+        went_wrong || is_sequel || is_sampled || self.is_followed(trail)
     }
 
     fn is_followed(&self, trail: &TrailRecord) -> bool {

@@ -19,7 +19,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, broadcast};
 use tokio::task::JoinSet;
 
 use super::names::from_hickory;
@@ -93,6 +93,7 @@ impl ZoneServer {
         let shared = Arc::new(Shared {
             zones: ArcSwap::from_pointee(zones),
             reloading: Mutex::new(Reloaded::default()),
+            reloads: broadcast::Sender::new(MISSED_RELOADS),
             queries: AtomicU64::new(0),
             observer,
         });
@@ -135,6 +136,12 @@ impl ZoneServer {
         self.shared.zones.store(Arc::new(zones));
     }
 
+    /// What every reload says from now on, whoever began it: [`ZoneServer::reload`], or the look at the files, which says
+    /// nothing when nothing changed.
+    pub fn reloads(&self) -> broadcast::Receiver<Reloaded> {
+        self.shared.reloads.subscribe()
+    }
+
     /// Stops listening and waits for the sockets to close.
     pub async fn shutdown(mut self) {
         self.watcher.shutdown().await;
@@ -149,6 +156,7 @@ struct Shared {
     zones: ArcSwap<ZoneSet>,
     /// One reload at a time; holds what the last one said, so that the watcher does not repeat itself.
     reloading: Mutex<Reloaded>,
+    reloads: broadcast::Sender<Reloaded>,
     queries: AtomicU64,
     observer: Observer,
 }
@@ -161,8 +169,11 @@ impl Shared {
             return Reloaded::default();
         };
         self.zones.store(Arc::new(after));
-        if all || *said != report {
+        let has_changed = !report.changed.is_empty() || !report.removed.is_empty();
+        if all || has_changed || *said != report && !report.is_empty() {
             log(&report);
+            // Nobody need listen.
+            let _ = self.reloads.send(report.clone());
         }
         *said = report.clone();
         report
@@ -289,3 +300,5 @@ const UDP_PAYLOAD: u16 = 1232;
 /// RFC 1035 §4.2.1.
 const UDP_WITHOUT_EDNS: u16 = 512;
 const BIND_ATTEMPTS: u32 = 16;
+/// Reloads that one who listens may be behind by.
+const MISSED_RELOADS: usize = 64;

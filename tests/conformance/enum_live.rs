@@ -1,7 +1,8 @@
 //! ENUM and SRV: every vector that needs servers, played to the router over sockets.
 //!
-//! A DNS server on loopback says what the case's `dns` says; the router asks it as it asks any. Connections are not made
-//! here: `hosts` says what an attempt would meet, and health hears of it as it does from a gateway.
+//! A DNS server on loopback says what the case's `dns` says; the router asks it as it asks any. What `hosts` says of a server
+//! stands on loopback too, and a document is posted to it; health hears of it as it does from a gateway. What the relay does
+//! with a message that nobody took is the relay's to test.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
+use super::enum_hosts::Hosts;
 use super::enum_vectors::{Case, HostBehaviour, Level, all};
 use super::enum_zone::{NameText, RrsetBehaviour};
 
@@ -67,6 +69,8 @@ struct QuestionText {
     rtype: String,
     #[serde(default)]
     count: usize,
+    /// The server that its records name.
+    target: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +91,7 @@ struct ServerText {
 /// A case with its server and a router before it.
 struct Net {
     case: Case,
+    resolver: std::net::SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     router: Router,
     clock: Clock,
@@ -149,6 +154,7 @@ impl Net {
         let router = Router::new(config(&case, resolver), Arc::new(NoAccounts), own, clock.clone());
         Self {
             case,
+            resolver,
             asked,
             router,
             clock,
@@ -247,7 +253,8 @@ impl Net {
         if expect.delivered_to.is_none() && expect.attempts.is_none() && expect.then.is_none() {
             return;
         }
-        let (attempts, delivered) = self.deliver(routed).await;
+        let hosts = Hosts::new();
+        let (attempts, delivered) = self.deliver(routed, &hosts).await;
         assert_eq!(delivered, expect.delivered_to, "{shown}");
         assert_eq!(
             expect.then.as_deref() == Some("queued"),
@@ -257,14 +264,13 @@ impl Net {
         if let Some(expected) = &expect.attempts {
             assert_eq!(attempts, *expected, "{shown}");
         }
-        // Nobody is tried again in another way, such as without TLS.
-        if expect.plain_text == Some(false) {
-            assert_eq!(attempts.len(), 1, "{shown}");
+        if let Some(plain_text) = expect.plain_text {
+            assert_eq!(hosts.met_plain_text(), plain_text, "{shown}");
         }
     }
 
     /// Goes through the servers of a route and of its alternatives until one accepts.
-    async fn deliver(&self, routed: &Routed) -> (Vec<ServerText>, Option<ServerText>) {
+    async fn deliver(&self, routed: &Routed, hosts: &Hosts) -> (Vec<ServerText>, Option<ServerText>) {
         let now = self.clock.now();
         let mut plans = vec![routed.plan.clone().unwrap()];
         for other in routed.alternatives.iter().flat_map(|all| all.iter()) {
@@ -278,7 +284,10 @@ impl Net {
         let mut attempts = Vec::new();
         for plan in plans {
             let Plan::Domain {
-                protocol, candidates, ..
+                protocol,
+                candidates,
+                domain,
+                ..
             } = &*plan
             else {
                 panic!("{plan:?}");
@@ -289,7 +298,7 @@ impl Net {
                 .order(candidates, &mut |bound| fastrand::u32(..=bound), now)
             {
                 let behaviour = self.behaviour(&candidate);
-                let is_reached = behaviour == HostBehaviour::Accept;
+                let is_reached = hosts.post(&candidate, domain, behaviour).await;
                 self.router
                     .health()
                     .report(&candidate.host_address(), is_reached, now);
@@ -319,7 +328,7 @@ impl Net {
     /// How long the answer about the number is kept, by what is listed and by when it is asked for again.
     async fn check_cache(&self, expect: &Expected) {
         let id = &self.case.id;
-        let listed = self.listed();
+        let listed = self.listed().await;
         for (names, is_held) in [(&expect.cached, true), (&expect.not_cached, false)] {
             for NameText(name) in names {
                 assert_eq!(
@@ -330,14 +339,7 @@ impl Net {
             }
         }
         for question in &expect.unaffected {
-            let entries = self
-                .router
-                .cache_entries(&CacheFilter::default(), 100, self.clock.now());
-            let is_affected = entries
-                .iter()
-                .any(|entry| entry.name == question.name.0.without_dot() && entry.kind == EntryKind::Srv);
-            assert!(!is_affected, "{id}");
-            assert_eq!(question.rtype, "SRV", "{id}");
+            self.check_unaffected(question).await;
         }
         let Some(seconds) = expect.cache_ttl else {
             return;
@@ -363,13 +365,43 @@ impl Net {
         assert_eq!(number(&self.asked.lock().unwrap()), 2, "{id}: not asked again");
     }
 
+    /// The absence of one type is held, and the name is asked for another: the router takes the first label for the name of
+    /// a service, and what is left for a domain.
+    async fn check_unaffected(&self, question: &QuestionText) {
+        let id = &self.case.id;
+        assert_eq!(question.rtype, "SRV", "{id}");
+        assert_eq!(self.listed().await.len(), 1, "{id}: the absence is held");
+        let name = question.name.0.without_dot();
+        let (label, domain) = name.split_once('.').unwrap();
+        let mut config = config(&self.case, self.resolver);
+        config.ladder.ssp_names = vec![label.to_owned()];
+        self.router.reload(config, Vec::new());
+        let domain: Domain = domain.parse().unwrap();
+        let plan = self
+            .router
+            .route_domain(&domain, RouteService::Im, self.clock.now())
+            .await;
+        let hosts: Vec<String> = match plan.as_deref() {
+            Ok(Plan::Domain { candidates, .. }) => {
+                candidates.iter().map(|one| one.host.to_string()).collect()
+            }
+            other => panic!("{id}: {other:?}"),
+        };
+        assert_eq!(
+            Some(hosts.as_slice()),
+            question.target.as_ref().map(std::slice::from_ref),
+            "{id}"
+        );
+        assert_eq!(self.count(question), 1, "{id}");
+    }
+
     /// The NAPTR answers that are held, each with its seconds.
-    fn listed(&self) -> Vec<(String, u64)> {
+    async fn listed(&self) -> Vec<(String, u64)> {
         let filter = CacheFilter {
             kind: Some(EntryKind::Naptr),
             ..CacheFilter::default()
         };
-        let entries = self.router.cache_entries(&filter, 100, self.clock.now());
+        let entries = self.router.cache_entries(filter, 100, self.clock.now()).await;
         entries
             .into_iter()
             .map(|entry| (entry.name, entry.ttl.as_secs()))
@@ -380,6 +412,8 @@ impl Net {
         let rtype = match question.rtype.as_str() {
             "NAPTR" => RecordType::NAPTR,
             "SRV" => RecordType::SRV,
+            "A" => RecordType::A,
+            "AAAA" => RecordType::AAAA,
             other => panic!("{other}"),
         };
         let asked = self.asked.lock().unwrap();
@@ -407,6 +441,8 @@ fn config(case: &Case, resolver: std::net::SocketAddr) -> RoutingConfig {
         stale_naptr: false,
         on_failure: apex.failure_falls_through.then_some(OnFailure::Next),
         cross_order: false,
+        dnssec_required: false,
+        pres_foreign_schemes: false,
         infrastructure_position: None,
         timeout: None,
     };
@@ -428,6 +464,7 @@ fn config(case: &Case, resolver: std::net::SocketAddr) -> RoutingConfig {
             ..LadderConfig::default()
         },
         own_hosts: case.config.own_hosts.clone(),
+        own_addresses: case.config.own_addresses.clone(),
         cache: CacheConfig {
             refresh_percent: 0,
             ..CacheConfig::default()

@@ -1,4 +1,4 @@
-//! The NOC console in a real browser, and what must never be in its files.
+//! The NOC console in a real browser, and what must never be in the files of our pages.
 //!
 //! Chromium shows the page of a running lab and prints the page as it then stands; absent, that test is a loud skip.
 
@@ -11,10 +11,10 @@ use impsgw::lab::{Federation, play};
 
 #[test]
 fn nothing_is_read_as_html_or_loaded_from_elsewhere() {
-    for name in ["index.html", "console.css", "console.js"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("src/admin/console")
-            .join(name);
+    let console = ["index.html", "console.css", "console.js"].map(|name| ("src/admin/console", name));
+    let handsets = ["index.html", "handsets.css", "handsets.js"].map(|name| ("src/lab/pages", name));
+    for (folder, name) in console.into_iter().chain(handsets) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
         let text = std::fs::read_to_string(path).unwrap();
         for banned in [
             "innerHTML",

@@ -11,6 +11,7 @@
 
 mod documents;
 mod http;
+mod names;
 mod peer;
 mod peers;
 mod requests;

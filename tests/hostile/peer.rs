@@ -51,6 +51,8 @@ pub(super) enum Manners {
     FloodsHeaders,
     /// Answers 200 with a body that has no end.
     FloodsBody,
+    /// Reads it, and does nothing until it has other manners.
+    Hesitates,
     /// Acknowledges handshakes, and knows none of the sessions that they open.
     ForgetsSessions,
 }
@@ -376,12 +378,21 @@ impl Server {
                 .unwrap()
                 .document;
             let is_setup = matches!(document, Document::Setup(_));
-            let manners = *self.manners.lock().unwrap();
+            let manners = || *self.manners.lock().unwrap();
+            let at_first = manners();
             if self.posts.send(document).is_err() {
                 return;
             }
+            let manners = if at_first == Manners::Hesitates {
+                while manners() == Manners::Hesitates {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                manners()
+            } else {
+                at_first
+            };
             let status = match manners {
-                Manners::HangsUp => return,
+                Manners::HangsUp | Manners::Hesitates => return,
                 Manners::IsSilent => continue,
                 Manners::Babbles => {
                     let _ = stream.write_all(&[0xff; 512]).await;

@@ -110,6 +110,88 @@ async fn late_answers_close_what_awaits_and_later_ones_nothing() {
     stage.end().await;
 }
 
+/// Errors come without a message ID, because nothing was taken: they are told apart by the transaction, also after a restart.
+#[tokio::test]
+async fn late_errors_close_what_awaits_and_the_sender_is_told() {
+    let nobody = "<Status code=\"531\"/>".to_owned();
+    let all_failed = answer_of("", 900);
+    for (late, restarts) in [(nobody.clone(), false), (all_failed, false), (nobody, true)] {
+        let mut beta = Peer::new("beta").await;
+        let mut stage = Stage::with(&[&beta], &impatient()).await;
+        beta.open(stage.ssp()).await;
+        let ada = ada(&stage).await;
+        let (outcome, (id, _)) = tokio::join!(send(&ada, BEA, "one"), beta.asked());
+        assert_eq!(outcome, "stored");
+        assert_eq!(stage.items().await, ["awaiting"]);
+        if restarts {
+            stage.restart().await;
+        }
+        let session = beta.open(stage.ssp()).await;
+        // What is neither success nor failure closes nothing.
+        let interim = response(&id, "<Status code=\"100\"/>");
+        assert_eq!(post(stage.ssp(), &in_session(&session.id, &interim)).await, 200);
+        in_order(&mut beta, &stage, &session).await;
+        assert_eq!(stage.items().await, ["awaiting"]);
+        let mut ada = self::ada(&stage).await;
+        let late = response(&id, &late);
+        assert_eq!(post(stage.ssp(), &in_session(&session.id, &late)).await, 200);
+        ada.event("report", "says that it failed", |event| {
+            event["is_delivered"] == false
+        })
+        .await
+        .unwrap();
+        stage.nothing_waits().await;
+        assert!(beta.drain().is_empty(), "it was sent again");
+        stage.end().await;
+    }
+}
+
+/// A document that is still being posted when the sender is answered: what becomes of it decides, and nothing is sent twice.
+#[tokio::test]
+async fn document_that_is_under_way_at_the_deadline_is_waited_for() {
+    let setting = Setting {
+        relay: "cut_through = \"1s\"\nfirst_retry = \"1s\"\nlongest_retry = \"2s\"",
+        ..Setting::default()
+    };
+    let mut beta = Peer::new("beta").await;
+    let stage = Stage::with(&[&beta], &setting).await;
+    let session = beta.open(stage.ssp()).await;
+    let ada = ada(&stage).await;
+
+    beta.behave(Manners::Hesitates);
+    let (outcome, (id, primitive)) = tokio::join!(send(&ada, BEA, "one"), beta.asked());
+    assert_eq!(outcome, "stored");
+    assert_eq!(stage.items().await, ["awaiting"]);
+    beta.behave(Manners::Acknowledges);
+    let Primitive::SendMessageRequest(sent) = primitive else {
+        panic!("{primitive:?}");
+    };
+    let answer = response(&id, &taken_as(message_id(&sent)));
+    assert_eq!(post(stage.ssp(), &in_session(&session.id, &answer)).await, 200);
+    stage.nothing_waits().await;
+    assert!(beta.drain().is_empty(), "it was sent again");
+
+    beta.behave(Manners::Hesitates);
+    let (outcome, (_, first)) = tokio::join!(send(&ada, BEA, "two"), beta.asked());
+    assert_eq!(outcome, "stored");
+    beta.behave(Manners::ForgetsSessions);
+    while stage.items().await != ["scheduled"] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    beta.behave(Manners::Acknowledges);
+    let (id, primitive) = beta.asked_anywhere(stage.ssp()).await;
+    let (Primitive::SendMessageRequest(first), Primitive::SendMessageRequest(again)) = (first, primitive)
+    else {
+        panic!("no message");
+    };
+    assert_eq!(message_id(&first), message_id(&again));
+    let answer = response(&id, &taken_as(message_id(&again)));
+    let session = beta.latest.clone().unwrap();
+    assert_eq!(post(stage.ssp(), &in_session(&session.id, &answer)).await, 200);
+    stage.nothing_waits().await;
+    stage.end().await;
+}
+
 /// The first of two answers counts; another peer's answer to the same transaction ID, or an answer of the wrong kind, is none.
 #[tokio::test]
 async fn answers_count_once_and_from_the_one_who_was_asked() {

@@ -4,7 +4,7 @@ use impsgw::{lab::Handset, wire::ssp::StatusCode};
 
 use super::{
     peer::{Peer, code, in_session, message, post, request, response},
-    stage::Stage,
+    stage::{Setting, Stage},
 };
 
 const ADA: &str = "wv:ada@alpha.example";
@@ -19,6 +19,9 @@ async fn forged_senders_are_refused_by_901() {
         "wv:eve@gamma.example",
         "wv:ada@alpha.example",
         "wv:+447700900123",
+        "wv:+447700900123@beta.example",
+        "wv:+447700900456",
+        "wv:+447700900456@beta.example",
         "wv:bea@beta.example.gamma.example",
         "wv:@alpha.example",
         "wv:bea@notbeta.example",
@@ -28,6 +31,28 @@ async fn forged_senders_are_refused_by_901() {
         assert_eq!(status, StatusCode::ADDRESS_ERROR, "{sender}: {text}");
         stage.logged(&["does not belong to beta.example"]).await;
     }
+    stage.end().await;
+}
+
+/// What was ported out of our range is the partner's; a partner says so himself, and ENUM has to agree.
+#[tokio::test]
+async fn ported_out_numbers_speak_for_themselves() {
+    let mut beta = Peer::new("beta").await;
+    let setting = Setting {
+        numbers: "7.7.7.0.0.9.0.0.7.7.4.4 IN NAPTR 10 10 \"u\" \"E2U+im\" \"!^(.*)$!im:\\\\1@beta.example!\" .\n",
+        ..Setting::default()
+    };
+    let stage = Stage::with(&[&beta], &setting).await;
+    let session = beta.open(stage.ssp()).await;
+    for (id, sender) in [
+        ("m-1", "wv:+447700900777"),
+        ("m-2", "wv:+447700900777@beta.example"),
+    ] {
+        let asked = message(id, sender, ADA);
+        let (status, text) = beta.ask(stage.ssp(), &session, &asked).await;
+        assert_eq!(status, StatusCode::SUCCESS, "{sender}: {text}");
+    }
+    assert_eq!(inbox(&stage).await, 2);
     stage.end().await;
 }
 
@@ -43,6 +68,18 @@ async fn forged_requestors_are_refused_by_901() {
         format!("<SubscribeRequest>{eve}<UserID userID=\"{ADA}\"/></SubscribeRequest>"),
         format!("<GetPresenceRequest>{eve}<UserID userID=\"{ADA}\"/></GetPresenceRequest>"),
         format!("<UnsubscribeRequest>{eve}<UserID userID=\"{ADA}\"/></UnsubscribeRequest>"),
+        format!(
+            "<DeliveryStatusReport>{eve}<DeliveryResult><Status code=\"200\"/></DeliveryResult><MessageInfo messageID=\"m-1\">\
+             <Recipient><User userID=\"{ADA}\"/></Recipient><Sender><User userID=\"{BEA}\"/></Sender></MessageInfo></DeliveryStatusReport>"
+        ),
+        format!(
+            "<InviteResponse inviteID=\"i-1\" acceptance=\"Yes\">{eve}<Status code=\"200\"/><Inviting><User userID=\"{ADA}\"/></Inviting>\
+             <Responding><User userID=\"{BEA}\"/></Responding></InviteResponse>"
+        ),
+        format!(
+            "<GroupChangeNotice groupID=\"wv:bea/friends@beta.example\">{eve}<User userID=\"{ADA}\"/><Joined><Name>Sam</Name></Joined></GroupChangeNotice>"
+        ),
+        format!("<PresenceNotification>{eve}<User userID=\"{ADA}\"/></PresenceNotification>"),
         message("m-9", BEA, ADA).replace("<MessageInfo", &format!("{eve}<MessageInfo")),
     ] {
         let (status, text) = beta.ask(stage.ssp(), &session, &asked).await;

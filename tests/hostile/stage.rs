@@ -39,6 +39,8 @@ pub(super) struct Setting<'a> {
     pub(super) ssp: &'a str,
     /// Lines of `[routing]`, instead of those for the bundled DNS server.
     pub(super) routing: Option<String>,
+    /// Lines of the ENUM zone.
+    pub(super) numbers: &'a str,
     /// Lines of `[relay]`.
     pub(super) relay: &'a str,
     /// Lines of each agreement.
@@ -79,12 +81,15 @@ impl Stage {
         let routing = match &setting.routing {
             Some(routing) => routing.clone(),
             None => {
-                let server = ZoneServer::start(zones(peers), loopback()).await.unwrap();
+                let server = ZoneServer::start(zones(peers, setting.numbers), loopback())
+                    .await
+                    .unwrap();
                 let dns = server.local_addr();
                 zone = Some(server);
                 format!(
                     "[routing]\nviews = [{{ name = \"lab\", resolvers = [\"{dns}\"] }}]\n\
                      apexes = [{{ apex = \"e164.example\", view = \"lab\", trust = \"private\" }}]\n\
+                     home_ranges = [{{ prefix = \"+447700900\", domain = \"alpha.example\" }}]\n\
                      ladder = {{ ssp = true, sip = false, xmpp = false }}\n"
                 )
             }
@@ -281,8 +286,8 @@ tls = {{ required = false }}
     text
 }
 
-/// An SRV record for each peer, and an empty ENUM apex.
-fn zones(peers: &[&Peer]) -> ZoneSet {
+/// An SRV record for each peer, and an ENUM apex with these numbers.
+fn zones(peers: &[&Peer], numbers: &str) -> ZoneSet {
     let mut zones = ZoneSet::default();
     let mut add = |origin: &str, more: &str| {
         let text = format!(
@@ -291,7 +296,7 @@ fn zones(peers: &[&Peer]) -> ZoneSet {
         let origin: Name = origin.parse().unwrap();
         zones = std::mem::take(&mut zones).with_zone(&text, &origin).unwrap();
     };
-    add("e164.example", "");
+    add("e164.example", numbers);
     for peer in peers {
         let port = peer.address.port();
         add(

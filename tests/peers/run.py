@@ -3,7 +3,7 @@
 
 Starts the bundled DNS server, a gateway from a configuration file and the peer's servers over loopback, and plays the
 peer's scenarios in each set-up: `partner` over plain HTTP, `tls` (partner over mutual TLS), `home` (two home servers behind one
-gateway, a partner beyond it) and `home-tls`. The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
+gateway, a partner beyond it), `home-tls` and `strict-tls` (a partner whose agreement has the strict profile). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
 `--setup` and `--only` choose; `--jobs` set-ups and slices of them run at the same time.
 """
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(TOP))
 from tests.peers.setup import SETUPS, Setup  # noqa: E402
 from tests.peers.ssp_peer import scenarios  # noqa: E402
 
-SLICES = {"partner": 5, "tls": 5, "home": 4, "home-tls": 4}  # so that each takes about the same time
+SLICES = {"partner": 5, "tls": 5, "home": 5, "home-tls": 5, "strict-tls": 1}  # so that each takes about the same time
 
 
 def main() -> int:
@@ -74,7 +74,7 @@ def play(arguments: argparse.Namespace, name: str, folder: pathlib.Path) -> int:
     setup = Setup(name, SETUPS[name], arguments.binary, folder, arguments.log)
     try:
         setup.start()
-        rows = [row for row in scenarios.chosen(SETUPS[name].role, arguments.only) if row.name not in arguments.skip]
+        rows = [row for row in scenarios.chosen(SETUPS[name].scenarios, arguments.only) if row.name not in arguments.skip]
         if arguments.slice:
             n, of = (int(x) for x in arguments.slice.split("/"))
             rows = rows[n::of]

@@ -16,14 +16,16 @@ from tests.peers.ssp_peer import transport
 from tests.peers.ssp_peer.context import Context
 from tests.peers.ssp_peer.node import Node
 from tests.peers.ssp_peer.personality import STRICT
+from tests.peers.ssp_peer.scenarios import STRICT_ROLE
 from tests.peers.ssp_peer.subscriber import HttpSubscriber
 from tests.peers.ssp_peer.transport import Tls
 
 MAIN = "alpha.example"
 SERVICE = "gateway.alpha.example"  # the gateway's name towards home servers
 BRAVO, CHARLIE, DELTA = "bravo.example", "charlie.example", "delta.example"
+SILENT = "silent.example"  # has an agreement and no SRV record
 # In the certificate of each: the gateway answers for its home servers' domains too.
-NAMES = {MAIN: [MAIN, SERVICE, BRAVO, DELTA], BRAVO: [BRAVO], CHARLIE: [CHARLIE], DELTA: [DELTA]}
+NAMES = {MAIN: [MAIN, SERVICE, BRAVO, DELTA], BRAVO: [BRAVO, SILENT], CHARLIE: [CHARLIE], DELTA: [DELTA]}
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,17 @@ class Shape:
 
     role: str
     tls: bool = False
+    profile: str = "observed"
+    plays: str | None = None  # the scenarios of another role than its own
+
+    @property
+    def scenarios(self) -> str:
+        """The role whose scenarios are played."""
+        return self.plays or self.role
 
 
-SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home"), "home-tls": Shape("home", tls=True)}
+SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home"), "home-tls": Shape("home", tls=True),
+          "strict-tls": Shape("partner", tls=True, profile="strict", plays=STRICT_ROLE)}
 
 
 class Setup:
@@ -92,11 +102,12 @@ class Setup:
         scheme = "https" if tls else "http"
         url, is_home = f"{scheme}://127.0.0.1:{self.ssp}/", self.shape.role == "home"
         name = SERVICE if is_home else MAIN
-        bravo = Node(BRAVO, {"+447700900456": "Bea", "+447700900457": "Ben"}, {name: url}, STRICT, self.ports[0], tls.get(BRAVO), self.log)
+        crowd = {f"+4477009004{n}": f"Bea {n}" for n in range(60, 100)} if self.shape.scenarios == STRICT_ROLE else {}
+        bravo = Node(BRAVO, {"+447700900456": "Bea", "+447700900457": "Ben", **crowd}, {name: url}, STRICT, self.ports[0], tls.get(BRAVO), self.log)
         self.nodes.append(bravo)
         ada = HttpSubscriber(f"http://127.0.0.1:{self.subscribers}", "+447700900123", "ada-at-alpha")
         ada.login()
-        self.context = Context(bravo, ada, url, MAIN, self.shape.role, restart=self.restart, al=self._al)
+        self.context = Context(bravo, ada, url, MAIN, self.shape.role, silent_domain=SILENT, restart=self.restart, al=self._al)
         if is_home:
             charlie = Node(CHARLIE, {"+447700900789": "Cay"}, {MAIN: url, BRAVO: url, DELTA: url}, STRICT, self.ports[1], tls.get(CHARLIE))
             delta = Node(DELTA, {"+447700900654": "Dee"}, {name: url}, STRICT, self.ports[2], tls.get(DELTA))
@@ -116,7 +127,7 @@ class Setup:
         server = "_imps-server._tcp IN SRV 10 0 {} ssp\nssp IN A 127.0.0.1\n".format
         numbers = '*.{0}.0.0.9.0.0.7.7.4.4 IN NAPTR 100 10 "u" "E2U+im" "!^(.*)$!im:\\\\1@{1}!" .\n                      IN NAPTR 100 10 "u" "E2U+pres" "!^(.*)$!pres:\\\\1@{1}!" .\n'.format
         # The numbers 9xx are of the peer's, and nobody has them.
-        zones = {BRAVO: server(self.ports[0]), "e164enum.net": numbers(4, BRAVO) + numbers(9, BRAVO)}
+        zones = {BRAVO: server(self.ports[0]), SILENT: "", "e164enum.net": numbers(4, BRAVO) + numbers(9, BRAVO)}
         if self.shape.role == "home":
             # The world finds the gateway in place of the home servers.
             zones[BRAVO] = zones[DELTA] = server(self.ssp)
@@ -131,7 +142,7 @@ class Setup:
                              listen=f'{"listen" if self.shape.tls else "listen_plain"} = "127.0.0.1:{self.ssp}"',
                              domains=f'"{MAIN}"' + (f', "{BRAVO}", "{DELTA}"' if home else ""))
         tls = "{ required = true, mutual = true }" if self.shape.tls else "{ required = false, mutual = false }"
-        agreements = [("bravo", BRAVO, "observed", f'role = "home"\nservers = ["127.0.0.1:{self.ports[0]}"]' if home else "")]
+        agreements = [("silent", SILENT, "strict", ""), ("bravo", BRAVO, self.shape.profile, f'role = "home"\nservers = ["127.0.0.1:{self.ports[0]}"]' if home else "")]
         if home:
             agreements += [("charlie", CHARLIE, "strict", ""), ("delta", DELTA, "strict", f'role = "home"\nservers = ["127.0.0.1:{self.ports[2]}"]')]
         for peer, domain, profile, more in agreements:

@@ -2,9 +2,14 @@
 //!
 //! Commands are not run here but read by the program's own command line; `tests/by_hand/` runs those of docs/peering.md.
 
+use std::path::Path;
+
 use clap::{CommandFactory, error::ErrorKind};
 
-use super::readme::{pages, read};
+use super::{
+    readme::{pages, read},
+    sources::collect,
+};
 
 #[test]
 fn commands_that_pages_name_are_understood() {
@@ -103,6 +108,30 @@ fn configuration_that_pages_show_is_understood() {
         }
     }
     assert!(seen > 0, "no page shows a configuration");
+}
+
+#[test]
+fn tests_that_the_use_cases_name_are_there() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
+    let code: String = files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect();
+    let page = read("docs/use-cases.md");
+    let is_test = |span: &&str| {
+        span.matches('_').count() > 1 && span.chars().all(|one| one.is_ascii_alphanumeric() || one == '_')
+    };
+    let named: Vec<&str> = spans(&page).into_iter().filter(is_test).collect();
+    assert!(named.len() > 50, "{named:?}");
+    for name in named {
+        assert!(
+            code.contains(&format!("fn {name}(")),
+            "docs/use-cases.md names {name}, which is no test"
+        );
+    }
 }
 
 /// A line's command without its remark; `None` when the line is none, or stands for all commands.

@@ -115,7 +115,7 @@ fn expand(text: &str, prefix: &str, paths: &mut Vec<String>) -> usize {
     start + end + renamed
 }
 
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+pub(super) fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -77,7 +77,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         }),
         4 => (0..2_u8, 0..4_usize, proptest::option::weighted(0.2, 0..3_u8))
             .prop_map(|(by, limit, except)| Step::Claim { by, limit, except }),
-        6 => (any::<usize>(), 0..2_u8, 0..9_u8, 0..40_u64)
+        6 => (any::<usize>(), 0..2_u8, 0..10_u8, 0..40_u64)
             .prop_map(|(which, by, how, when)| Step::Settle { which, by, how, when }),
         2 => (write, proptest::option::of(0..4_u64))
             .prop_map(|((key, value, expires), expected)| Step::Write { key, value, expires, expected }),
@@ -267,6 +267,7 @@ impl Model {
         let lost = Committed::LeaseLost(item.id);
         let is_mine = |by| matches!(&item.place, Place::Leased { to, .. } if to == by);
         let is_leased = matches!(item.place, Place::Leased { .. });
+        let is_awaiting = matches!(item.place, Place::Awaiting { .. });
         let is_stopped = matches!(item.place, Place::Held { .. } | Place::Dead { .. });
         let newer = self.items.iter().any(|(other, other_key)| {
             let is_waiting = matches!(other.place, Place::Scheduled { .. });
@@ -290,6 +291,12 @@ impl Model {
                     reason: reason.clone(),
                 }
             }
+            Settle::NotTaken { .. } if is_awaiting && newer => drop(self.items.remove(index)),
+            Settle::NotTaken { due, failure } if is_awaiting => {
+                target.place = Place::Scheduled { due: *due };
+                target.last_failure = Some(failure.clone());
+                target.unanswered = false;
+            }
             Settle::Answered => drop(self.items.remove(index)),
             Settle::Discard if !is_leased => drop(self.items.remove(index)),
             Settle::Hold { by } if !is_leased => target.place = Place::Held { by: by.clone() },
@@ -301,6 +308,7 @@ impl Model {
             Settle::Done { .. }
             | Settle::Reschedule { .. }
             | Settle::Await { .. }
+            | Settle::NotTaken { .. }
             | Settle::Bury { .. }
             | Settle::Discard
             | Settle::Hold { .. }
@@ -404,6 +412,10 @@ fn a_settlement(how: u8, by: u8, when: Timestamp) -> Settle {
         5 => Settle::Hold { by: "noc".to_owned() },
         6 => Settle::Release { due: when },
         7 => Settle::Discard,
+        8 => Settle::NotTaken {
+            due: when,
+            failure: "down".to_owned(),
+        },
         _ => Settle::Redirect {
             lane: lane("2", "1"),
             due: when,

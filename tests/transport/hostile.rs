@@ -195,6 +195,35 @@ async fn kept_connection_is_closed_when_idle() {
 }
 
 #[tokio::test]
+async fn bodies_from_clients_without_a_certificate_share_their_room() {
+    let bound = Limits {
+        reading: 1_000,
+        ..limits()
+    };
+    let (server, seen) = listen(None, bound).await;
+    let mut slow = TcpStream::connect(server.local_address())
+        .await
+        .expect("connected");
+    let half = format!("{HEAD}Content-Length: 900\r\n\r\n{}", "x".repeat(600));
+    slow.write_all(half.as_bytes()).await.expect("written");
+    let more = format!("{HEAD}Content-Length: 500\r\n\r\n{}", "x".repeat(500));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    // As soon as the first half of the slow one is there, there is no room for another.
+    while raw(&server, more.as_bytes()).await != Some(503) {
+        assert!(tokio::time::Instant::now() < deadline, "all is read");
+    }
+    seen.turned_away_for(|seen| *seen == TurnedAway::Request(503))
+        .await;
+    drop(slow);
+    while raw(&server, more.as_bytes()).await != Some(200) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the room is not free again"
+        );
+    }
+}
+
+#[tokio::test]
 async fn connections_end_in_all_and_by_source() {
     for (limits, reason) in [
         (

@@ -1,6 +1,11 @@
 //! Zone files that change under a running server, and the values that the lab puts into them.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
 
 use hickory_proto::rr::RecordType as Type;
 use impsgw::wire::naptr;
@@ -103,6 +108,7 @@ async fn changed_files_are_noticed_without_being_told() {
     let files = Files::new();
     files.host(1);
     let server = files.serve().await;
+    let mut reloads = server.reloads();
     files.write(
         "op.example.zone",
         &format!("{HEAD}; longer by this\nhost A 192.0.2.77\n"),
@@ -115,7 +121,43 @@ async fn changed_files_are_noticed_without_being_told() {
     timeout(Duration::from_secs(20), noticed)
         .await
         .expect("noticed within seconds");
+    let report = timeout(Duration::from_secs(20), reloads.recv()).await;
+    let report = report.expect("told within seconds").unwrap();
+    assert_eq!(report.changed, [name("op.example")]);
     server.shutdown().await;
+}
+
+#[test]
+fn zone_serve_prints_reloads_that_nobody_asked_for() {
+    let files = Files::new();
+    files.host(1);
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_impsgw"))
+        .args(["zone", "serve", "--json", "--listen", "127.0.0.1:0", "--zones"])
+        .arg(files.0.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (tell, told) = mpsc::channel();
+    let out = BufReader::new(serving.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        out.lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| tell.send(line))
+    });
+    let line = || -> Option<serde_json::Value> {
+        let line = told.recv_timeout(Duration::from_secs(20)).ok()?;
+        serde_json::from_str(&line).ok()
+    };
+    let started = line();
+    files.write(
+        "op.example.zone",
+        &format!("{HEAD}; longer by this\nhost A 192.0.2.77\n"),
+    );
+    let reloaded = line();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert_eq!(started.unwrap()["view"], "zones");
+    assert_eq!(reloaded.unwrap()["changed"], serde_json::json!(["op.example."]));
 }
 
 #[tokio::test]

@@ -57,10 +57,14 @@ impl HomeDomain {
         let now = self.clock.now();
         let mut outcomes: Vec<Result<(), Refusal>> = Vec::with_capacity(arriving.len());
         let mut entering: Vec<(usize, Entering)> = Vec::with_capacity(arriving.len());
+        let mut same: Vec<(usize, usize)> = Vec::new();
         for (index, one) in arriving.into_iter().enumerate() {
             let is_same = |(_, entry): &(usize, Entering)| entry.identity == one.identity;
-            // One person under two addresses gets one message.
-            if one.identity.is_some() && entering.iter().any(is_same) {
+            // One person under two addresses gets one message, and both addresses its outcome.
+            if one.identity.is_some()
+                && let Some((first, _)) = entering.iter().find(|entry| is_same(entry))
+            {
+                same.push((index, *first));
                 outcomes.push(Ok(()));
                 continue;
             }
@@ -97,6 +101,12 @@ impl HomeDomain {
                     give_up_all(&mut entering, &mut outcomes, &refusal);
                 }
                 Err(error) => give_up_all(&mut entering, &mut outcomes, &refused(error)),
+            }
+        }
+        for (index, first) in same {
+            let outcome = outcomes.get(first).cloned();
+            if let (Some(to), Some(outcome)) = (outcomes.get_mut(index), outcome) {
+                *to = outcome;
             }
         }
         outcomes

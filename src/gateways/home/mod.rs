@@ -226,6 +226,10 @@ impl HomeDirectory for HomeDomain {
     fn account(&self, address: &WvAddress) -> Option<Domain> {
         self.active(address).map(|subscriber| subscriber.domain.clone())
     }
+
+    fn user_name(&self, address: &WvAddress) -> Option<WvAddress> {
+        self.active(address).map(|subscriber| subscriber.named.clone())
+    }
 }
 
 impl std::fmt::Debug for HomeDomain {

@@ -53,6 +53,7 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             "incomplete",
             "wildcards and incomplete values are not accepted",
         ),
+        Refusal::NotSearched { .. } => row(400, 402, "not-searched", "that is not searched for"),
         Refusal::InvalidAddress { .. } => row(400, 427, "invalid-address", "the address can't be read"),
         Refusal::BadRequest { .. } => row(400, 400, "bad-request", "the request can't be read"),
         Refusal::Unsupported { .. } => row(501, 405, "unsupported", "that is not supported"),
@@ -71,6 +72,12 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             503,
             "unreachable",
             "that person's operator can't be reached now",
+        ),
+        Refusal::EndsConnections { .. } => row(
+            502,
+            503,
+            "ends-connections",
+            "that person's operator can't read it",
         ),
         Refusal::TimedOut { .. } => row(
             504,

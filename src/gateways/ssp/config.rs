@@ -53,6 +53,11 @@ pub struct SspConfig {
     pub open_requests_per_peer: usize,
     /// Most transactions that wait for one session.
     pub max_waiting: usize,
+    /// Most octets of what waits for one session, about; what is more is refused as if it were too many.
+    pub max_waiting_size: ByteSize,
+    /// Most octets of documents that are being read at once from all connections without a verified certificate; past it a
+    /// document is turned away with 503.
+    pub max_reading: ByteSize,
 }
 
 impl SspConfig {
@@ -93,6 +98,8 @@ impl Default for SspConfig {
             max_connections_per_address: 256,
             open_requests_per_peer: 4096,
             max_waiting: 10_000,
+            max_waiting_size: ByteSize::mib(64),
+            max_reading: ByteSize::mib(64),
         }
     }
 }

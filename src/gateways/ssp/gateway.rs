@@ -14,10 +14,12 @@ use tokio::sync::Semaphore;
 use super::{
     SspConfig,
     handshake::Handshakes,
-    link::{Link, LinkFault, Pace},
+    link::{Ask, Asked, Link, LinkFault, Pace},
     map::{View, read_answer, write_request},
     servers::Servers,
     session::{Session, Sessions},
+    transactions::{Carrier, Transactions, carrier_key},
+    turns::Turns,
 };
 use crate::{
     agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
@@ -26,7 +28,7 @@ use crate::{
     routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
-    wire::ssp::{Profile, TransactionId},
+    wire::ssp::Profile,
 };
 
 /// What the gateway is built from.
@@ -74,31 +76,6 @@ pub struct LinkView {
     pub unclaimed: u64,
 }
 
-/// The peer's transaction that carried a message or invitation.
-#[derive(Debug)]
-pub(super) struct Carrier {
-    pub(super) id: TransactionId,
-    /// Closed once the transaction is answered.
-    unanswered: Semaphore,
-}
-
-impl Carrier {
-    pub(super) fn new(id: TransactionId) -> Self {
-        let unanswered = Semaphore::new(0);
-        Self { id, unanswered }
-    }
-
-    /// Its answer is queued; what follows it may go.
-    pub(super) fn set_answered(&self) {
-        self.unanswered.close();
-    }
-
-    async fn answered(&self) {
-        // Nobody adds a permit: this ends when the semaphore is closed.
-        let _ = self.unanswered.acquire().await;
-    }
-}
-
 /// The SSP gateway of one node.
 pub struct SspGateway {
     pub(super) config: SspConfig,
@@ -110,8 +87,8 @@ pub struct SspGateway {
     pub(super) clock: Clock,
     pub(super) servers: Servers,
     pub(super) handshakes: Handshakes,
-    /// (peer domain, message or invite ID) to the transaction that carried it, for peers that want reports in Response mode.
-    pub(super) carried: moka::sync::Cache<(Domain, String), Arc<Carrier>>,
+    pub(super) transactions: Transactions,
+    pub(super) turns: Arc<Turns>,
     links: RwLock<HashMap<(Domain, Domain), Arc<Link>>>,
     relay: OnceLock<Weak<Relay>>,
     incarnation: String,
@@ -135,6 +112,7 @@ impl SspGateway {
             suspended.insert(peer, String::from_utf8_lossy(&row.value).into_owned());
         }
         let (sessions, known) = Sessions::load(Arc::clone(&store), now).await?;
+        let transactions = Transactions::load(Arc::clone(&store), now).await?;
         let gateway = Arc::new_cyclic(|this: &Weak<Self>| Self {
             config: parts.config,
             own: parts.own,
@@ -145,10 +123,8 @@ impl SspGateway {
             clock: parts.clock,
             servers: parts.servers,
             handshakes: Handshakes::default(),
-            carried: moka::sync::Cache::builder()
-                .max_capacity(100_000)
-                .time_to_live(std::time::Duration::from_secs(86_400))
-                .build(),
+            transactions,
+            turns: Arc::default(),
             links: RwLock::default(),
             relay: OnceLock::new(),
             incarnation: format!("{}-{}", parts.node, super::random::text(6)),
@@ -291,7 +267,14 @@ impl SspGateway {
             },
             octets: usize::try_from(self.config.document_size.0).unwrap_or(usize::MAX),
             max_waiting: self.config.max_waiting,
+            max_waiting_octets: usize::try_from(self.config.max_waiting_size.0).unwrap_or(usize::MAX),
         }
+    }
+
+    /// Whether a peer recognises a message that comes again.
+    pub(super) fn tells_repeats_apart(&self, peer: &Domain) -> bool {
+        let agreement = self.agreements.load().for_domain(peer).cloned();
+        agreement.is_some_and(|agreement| profile(&agreement).deduplicates)
     }
 
     /// Places for the requests of a peer that are worked on at once.
@@ -333,23 +316,26 @@ impl SspGateway {
         if link.is_unsupported(outgoing.name) {
             return Err(Undelivered::Refused(unsupported()));
         }
-        let wait = self.now().until(delivery.deadline);
-        if let Some(carrier) = self.carrier_of(&profile, delivery) {
+        if let Some(carrier) = self.carrier_of(&profile, delivery).await {
             // This peer takes reports and invitation answers only as answers to the transaction they belong to, and after
             // the first answer to it.
+            let wait = self.now().until(delivery.deadline);
             let _ = tokio::time::timeout(wait, carrier.answered()).await;
-            link.respond(carrier.id.clone(), outgoing.primitive);
-            return Ok(Answer::Done);
+            let wait = self.now().until(delivery.deadline);
+            let acknowledged = link.respond_and_wait(carrier.id.clone(), outgoing.primitive, wait);
+            return match acknowledged.await {
+                Ok(()) => Ok(Answer::Done),
+                Err(fault) => Err(self.undelivered(&link, delivery, fault).await),
+            };
         }
-        let fate = link
-            .request(
-                outgoing.primitive,
-                outgoing.conversation,
-                outgoing.expects_answer,
-                wait,
-            )
-            .await;
-        match fate {
+        let ask = Ask {
+            primitive: outgoing.primitive,
+            conversation: outgoing.conversation,
+            expects: outgoing.expects,
+            asked: asked(&delivery.request),
+        };
+        let wait = self.now().until(delivery.deadline);
+        match link.request(ask, wait).await {
             Ok(None) => Ok(Answer::Done),
             Ok(Some(primitive)) => read_answer(&view, &delivery.request, &primitive).map_err(|refusal| {
                 if matches!(refusal, Refusal::Unsupported { .. }) {
@@ -357,37 +343,33 @@ impl SspGateway {
                 }
                 Undelivered::Refused(refusal)
             }),
-            Err(LinkFault::NotTaken(reason)) => Err(Undelivered::NotTaken(Refusal::Unreachable {
-                domain: delivery.domain.clone(),
-                reason,
-            })),
-            Err(LinkFault::Unanswered) => Err(Undelivered::Unanswered(Refusal::TimedOut {
-                domain: delivery.domain.clone(),
-            })),
+            Err(fault) => Err(self.undelivered(&link, delivery, fault).await),
         }
     }
 
-    fn carrier_of(&self, profile: &Profile, delivery: &Delivery) -> Option<Arc<Carrier>> {
-        if !profile.answers_in_response_mode {
+    /// What a fault of the link means to the relay.
+    async fn undelivered(&self, link: &Link, delivery: &Delivery, fault: LinkFault) -> Undelivered {
+        let domain = delivery.domain.clone();
+        let is_message = matches!(delivery.request, Request::Send(_));
+        match fault {
+            LinkFault::NotTaken(reason) => Undelivered::NotTaken(Refusal::Unreachable { domain, reason }),
+            LinkFault::EndsConnections => Undelivered::NotTaken(Refusal::EndsConnections { domain }),
+            // What is no message may come twice, and may not get lost.
+            LinkFault::UnderWay(_) if !is_message => Undelivered::NotTaken(Refusal::TimedOut { domain }),
+            LinkFault::UnderWay(id) | LinkFault::Unanswered(id) => {
+                self.keep_asked(link, &id).await;
+                Undelivered::Unanswered(Refusal::TimedOut { domain })
+            }
+        }
+    }
+
+    async fn carrier_of(&self, profile: &Profile, delivery: &Delivery) -> Option<Arc<Carrier>> {
+        let is_later_answer = matches!(delivery.request, Request::Report(_) | Request::InviteAnswer(_));
+        if !profile.answers_in_response_mode || !is_later_answer {
             return None;
         }
-        let id = match &delivery.request {
-            Request::Report(report) => report.message.to_string(),
-            Request::InviteAnswer(answer) => answer.id.to_string(),
-            Request::Search(_)
-            | Request::StopSearch { .. }
-            | Request::ContactAdded(_)
-            | Request::Subscribe(_)
-            | Request::Unsubscribe(_)
-            | Request::GetPresence(_)
-            | Request::Notify(_)
-            | Request::Send(_)
-            | Request::Invite(_)
-            | Request::CancelInvite(_)
-            | Request::Group(_)
-            | Request::GroupEvent(_) => return None,
-        };
-        self.carried.get(&(delivery.domain.clone(), id))
+        let key = carrier_key(&delivery.domain, &delivery.request)?;
+        self.transactions.carrier(&key, self.now()).await
     }
 }
 
@@ -420,6 +402,17 @@ impl std::fmt::Debug for SspGateway {
             .field("own", &self.own)
             .finish_non_exhaustive()
     }
+}
+
+/// What a late answer to a request would be about.
+fn asked(request: &Request) -> Option<Asked> {
+    let Request::Send(message) = request else {
+        return None;
+    };
+    Some(Asked {
+        message: message.id.clone()?,
+        recipients: message.recipients.clone(),
+    })
 }
 
 /// The quirks of the peer's implementation.

@@ -113,7 +113,7 @@ impl SspGateway {
         tokio::spawn(async move {
             if let Err(reason) = gateway.initiate(&link).await {
                 tracing::warn!(own = %link.own, peer = %link.peer, %reason, "no session");
-                link.not_opened(&reason, gateway.now());
+                gateway.not_opened(&link, &reason);
             }
         });
     }
@@ -376,7 +376,7 @@ impl SspGateway {
             Err(failure.to_string())
         };
         if let Err(reason) = followed {
-            self.link(&own, &peer).not_opened(&reason, self.now());
+            self.not_opened(&self.link(&own, &peer), &reason);
             self.go_on_behind(&peer);
         }
     }
@@ -462,33 +462,32 @@ impl SspGateway {
         longest.unwrap_or(main).clone()
     }
 
-    /// The peer's servers: as the agreement names them, as the last delivery found them, or as DNS has them.
+    /// The peer's servers: as the agreement names them, or as DNS has them now; where DNS has none, as the last delivery found
+    /// them.
     pub(super) async fn candidates(
         &self,
         peer: &Domain,
         agreement: &InterconnectionAgreement,
         link: Option<&Link>,
     ) -> Result<Arc<[Candidate]>, String> {
-        if let Some(known) = link
-            .map(|link| link.candidates())
-            .filter(|known| !known.is_empty())
-        {
-            return Ok(known);
-        }
         if let Some(named) = crate::routing::static_candidates(&agreement.config.servers) {
             return Ok(named);
         }
         let service = crate::model::WvAddress::service(peer.clone());
+        // The router keeps its answer until the records' own end.
         let routed = self
             .router
             .route(&service, RouteService::Im, self.now(), Explain::No)
             .await;
-        match routed.plan.map_err(|failure| failure.to_string())?.as_ref() {
-            Plan::Domain { candidates, .. } => Ok(Arc::clone(candidates)),
-            Plan::Home { .. } | Plan::Gateway { .. } => {
-                Err(format!("{peer} has no _imps-server._tcp record"))
+        let reason = match routed.plan.as_deref() {
+            Ok(Plan::Domain { candidates, .. }) => return Ok(Arc::clone(candidates)),
+            Ok(Plan::Home { .. } | Plan::Gateway { .. }) => {
+                format!("{peer} has no _imps-server._tcp record")
             }
-        }
+            Err(failure) => failure.to_string(),
+        };
+        let known = link.map(|link| link.candidates());
+        known.filter(|known| !known.is_empty()).ok_or(reason)
     }
 }
 

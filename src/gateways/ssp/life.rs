@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     gateway::SspGateway,
     handshake::Running,
-    link::{Link, Posted},
+    link::{Ask, Expects, Link, Posted},
     session::Session,
 };
 use crate::wire::ssp::{
@@ -64,7 +64,20 @@ impl SspGateway {
 
     /// Refreshes a session on a local schedule, before its time to live ends.
     pub(super) fn schedule_renewal(self: &Arc<Self>, session: &Arc<Session>) {
-        let wait = self.now().until(session.renew_at());
+        self.renew_after(session, self.now().until(session.renew_at()));
+    }
+
+    /// A handshake of a link came to nothing. Where that was a renewal, it is tried again until the session ends.
+    pub(super) fn not_opened(self: &Arc<Self>, link: &Link, reason: &str) {
+        let now = self.now();
+        if let Some((session, pause)) = link.not_opened(reason, now)
+            && now.plus(pause) < session.ends
+        {
+            self.renew_after(&session, pause);
+        }
+    }
+
+    fn renew_after(self: &Arc<Self>, session: &Arc<Session>, wait: Duration) {
         let (gateway, session) = (Arc::downgrade(self), Arc::clone(session));
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
@@ -84,12 +97,21 @@ impl SspGateway {
             let ask = KeepAliveRequest {
                 time_to_live: Some(self.config.time_to_live),
             };
-            match link.request(ask.into(), None, true, KEEP_ALIVE_WAIT).await {
+            let ask = Ask {
+                primitive: ask.into(),
+                conversation: None,
+                expects: Expects::Answer,
+                asked: None,
+            };
+            match link.request(ask, KEEP_ALIVE_WAIT).await {
                 Ok(Some(Primitive::KeepAliveResponse(answer))) if answer.status.code.is_success() => {
                     self.extend(session, answer.time_to_live).await;
                     return;
                 }
-                Ok(_) => link.remember_unsupported(KEEP_ALIVE),
+                Ok(Some(Primitive::Status(status))) if status.code == StatusCode::SERVICE_NOT_SUPPORTED => {
+                    link.remember_unsupported(KEEP_ALIVE);
+                }
+                Ok(answer) => tracing::info!(peer = %session.peer, ?answer, "a keep-alive was refused"),
                 Err(fault) => tracing::info!(peer = %session.peer, ?fault, "a keep-alive came to nothing"),
             }
         }

@@ -2,11 +2,12 @@
 //!
 //! What one turn of a task makes ready goes out in one document, and while documents are under way, what becomes ready gathers
 //! for the next one; no timer, nothing waits when the link is idle. One conversation has one request under way at a time, so that
-//! its order holds whatever the peer does. A transaction is registered before its document is sent, because the answer may
-//! overtake the acknowledgement.
+//! its order holds whatever the peer does (`link/waiting.rs`). A transaction is registered before its document is sent, because
+//! the answer may overtake the acknowledgement.
+
+mod waiting;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -14,11 +15,13 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
+use self::waiting::{Failure, Inner, Outstanding, Stage, Waiting, Way};
 use super::{gateway::SspGateway, session::Session};
 use crate::{
-    model::{Domain, Timestamp},
+    model::{Domain, MessageId, Timestamp, WvAddress},
     routing::Candidate,
     wire::ssp::{Document, Mode, Primitive, SessionId, Transaction, TransactionId},
 };
@@ -35,17 +38,55 @@ pub(super) struct Link {
     unclaimed: AtomicU64,
 }
 
+/// A request, ready to wait.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) primitive: Primitive,
+    /// Requests of one conversation go one after the other.
+    pub(super) conversation: Option<String>,
+    pub(super) expects: Expects,
+    /// What a late answer would be about; none where nothing is done with late answers.
+    pub(super) asked: Option<Asked>,
+}
+
+/// Whether an SSP answer comes to a request (SSP reference §11).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Expects {
+    /// One comes.
+    Answer,
+    /// A `Status` may come soon after the acknowledgement; without one the request is taken.
+    Maybe,
+    /// The acknowledgement is all.
+    Nothing,
+}
+
+/// A message as the peer was asked to take it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// The ID that it carries there.
+    pub(super) message: MessageId,
+    /// Whom it is for, as they were asked for.
+    pub(super) recipients: Vec<WvAddress>,
+}
+
 /// Why a request came to no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum LinkFault {
     /// The peer has not taken it; it may be sent again.
     NotTaken(String),
+    /// Its document is being posted: whether the peer takes it will turn out.
+    UnderWay(TransactionId),
     /// The peer acknowledged the document and never answered.
-    Unanswered,
+    Unanswered(TransactionId),
+    /// The peer ended the connection of each document that had nothing but this in it, in two sessions.
+    EndsConnections,
 }
 
 /// What became of a request: its answer, or none for a request that has none.
 type Fate = Result<Option<Primitive>, LinkFault>;
+
+/// What became of a transaction in Response mode.
+type Delivered = Result<(), LinkFault>;
 
 /// How one document was received.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,49 +98,12 @@ pub(super) enum Posted {
     /// Every server was tried, and one took the connection and closed it without an answer, as the observed peer does with
     /// sessions that it does not know.
     Closed(String),
-    /// Anything else, after every server was tried.
+    /// A server that could be reached answered with another status.
+    Refused(String),
+    /// A server may have it, and said nothing.
+    Unsure(String),
+    /// No server could be reached, or there is none.
     Failed(String),
-}
-
-/// What is sent.
-#[derive(Debug)]
-struct Waiting {
-    transaction: Transaction,
-    conversation: Option<Arc<str>>,
-    size: usize,
-    attempts: u32,
-    alone: bool,
-}
-
-/// What is waited for.
-#[derive(Debug)]
-struct Outstanding {
-    done: oneshot::Sender<Fate>,
-    conversation: Option<Arc<str>>,
-    expects_answer: bool,
-    is_acknowledged: bool,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    session: Option<Arc<Session>>,
-    is_opening: bool,
-    /// Whether a task is on its way that takes what is ready.
-    is_pumping: bool,
-    /// Why the last handshake failed, for people; gone when a session opens.
-    failure: Option<String>,
-    ready: VecDeque<Waiting>,
-    /// Conversations under way, with what waits behind.
-    conversations: HashMap<Arc<str>, VecDeque<Waiting>>,
-    outstanding: HashMap<String, Outstanding>,
-    candidates: Arc<[Candidate]>,
-    documents: usize,
-    waiting: usize,
-    /// Answers are being lost; said once, until a document gets through.
-    is_overrun: bool,
-    failures: u32,
-    not_before: Timestamp,
-    unsupported: HashSet<&'static str>,
 }
 
 /// How a link sends: from the agreement and the configuration.
@@ -109,6 +113,7 @@ pub(super) struct Pace {
     pub(super) transactions: usize,
     pub(super) octets: usize,
     pub(super) max_waiting: usize,
+    pub(super) max_waiting_octets: usize,
 }
 
 impl Link {
@@ -127,71 +132,115 @@ impl Link {
     /// Sends a request and waits for what becomes of it, until the deadline.
     ///
     /// `Ok(None)` is an acknowledgement of a request that has no answer.
-    pub(super) async fn request(
-        self: &Arc<Self>,
-        primitive: Primitive,
-        conversation: Option<String>,
-        expects_answer: bool,
-        wait: Duration,
-    ) -> Result<Option<Primitive>, LinkFault> {
-        let (tid, answer) = self.enqueue(primitive, conversation, expects_answer)?;
+    pub(super) async fn request(self: &Arc<Self>, ask: Ask, wait: Duration) -> Fate {
+        let expects = ask.expects;
+        let (id, mut answer, acknowledged) = self.enqueue(ask)?;
         let mut claim = Claim {
             link: self,
-            tid: Some(tid),
+            id: Some(id),
         };
         self.pump();
-        match tokio::time::timeout(wait, answer).await {
-            Ok(fate) => {
-                claim.tid = None;
-                fate.unwrap_or_else(|_| Err(LinkFault::NotTaken("the gateway is shutting down".into())))
+        let settled = async {
+            if expects != Expects::Maybe {
+                return Some((&mut answer).await);
             }
-            Err(_) => Err(claim.give_up()),
+            tokio::select! {
+                biased;
+                fate = &mut answer => return Some(fate),
+                _ = acknowledged => {}
+            }
+            let soon = tokio::time::timeout(ANSWER_TO_NOTICE, &mut answer);
+            soon.await.ok()
+        };
+        let settled = tokio::time::timeout(wait, settled).await.ok().flatten();
+        let fate = if let Some(fate) = settled {
+            claim.id = None;
+            fate
+        } else if let Some(fault) = claim.give_up() {
+            if expects == Expects::Maybe && matches!(fault, LinkFault::Unanswered(_)) {
+                return Ok(None);
+            }
+            return Err(fault);
+        } else {
+            // It is being settled in this moment.
+            answer.await
+        };
+        fate.unwrap_or_else(|_| Err(LinkFault::NotTaken("the gateway is shutting down".into())))
+    }
+
+    /// Queues a Response-mode transaction that nobody waits for. A peer that asks and does not take its answers loses those
+    /// past the bound of what waits.
+    pub(super) fn respond(self: &Arc<Self>, id: TransactionId, primitive: Primitive) {
+        if self.queue_response(id, primitive, None).is_err() {
+            return;
+        }
+        self.pump();
+    }
+
+    /// Sends a Response-mode transaction, and waits until the peer has acknowledged it.
+    ///
+    /// # Errors
+    /// Why the peer has not taken it, or not in time; it may be sent again.
+    pub(super) async fn respond_and_wait(
+        self: &Arc<Self>,
+        id: TransactionId,
+        primitive: Primitive,
+        wait: Duration,
+    ) -> Delivered {
+        let (done, acknowledged) = oneshot::channel();
+        self.queue_response(id, primitive, Some(done))?;
+        self.pump();
+        match tokio::time::timeout(wait, acknowledged).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(LinkFault::NotTaken("the gateway is shutting down".into())),
+            Err(_) => {
+                self.lock().drop_abandoned();
+                Err(LinkFault::NotTaken(NOT_IN_TIME.into()))
+            }
         }
     }
 
-    /// Queues a Response-mode transaction; it is sent once, or lost with its connection, as the peer expects. A peer that asks
-    /// and does not take its answers loses those past the bound of what waits.
-    pub(super) fn respond(self: &Arc<Self>, id: TransactionId, primitive: Primitive) {
+    fn queue_response(
+        &self,
+        id: TransactionId,
+        primitive: Primitive,
+        done: Option<oneshot::Sender<Delivered>>,
+    ) -> Delivered {
         let Some(gateway) = self.gateway.upgrade() else {
-            return;
+            return Err(LinkFault::NotTaken("the gateway is shutting down".into()));
         };
-        let bound = gateway.pace(&self.peer).max_waiting;
-        let size = approximate_size(&primitive);
+        let pace = gateway.pace(&self.peer);
+        let way = Way {
+            done,
+            ..Way::new(None, approximate_size(&primitive))
+        };
         let transaction = Transaction {
             mode: Mode::Response,
             id,
             primitive,
         };
-        {
-            let mut inner = self.lock();
-            if inner.waiting >= bound {
-                if !std::mem::replace(&mut inner.is_overrun, true) {
-                    tracing::warn!(own = %self.own, peer = %self.peer, bound,
-                        "the peer asks faster than it takes the answers; answers past ssp.max_waiting are lost");
-                }
-                return;
+        let mut inner = self.lock();
+        if !inner.has_room(way.size, &pace) {
+            if !std::mem::replace(&mut inner.is_overrun, true) {
+                tracing::warn!(own = %self.own, peer = %self.peer, bound = pace.max_waiting,
+                    "the peer asks faster than it takes the answers; answers past ssp.max_waiting are lost");
             }
-            inner.waiting += 1;
-            inner.ready.push_back(Waiting {
-                transaction,
-                conversation: None,
-                size,
-                attempts: 0,
-                alone: false,
-            });
+            return Err(LinkFault::NotTaken(TOO_MUCH_WAITS.into()));
         }
-        self.pump();
+        inner.enter(Waiting { transaction, way });
+        Ok(())
     }
 
     /// A Response-mode transaction has come; gives the primitive back when nobody waits for it.
+    ///
+    /// What is neither success nor failure yet settles nothing: the answer is still to come.
     pub(super) fn answered(self: &Arc<Self>, id: &TransactionId, primitive: Primitive) -> Option<Primitive> {
         let outstanding = {
             let mut inner = self.lock();
-            let outstanding = inner.outstanding.remove(id.as_str());
-            if let Some(conversation) = outstanding.as_ref().and_then(|one| one.conversation.clone()) {
-                inner.release(&conversation);
+            if is_interim(&primitive) && inner.outstanding.contains_key(id.as_str()) {
+                return None;
             }
-            outstanding
+            inner.take_answered(id)
         };
         let Some(outstanding) = outstanding else {
             self.unclaimed.fetch_add(1, Ordering::Relaxed);
@@ -210,6 +259,7 @@ impl Link {
             inner.is_opening = false;
             inner.failure = None;
             inner.failures = 0;
+            inner.renewals = 0;
             inner.not_before = Timestamp::default();
             inner.unsupported.clear();
         }
@@ -225,26 +275,33 @@ impl Link {
             return false;
         };
         *current = Arc::clone(session);
+        inner.renewals = 0;
         true
     }
 
-    /// The handshake failed: nothing that waits can go now.
-    pub(super) fn not_opened(self: &Arc<Self>, reason: &str, now: Timestamp) {
-        let failed = {
+    /// The handshake failed. Without a session that may still be used, nothing that waits can go now; with one, it is
+    /// returned with the pause before its renewal is worth another attempt.
+    pub(super) fn not_opened(&self, reason: &str, now: Timestamp) -> Option<(Arc<Session>, Duration)> {
+        let told = {
             let mut inner = self.lock();
             inner.is_opening = false;
-            if inner.session.is_some() {
-                // A renewal, or the peer's own attempt: what waits has a session to go by.
-                return;
+            if let Some(session) = inner.session.take_if(|session| session.is_usable(now)) {
+                inner.session = Some(Arc::clone(&session));
+                if now < session.renew_at() {
+                    // The peer's own attempt came before ours.
+                    return None;
+                }
+                inner.renewals = inner.renewals.saturating_add(1);
+                return Some((session, pause_after(inner.renewals)));
             }
+            inner.session = None;
             inner.failure = Some(reason.to_owned());
             inner.failures = inner.failures.saturating_add(1);
             inner.not_before = now.plus(pause_after(inner.failures));
-            inner.fail_all()
+            inner.fail_all(reason)
         };
-        for outstanding in failed {
-            let _ = outstanding.done.send(Err(LinkFault::NotTaken(reason.to_owned())));
-        }
+        told.tell();
+        None
     }
 
     /// The session is used no more for what we send.
@@ -287,9 +344,12 @@ impl Link {
         }
     }
 
-    /// Remembers, for the session, that the peer does not know a primitive.
+    /// Remembers, for the session, that the peer does not know a primitive of ours; a refusal of anything else is about what
+    /// was asked.
     pub(super) fn remember_unsupported(&self, primitive: &'static str) {
-        self.lock().unsupported.insert(primitive);
+        if EXTENSIONS.contains(&primitive) {
+            self.lock().unsupported.insert(primitive);
+        }
     }
 
     pub(super) fn is_unsupported(&self, primitive: &'static str) -> bool {
@@ -302,73 +362,52 @@ impl Link {
         (inner.documents, inner.waiting, inner.outstanding.len())
     }
 
+    /// Whether a document has just failed to reach the peer.
+    #[cfg(test)]
+    pub(super) fn is_paused(&self) -> bool {
+        self.lock().pauses > 0
+    }
+
     /// Answers that came when nobody waited for them any more: late ones, second ones, and those to nothing of ours.
     pub(super) fn unclaimed(&self) -> u64 {
         self.unclaimed.load(Ordering::Relaxed)
     }
 
-    fn enqueue(
-        &self,
-        primitive: Primitive,
-        conversation: Option<String>,
-        expects_answer: bool,
-    ) -> Result<(String, oneshot::Receiver<Fate>), LinkFault> {
+    fn enqueue(&self, ask: Ask) -> Result<Queued, LinkFault> {
         let Some(gateway) = self.gateway.upgrade() else {
             return Err(LinkFault::NotTaken("the gateway is shutting down".into()));
         };
-        let tid = format!(
-            "{}-{}",
-            gateway.incarnation(),
-            self.tids.fetch_add(1, Ordering::Relaxed)
-        );
-        let id: TransactionId = TransactionId::new(tid.as_str());
+        let number = self.tids.fetch_add(1, Ordering::Relaxed);
+        let id = TransactionId::new(format!("{}-{number}", gateway.incarnation()));
         let (done, answer) = oneshot::channel();
-        let size = approximate_size(&primitive);
-        let transaction = Transaction {
-            mode: Mode::Request,
-            id,
-            primitive,
-        };
-        let conversation: Option<Arc<str>> = conversation.map(Into::into);
+        let (acknowledged, acknowledgement) = oneshot::channel();
+        let conversation: Option<Arc<str>> = ask.conversation.map(Into::into);
+        let way = Way::new(conversation.clone(), approximate_size(&ask.primitive));
         let pace = gateway.pace(&self.peer);
         let now = gateway.now();
         let mut inner = self.lock();
-        if inner.session.is_none() && now < inner.not_before {
-            return Err(LinkFault::NotTaken(
-                "the peer could not be reached a moment ago".into(),
-            ));
+        if !inner.has_session(now) && now < inner.not_before {
+            return Err(LinkFault::NotTaken(A_MOMENT_AGO.into()));
         }
-        if inner.waiting >= pace.max_waiting {
-            return Err(LinkFault::NotTaken("too much waits for this peer already".into()));
+        if !inner.has_room(way.size, &pace) {
+            return Err(LinkFault::NotTaken(TOO_MUCH_WAITS.into()));
         }
-        inner.outstanding.insert(
-            tid.clone(),
-            Outstanding {
-                done,
-                conversation: conversation.clone(),
-                expects_answer,
-                is_acknowledged: false,
-            },
-        );
-        inner.waiting += 1;
-        let waiting = Waiting {
-            transaction,
-            conversation: conversation.clone(),
-            size,
-            attempts: 0,
-            alone: false,
+        let outstanding = Outstanding {
+            done,
+            acknowledged: Some(acknowledged),
+            conversation,
+            expects: ask.expects,
+            asked: ask.asked.map(Arc::new),
+            stage: Stage::Waits,
         };
-        match conversation {
-            Some(conversation) => match inner.conversations.get_mut(&conversation) {
-                Some(behind) => behind.push_back(waiting),
-                None => {
-                    inner.conversations.insert(conversation, VecDeque::new());
-                    inner.ready.push_back(waiting);
-                }
-            },
-            None => inner.ready.push_back(waiting),
-        }
-        Ok((tid, answer))
+        inner.outstanding.insert(id.as_str().to_owned(), outstanding);
+        let transaction = Transaction {
+            mode: Mode::Request,
+            id: id.clone(),
+            primitive: ask.primitive,
+        };
+        inner.enter(Waiting { transaction, way });
+        Ok((id, answer, acknowledgement))
     }
 
     /// Sends as many documents as may be under way, once what runs now has run: what it makes ready goes out together.
@@ -376,231 +415,185 @@ impl Link {
         let Some(gateway) = self.gateway.upgrade() else {
             return;
         };
-        if self.begins_pumping(&gateway) {
-            tokio::spawn(Arc::clone(self).send_ready(gateway));
-        }
-    }
-
-    /// Whether there is something to send and nobody on his way to do so; then the caller is.
-    fn begins_pumping(&self, gateway: &SspGateway) -> bool {
-        let mut inner = self.lock();
-        // What waits is looked at first: mostly nothing, and the pace must be looked up.
-        let is_at_rest = inner.is_pumping || inner.ready.is_empty();
-        if is_at_rest || inner.documents >= gateway.pace(&self.peer).documents {
-            return false;
-        }
-        inner.is_pumping = true;
-        true
-    }
-
-    /// Sends one document after the other, until nothing is ready or others send as many as may be under way.
-    async fn send_ready(self: Arc<Self>, gateway: Arc<SspGateway>) {
-        loop {
-            self.lock().is_pumping = false;
-            let Some((session, items)) = self.next_document(&gateway) else {
-                return;
-            };
-            // Another task takes the next document, after this one is on its way.
-            self.pump();
-            self.send(&gateway, session, items).await;
-            if !self.begins_pumping(&gateway) {
+        let pace = gateway.pace(&self.peer);
+        {
+            let mut inner = self.lock();
+            if inner.is_pumping || inner.is_full(&pace) {
                 return;
             }
-            tokio::task::yield_now().await;
+            inner.is_pumping = true;
         }
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            link.lock().is_pumping = false;
+            if let Some((session, items)) = link.next_document(&gateway, &pace) {
+                // Another task takes the next document, after this one is on its way.
+                link.pump();
+                link.send(session, items).await;
+            }
+        });
     }
 
     /// What goes out next, if it may; opens a session when there is none.
-    fn next_document(self: &Arc<Self>, gateway: &Arc<SspGateway>) -> Option<(Arc<Session>, Vec<Waiting>)> {
-        let pace = gateway.pace(&self.peer);
+    fn next_document(
+        self: &Arc<Self>,
+        gateway: &Arc<SspGateway>,
+        pace: &Pace,
+    ) -> Option<(Arc<Session>, Vec<Waiting>)> {
         let mut inner = self.lock();
-        if inner.ready.is_empty() || inner.documents >= pace.documents {
+        if inner.is_full(pace) {
             return None;
         }
         let now = gateway.now();
         let Some(session) = inner.session.clone().filter(|session| session.is_usable(now)) else {
-            if !inner.is_opening {
+            if now < inner.not_before {
+                let told = inner.fail_all(A_MOMENT_AGO);
+                drop(inner);
+                told.tell();
+            } else if !inner.is_opening {
                 inner.is_opening = true;
                 drop(inner);
                 gateway.open(Arc::clone(self));
             }
             return None;
         };
-        let items = inner.take_document(&pace);
+        let items = inner.take_document(pace);
         inner.documents += 1;
         Some((session, items))
     }
 
-    async fn send(&self, gateway: &SspGateway, session: Arc<Session>, items: Vec<Waiting>) {
+    async fn send(self: Arc<Self>, session: Arc<Session>, items: Vec<Waiting>) {
+        let Some(gateway) = self.gateway.upgrade() else {
+            return;
+        };
         let first = items
             .first()
             .map(|item| (item.transaction.mode, item.transaction.id.clone()));
-        let count = items.len();
-        let (mut transactions, mut rest) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for Waiting {
-            transaction,
-            conversation,
-            size,
-            attempts,
-            alone,
-        } in items
-        {
-            rest.push((conversation, size, attempts, alone));
-            transactions.push(transaction);
-        }
+        let (transactions, ways): (Vec<_>, Vec<_>) =
+            items.into_iter().map(|item| (item.transaction, item.way)).unzip();
         let document = Document::Session {
             session_id: SessionId::new(session.own_id.as_str()),
             transactions,
         };
-        let posted = gateway.post(self, &session, &document, first).await;
+        let posted = gateway.post(&self, &session, &document, first).await;
         let Document::Session { transactions, .. } = document else {
             return;
         };
+        let items = transactions
+            .into_iter()
+            .zip(ways)
+            .map(|(transaction, way)| Waiting { transaction, way });
         if posted == Posted::Accepted {
-            let conversations = rest.iter().map(|(conversation, ..)| conversation.as_ref());
-            return self.acknowledged(transactions.iter().zip(conversations));
+            self.acknowledged(items);
+        } else {
+            self.not_accepted(&gateway, &session, items.collect(), &posted)
+                .await;
         }
-        let items =
-            transactions
-                .into_iter()
-                .zip(rest)
-                .map(|(transaction, (conversation, size, attempts, alone))| Waiting {
-                    transaction,
-                    conversation,
-                    size,
-                    attempts,
-                    alone,
-                });
-        let was_closed = matches!(posted, Posted::Closed(_));
-        match posted {
-            // Dealt with above, where nothing was moved yet.
-            Posted::Accepted => {}
-            Posted::SessionUnknown => {
-                tracing::info!(own = %self.own, peer = %self.peer, "the peer lost the session; opening anew");
-                self.forget_session(&session);
-                // Answers belonged to the lost session.
-                let (requests, answers): (Vec<_>, Vec<_>) =
-                    items.partition(|item| item.transaction.mode == Mode::Request);
-                {
-                    let mut inner = self.lock();
-                    inner.waiting = inner.waiting.saturating_sub(answers.len());
-                }
-                // A peer that never knows the sessions that it agreed to must not keep us climbing ladders for ever.
-                self.failed(
-                    requests,
-                    "the peer does not know the session that it has just opened",
-                    false,
-                );
-                self.lock().documents -= 1;
-            }
-            Posted::Failed(reason) | Posted::Closed(reason) => {
-                let items: Vec<Waiting> = items.collect();
-                let is_repeated = items.iter().any(|item| item.attempts > 0);
-                if was_closed && is_repeated {
-                    self.forget_session(&session);
-                }
-                let resumed = self.resumed.notified();
-                let pause = self.failed(items, &reason, true);
-                let _ = tokio::time::timeout(pause, resumed).await;
-                self.lock().documents -= 1;
-            }
-        }
+        self.pump();
     }
 
-    fn acknowledged<'a>(&self, items: impl Iterator<Item = (&'a Transaction, Option<&'a Arc<str>>)>) {
-        let mut done = Vec::new();
-        {
+    fn acknowledged(&self, items: impl Iterator<Item = Waiting>) {
+        let told = {
             let mut inner = self.lock();
             inner.documents -= 1;
             inner.failures = 0;
             inner.is_overrun = false;
-            for (transaction, conversation) in items {
-                inner.waiting = inner.waiting.saturating_sub(1);
-                if transaction.mode == Mode::Response {
-                    continue;
-                }
-                let id = transaction.id.as_str();
-                match inner.outstanding.get_mut(id) {
-                    Some(outstanding) if outstanding.expects_answer => outstanding.is_acknowledged = true,
-                    Some(_) => {
-                        done.extend(inner.outstanding.remove(id));
-                        if let Some(conversation) = conversation {
-                            inner.release(conversation);
-                        }
-                    }
-                    None => {}
-                }
+            inner.acknowledged(items)
+        };
+        told.tell();
+    }
+
+    /// The document was not taken: what goes again waits for a moment, longer each time. Where the peer was reached, the others
+    /// go on meanwhile.
+    async fn not_accepted(
+        self: &Arc<Self>,
+        gateway: &Arc<SspGateway>,
+        session: &Session,
+        items: Vec<Waiting>,
+        posted: &Posted,
+    ) {
+        let is_repeated = items.iter().any(|item| item.way.attempts > 0);
+        let failure = match posted {
+            Posted::Accepted => return,
+            Posted::SessionUnknown => Failure {
+                // A peer that never knows the sessions that it agreed to must not keep us climbing ladders for ever.
+                reason: "the peer does not know the session that it has just opened",
+                splits: false,
+                closed_in: None,
+            },
+            Posted::Closed(reason) => Failure {
+                reason,
+                splits: true,
+                closed_in: Some(&session.own_id),
+            },
+            Posted::Refused(reason) | Posted::Unsure(reason) | Posted::Failed(reason) => Failure {
+                reason,
+                splits: true,
+                closed_in: None,
+            },
+        };
+        if *posted == Posted::SessionUnknown {
+            tracing::info!(own = %self.own, peer = %self.peer, "the peer lost the session; opening anew");
+        }
+        if *posted == Posted::SessionUnknown || (failure.closed_in.is_some() && is_repeated) {
+            self.forget_session(session);
+        }
+        let resumed = self.resumed.notified();
+        let failed = self.lock().failed(items, &failure);
+        failed.told.tell();
+        // Whether it arrived may never turn out; sent again, it would be there twice.
+        if !matches!(posted, Posted::Unsure(_)) || gateway.tells_repeats_apart(&self.peer) {
+            for id in &failed.given_up {
+                gateway.was_not_taken(self, id);
             }
         }
-        for outstanding in done {
-            let _ = outstanding.done.send(Ok(None));
+        let attempts = failed.again.first().map_or(0, |item| item.way.attempts);
+        let pause = Duration::from_millis(100 * u64::from(3_u32.saturating_pow(attempts)));
+        match posted {
+            Posted::Accepted => {}
+            Posted::SessionUnknown => {
+                let mut inner = self.lock();
+                inner.put_back(failed.again);
+                inner.documents -= 1;
+            }
+            Posted::Refused(_) => {
+                self.lock().documents -= 1;
+                self.pump();
+                let _ = tokio::time::timeout(pause, resumed).await;
+                self.lock().put_back(failed.again);
+            }
+            Posted::Closed(_) | Posted::Unsure(_) | Posted::Failed(_) => {
+                {
+                    let mut inner = self.lock();
+                    inner.put_back(failed.again);
+                    inner.pauses += 1;
+                    inner.documents -= 1;
+                }
+                let _ = tokio::time::timeout(pause, resumed).await;
+                self.lock().pauses -= 1;
+            }
         }
     }
 
-    /// The document was not taken: it is tried again, as singles where it may be to blame, and given up after a few attempts.
-    /// Returns the pause before the next attempt.
-    fn failed(&self, items: Vec<Waiting>, reason: &str, splits: bool) -> Duration {
-        let mut given_up = Vec::new();
-        let pause = {
+    /// The deadline has come: whether the request may be sent again depends on how far it got. None when it is settled.
+    fn give_up(&self, id: TransactionId) -> Option<LinkFault> {
+        let (outstanding, told) = {
             let mut inner = self.lock();
-            let alone = splits && items.len() > 1;
-            let mut again = Vec::new();
-            for mut item in items {
-                item.attempts += 1;
-                item.alone = alone || item.alone;
-                let is_request = item.transaction.mode == Mode::Request;
-                let is_wanted = is_request && inner.outstanding.contains_key(item.transaction.id.as_str());
-                if item.attempts < MAX_ATTEMPTS && (is_wanted || !is_request) {
-                    again.push(item);
-                    continue;
-                }
-                inner.waiting = inner.waiting.saturating_sub(1);
-                // One that was given up while it was under way has released its conversation already.
-                let outstanding = inner.outstanding.remove(item.transaction.id.as_str());
-                if let (Some(_), Some(conversation)) = (&outstanding, &item.conversation) {
-                    inner.release(conversation);
-                }
-                given_up.extend(outstanding);
+            let (outstanding, told) = inner.give_up(id.as_str());
+            // Before its answer may come too late.
+            if let Some(asked) = outstanding.as_ref().and_then(Outstanding::asked_already)
+                && let Some(gateway) = self.gateway.upgrade()
+            {
+                gateway.remember_asked(self, &id, asked);
             }
-            let attempts = again.first().map_or(0, |item| item.attempts);
-            inner.put_back(again);
-            Duration::from_millis(100 * u64::from(3_u32.saturating_pow(attempts)))
+            (outstanding, told)
         };
-        for outstanding in given_up {
-            let _ = outstanding.done.send(Err(LinkFault::NotTaken(reason.to_owned())));
-        }
-        pause
-    }
-
-    /// The deadline has come: whether the request may be sent again depends on how far it got.
-    fn give_up(&self, tid: &str) -> LinkFault {
-        let mut inner = self.lock();
-        let Some(outstanding) = inner.outstanding.remove(tid) else {
-            return LinkFault::Unanswered;
-        };
-        let before = inner.ready.len();
-        inner
-            .ready
-            .retain(|waiting| waiting.transaction.id.as_str() != tid);
-        let mut removed = before - inner.ready.len();
-        if let Some(conversation) = &outstanding.conversation {
-            let was_ready = removed > 0;
-            if let Some(behind) = inner.conversations.get_mut(conversation) {
-                let before = behind.len();
-                behind.retain(|waiting| waiting.transaction.id.as_str() != tid);
-                let was_behind = behind.len() < before;
-                removed += before - behind.len();
-                if was_ready || !was_behind {
-                    inner.release(conversation);
-                }
-            }
-        }
-        inner.waiting = inner.waiting.saturating_sub(removed);
-        if outstanding.is_acknowledged {
-            LinkFault::Unanswered
-        } else {
-            LinkFault::NotTaken("the peer did not take the document in time".into())
-        }
+        told.tell();
+        Some(match outstanding?.stage {
+            Stage::Waits => LinkFault::NotTaken(NOT_IN_TIME.into()),
+            Stage::UnderWay => LinkFault::UnderWay(id),
+            Stage::Acknowledged => LinkFault::Unanswered(id),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -611,16 +604,16 @@ impl Link {
 /// The waiting for one answer; when it ends early, what it occupied is free again.
 struct Claim<'a> {
     link: &'a Arc<Link>,
-    tid: Option<String>,
+    id: Option<TransactionId>,
 }
 
+/// A request that waits: its ID, its answer, and the acknowledgement before it.
+type Queued = (TransactionId, oneshot::Receiver<Fate>, oneshot::Receiver<()>);
+
 impl Claim<'_> {
-    fn give_up(&mut self) -> LinkFault {
-        let Some(tid) = self.tid.take() else {
-            return LinkFault::Unanswered;
-        };
-        let fault = self.link.give_up(&tid);
-        // The next of the conversation may go; outside of a runtime nothing can.
+    fn give_up(&mut self) -> Option<LinkFault> {
+        let fault = self.link.give_up(self.id.take()?);
+        // Something else may go in its place; outside of a runtime nothing can.
         if tokio::runtime::Handle::try_current().is_ok() {
             self.link.pump();
         }
@@ -631,56 +624,6 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.give_up();
-    }
-}
-
-impl Inner {
-    fn take_document(&mut self, pace: &Pace) -> Vec<Waiting> {
-        let mut items: Vec<Waiting> = Vec::new();
-        let mut octets = 0;
-        while let Some(next) = self.ready.front() {
-            let is_full = items.len() >= pace.transactions || octets + next.size > pace.octets;
-            if !items.is_empty() && (is_full || next.alone) {
-                break;
-            }
-            let Some(next) = self.ready.pop_front() else { break };
-            octets += next.size;
-            let is_alone = next.alone;
-            items.push(next);
-            if is_alone {
-                break;
-            }
-        }
-        items
-    }
-
-    /// The conversation's request is settled: the next one of it becomes ready.
-    fn release(&mut self, conversation: &Arc<str>) {
-        let Some(behind) = self.conversations.get_mut(conversation) else {
-            return;
-        };
-        match behind.pop_front() {
-            Some(next) => self.ready.push_back(next),
-            None => {
-                self.conversations.remove(conversation);
-            }
-        }
-    }
-
-    fn put_back(&mut self, mut items: Vec<Waiting>) {
-        while let Some(item) = items.pop() {
-            self.ready.push_front(item);
-        }
-    }
-
-    fn fail_all(&mut self) -> Vec<Outstanding> {
-        let mut ids: Vec<String> = Vec::new();
-        let behind = self.conversations.drain().flat_map(|(_, behind)| behind);
-        for waiting in self.ready.drain(..).chain(behind) {
-            ids.push(waiting.transaction.id.as_str().to_owned());
-        }
-        self.waiting = self.waiting.saturating_sub(ids.len());
-        ids.iter().filter_map(|id| self.outstanding.remove(id)).collect()
     }
 }
 
@@ -705,5 +648,30 @@ fn approximate_size(primitive: &Primitive) -> usize {
     content * 4 / 3 + 1024
 }
 
-/// After so many failures a transaction is given back to its owner, who may keep it in the store.
-const MAX_ATTEMPTS: u32 = 3;
+/// Whether an answer says that the answer is still to come.
+fn is_interim(primitive: &Primitive) -> bool {
+    let code = if let Primitive::Status(status) = primitive {
+        status.code
+    } else if let Primitive::SendMessageResponse(response) = primitive {
+        response.status.code
+    } else {
+        return false;
+    };
+    code.is_informational()
+}
+
+/// The requests that no deployed peer is known to take, which have fallbacks (SSP extensions).
+const EXTENSIONS: &[&str] = &[
+    "SearchRequest",
+    "StopSearchRequest",
+    "NotificationRequest",
+    "KeepAliveRequest",
+];
+/// How long the answer to a notice is waited for after its acknowledgement; many peers never send one.
+const ANSWER_TO_NOTICE: Duration = Duration::from_secs(2);
+/// Why a request is refused that would wait.
+const A_MOMENT_AGO: &str = "the peer could not be reached a moment ago";
+/// Why nothing more may wait.
+const TOO_MUCH_WAITS: &str = "too much waits for this peer already";
+/// Why a request is given up that waits.
+const NOT_IN_TIME: &str = "the peer did not take the document in time";

@@ -8,27 +8,26 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use futures_util::future::join_all;
-
 use super::{
-    gateway::{Carrier, SspGateway, profile},
+    gateway::{SspGateway, profile},
     handshake::SetupVerdict,
-    link::Link,
+    link::{Asked, Link},
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
     server::{Answer as Reply, Arrival, Handler, TurnedAway},
     session::Session,
     tls::MadeFor,
+    transactions::{Carrier, carrier_key},
 };
 use crate::{
     agreement::InterconnectionAgreement,
     model::{
-        Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, StepEvent, Stop, Trail, TrailId,
-        WvAddress,
+        Content, Domain, Outcome, Protocol, Refusal, Request, SendMessage, Service, StepEvent, Stop, Trail,
+        TrailId, WvAddress,
     },
     relay::{Ingress, Side},
     wire::ssp::{
-        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, Status, StatusCode, Transaction,
-        decode,
+        Document, KeepAliveResponse, Limits, Mode, Primitive, Profile, ScreenName, Status, StatusCode,
+        Transaction, TransactionId, decode,
     },
 };
 
@@ -107,21 +106,70 @@ impl SspGateway {
                 else {
                     return Reply::Forbidden;
                 };
-                let gateway = Arc::clone(self);
-                let slots = gateway.slots_of(&agreement);
-                let most = gateway.config.open_requests_per_peer.max(1);
-                let places = u32::try_from(transactions.len().clamp(1, most)).unwrap_or(u32::MAX);
-                // Past the bound the peer's connection waits: back-pressure instead of memory.
-                let Ok(slot) = slots.acquire_many_owned(places).await else {
-                    return Reply::Overloaded;
-                };
-                tokio::spawn(async move {
-                    gateway.work(session, agreement, transactions).await;
-                    drop(slot);
-                });
-                Reply::Taken
+                self.take_transactions(session, agreement, transactions).await
             }
         }
+    }
+
+    /// Answers that somebody waits for are passed on at once; what is asked, and what came late, is worked on.
+    async fn take_transactions(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        agreement: Arc<InterconnectionAgreement>,
+        transactions: Vec<Transaction>,
+    ) -> Reply {
+        let work: Vec<Work> = transactions
+            .into_iter()
+            .filter_map(|transaction| self.read(&session, &agreement, transaction))
+            .collect();
+        if work.is_empty() {
+            return Reply::Taken;
+        }
+        let slots = self.slots_of(&agreement);
+        let most = self.config.open_requests_per_peer.max(1);
+        let places = u32::try_from(work.len().min(most)).unwrap_or(u32::MAX);
+        // Past the bound the peer's connection waits: back-pressure instead of memory.
+        let Ok(slot) = slots.acquire_many_owned(places).await else {
+            return Reply::Overloaded;
+        };
+        // Whoever holds a turn has a place, so that turns always come.
+        let work: Vec<_> = work
+            .into_iter()
+            .map(|work| (self.turns.take(work.conversations(&session.peer)), work))
+            .collect();
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move {
+            let each = work.into_iter().map(|(turn, work)| {
+                let (gateway, session, agreement) = (&gateway, &session, &agreement);
+                // Boxed where it begins, because a future of this size is costly to move.
+                Box::pin(async move {
+                    turn.comes().await;
+                    gateway.work(session, agreement, work).await;
+                })
+            });
+            futures_util::future::join_all(each).await;
+            drop(slot);
+        });
+        Reply::Taken
+    }
+
+    /// What a transaction leaves to work on.
+    fn read(
+        self: &Arc<Self>,
+        session: &Session,
+        agreement: &InterconnectionAgreement,
+        transaction: Transaction,
+    ) -> Option<Work> {
+        let view = view(session, agreement);
+        let incoming = read_request(&view, &transaction, self.now());
+        if !matches!(incoming, Ok(Incoming::Answer)) {
+            return Some(Work::Asked(transaction, incoming));
+        }
+        let Transaction { id, primitive, .. } = transaction;
+        let link = self.link(&session.own, &session.peer);
+        let primitive = link.answered(&id, primitive)?;
+        let asked = self.late_to(&link, &id, &primitive)?;
+        Some(Work::Late(asked, primitive))
     }
 
     /// The session of a document, when its connection may use it.
@@ -149,44 +197,28 @@ impl SspGateway {
     }
 
     async fn work(
-        self: Arc<Self>,
-        session: Arc<Session>,
-        agreement: Arc<InterconnectionAgreement>,
-        transactions: Vec<Transaction>,
-    ) {
-        let link = self.link(&session.own, &session.peer);
-        // Boxed where they begin, because futures of this size are costly to move.
-        let work = |transaction| Box::pin(self.work_one(&session, &agreement, &link, transaction));
-        match <[Transaction; 1]>::try_from(transactions) {
-            // Needs no bookkeeping of many.
-            Ok([transaction]) => work(transaction).await,
-            Err(transactions) => drop(join_all(transactions.into_iter().map(work)).await),
-        }
-    }
-
-    async fn work_one(
         self: &Arc<Self>,
         session: &Arc<Session>,
         agreement: &Arc<InterconnectionAgreement>,
-        link: &Arc<Link>,
-        transaction: Transaction,
+        work: Work,
     ) {
-        let view = View {
-            own: &session.own,
-            peer: &session.peer,
-            agreement,
-            profile: profile(agreement),
+        let view = view(session, agreement);
+        let (transaction, incoming) = match work {
+            Work::Asked(transaction, incoming) => (transaction, incoming),
+            Work::Late(asked, primitive) => return self.late(&view, &asked, &primitive).await,
         };
+        let link = self.link(&session.own, &session.peer);
         let wants_answer = transaction.mode == Mode::Request;
         let answer = |primitive: Primitive| {
             if wants_answer {
                 link.respond(transaction.id.clone(), primitive);
             }
         };
-        match read_request(&view, &transaction, self.now()) {
+        match incoming {
             Err(refusal) => {
                 tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), refusal = refusal.masked(), "refused");
-                answer(write_refusal(&refusal));
+                // What can't be read is nobody's service; none of these refusals depends on it.
+                answer(write_refusal(&refusal, Service::Message));
             }
             Ok(Incoming::Unknown(name)) => {
                 tracing::info!(peer = %session.peer, primitive = %name, "a primitive that is not known here");
@@ -197,7 +229,7 @@ impl SspGateway {
                 );
             }
             Ok(Incoming::KeepAlive(wire)) => {
-                let time_to_live = Box::pin(self.extend(session, wire.time_to_live)).await;
+                let time_to_live = self.extend(session, wire.time_to_live).await;
                 answer(
                     KeepAliveResponse {
                         time_to_live: Some(time_to_live),
@@ -207,19 +239,34 @@ impl SspGateway {
                 );
             }
             Ok(Incoming::Logout) => {
-                Box::pin(self.logged_out(link, session, transaction)).await;
+                self.logged_out(&link, session, transaction).await;
             }
-            Ok(Incoming::Answer) => {
-                let Transaction { id, primitive, .. } = transaction;
-                if let Some(primitive) = link.answered(&id, primitive) {
-                    Box::pin(self.late(&view, &primitive)).await;
+            // Answers are passed on before there is work.
+            Ok(Incoming::Answer) => {}
+            Ok(Incoming::Unreadable(primitive)) => {
+                tracing::warn!(peer = %session.peer, primitive = transaction.primitive.name(), "refused: none of its recipients can be read");
+                answer(primitive);
+            }
+            Ok(Incoming::Request {
+                request,
+                key,
+                via,
+                unreadable,
+            }) => {
+                for one in &unreadable {
+                    tracing::info!(peer = %session.peer, request = request.name(), refusal = one.refusal.masked(), "recipient refused");
                 }
-            }
-            Ok(Incoming::Request { request, key, via }) => {
-                let carrier = self.remember_carrier(&view, &request, &transaction);
-                let outcome = self.relay_request(session, agreement, &request, key, via).await;
-                answer(write_answer(&view, &request, &outcome));
-                if let Some(carrier) = carrier {
+                let carrier = self.carrier(&view, &request, &transaction);
+                let kept = async {
+                    if let Some((key, carrier)) = &carrier {
+                        let now = self.now();
+                        self.transactions.keep_carrier(key.clone(), carrier, now).await;
+                    }
+                };
+                let relayed = self.relay_request(session, agreement, &request, key, via);
+                let (outcome, ()) = tokio::join!(relayed, kept);
+                answer(write_answer(&view, &request, &unreadable, &outcome));
+                if let Some((_, carrier)) = carrier {
                     carrier.set_answered();
                 }
             }
@@ -272,18 +319,37 @@ impl SspGateway {
             .await
     }
 
-    /// An answer that nobody waits for any more; for a message it settles what is kept in the store.
-    async fn late(&self, view: &View<'_>, primitive: &Primitive) {
-        let Primitive::SendMessageResponse(response) = primitive else {
-            return;
+    /// What an answer is about that nobody waits for any more: a message that was given up, as it was asked to be taken, or as
+    /// the answer itself names it.
+    fn late_to(&self, link: &Link, id: &TransactionId, primitive: &Primitive) -> Option<Arc<Asked>> {
+        let (status, named) = if let Primitive::SendMessageResponse(response) = primitive {
+            (&response.status, Some(response.message_id.as_str()))
+        } else if let Primitive::Status(status) = primitive {
+            (&**status, None)
+        } else {
+            return None;
         };
-        let (Some(relay), Ok(id)) = (self.relay(), response.message_id.parse()) else {
-            return;
+        if status.code.is_informational() {
+            return None;
+        }
+        // Where nothing was taken, the answer names no message.
+        let named = named.filter(|named| !named.is_empty());
+        let is_about = |asked: &Arc<Asked>| named.is_none_or(|named| named == asked.message.as_str());
+        let by_name = || {
+            Some(Arc::new(Asked {
+                message: named?.parse().ok()?,
+                recipients: named_in(status),
+            }))
         };
-        // Who was asked is not known any more, so the details alone say who failed.
+        self.asked(link, id).filter(is_about).or_else(by_name)
+    }
+
+    /// Settles with a late answer what is kept in the store.
+    async fn late(&self, view: &View<'_>, asked: &Asked, primitive: &Primitive) {
+        let Some(relay) = self.relay() else { return };
         let probe = Request::Send(SendMessage {
             sender: WvAddress::service(view.own.clone()),
-            recipients: named_in(&response.status),
+            recipients: asked.recipients.clone(),
             id: None,
             report_wanted: false,
             validity: None,
@@ -292,39 +358,24 @@ impl SspGateway {
             conversation: None,
         });
         let answer = read_answer(view, &probe, primitive);
-        relay.late_answer(view.peer, &id, &answer).await;
+        relay.late_answer(view.peer, &asked.message, &answer).await;
     }
 
-    /// Which transaction carried a message or invitation, for peers that want later answers under its ID.
-    fn remember_carrier(
+    /// The transaction that carries a request, for peers that want later answers under its ID, with what it is found by.
+    fn carrier(
         &self,
         view: &View<'_>,
         request: &Request,
         transaction: &Transaction,
-    ) -> Option<Arc<Carrier>> {
-        if !view.profile.answers_in_response_mode {
+    ) -> Option<(String, Arc<Carrier>)> {
+        let has_later_answers = matches!(request, Request::Send(_) | Request::Invite(_));
+        if !view.profile.answers_in_response_mode || !has_later_answers {
             return None;
         }
-        let id = match request {
-            Request::Send(message) => message.id.as_ref().map(ToString::to_string),
-            Request::Invite(invite) => Some(invite.id.to_string()),
-            Request::Search(_)
-            | Request::StopSearch { .. }
-            | Request::ContactAdded(_)
-            | Request::Subscribe(_)
-            | Request::Unsubscribe(_)
-            | Request::GetPresence(_)
-            | Request::Notify(_)
-            | Request::Report(_)
-            | Request::InviteAnswer(_)
-            | Request::CancelInvite(_)
-            | Request::Group(_)
-            | Request::GroupEvent(_) => None,
-        };
-        let id = id?;
+        let key = carrier_key(view.peer, request)?;
         let carrier = Arc::new(Carrier::new(transaction.id.clone()));
-        self.carried.insert((view.peer.clone(), id), Arc::clone(&carrier));
-        Some(carrier)
+        self.transactions.carries(key.clone(), &carrier);
+        Some((key, carrier))
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.
@@ -334,6 +385,62 @@ impl SspGateway {
         } else {
             Profile::STRICT
         }
+    }
+}
+
+/// What a transaction leaves to work on.
+#[derive(Debug)]
+enum Work {
+    /// Something that the peer asks.
+    Asked(Transaction, Result<Incoming, Refusal>),
+    /// An answer that came too late for whoever waited for it.
+    Late(Arc<Asked>, Primitive),
+}
+
+impl Work {
+    /// The conversations in which the order counts.
+    fn conversations(&self, peer: &Domain) -> Vec<String> {
+        let Self::Asked(_, Ok(Incoming::Request { request, .. })) = self else {
+            return Vec::new();
+        };
+        let between = |kind: &str, from: &WvAddress, to: &WvAddress| {
+            format!("{peer} {kind} {}>{}", from.key(), to.key())
+        };
+        let watch = |watcher: &WvAddress, presentities: &[WvAddress]| {
+            let watched = |presentity| between("watch", watcher, presentity);
+            presentities.iter().map(watched).collect()
+        };
+        match &**request {
+            Request::Send(message) => {
+                let to = |recipient| between("message", &message.sender, recipient);
+                message.recipients.iter().map(to).collect()
+            }
+            Request::Subscribe(subscribe) => watch(&subscribe.watcher, &subscribe.presentities),
+            Request::Unsubscribe(unsubscribe) => watch(&unsubscribe.watcher, &unsubscribe.presentities),
+            Request::Notify(notification) => {
+                let of = |(presentity, _): &(WvAddress, _)| format!("{peer} presence {}", presentity.key());
+                notification.values.iter().map(of).collect()
+            }
+            Request::Search(_)
+            | Request::StopSearch { .. }
+            | Request::ContactAdded(_)
+            | Request::GetPresence(_)
+            | Request::Report(_)
+            | Request::Invite(_)
+            | Request::InviteAnswer(_)
+            | Request::CancelInvite(_)
+            | Request::Group(_)
+            | Request::GroupEvent(_) => Vec::new(),
+        }
+    }
+}
+
+fn view<'a>(session: &'a Session, agreement: &'a InterconnectionAgreement) -> View<'a> {
+    View {
+        own: &session.own,
+        peer: &session.peer,
+        agreement,
+        profile: profile(agreement),
     }
 }
 
@@ -354,10 +461,19 @@ fn is_authenticated(arrival: &Arrival, domain: &Domain, agreement: &Interconnect
 }
 
 fn named_in(status: &Status) -> Vec<WvAddress> {
-    status
+    let ids = status
         .details
         .iter()
-        .flat_map(|detail| &detail.user_ids)
-        .filter_map(|id| id.parse().ok())
+        .flat_map(|detail| detail.user_ids.iter().chain(&detail.group_ids));
+    let names = status.details.iter().flat_map(|detail| &detail.screen_names);
+    let participant = |name: &ScreenName| {
+        name.group_id
+            .parse::<WvAddress>()
+            .ok()?
+            .participant(&name.name)
+            .ok()
+    };
+    ids.filter_map(|id| id.parse().ok())
+        .chain(names.filter_map(participant))
         .collect()
 }

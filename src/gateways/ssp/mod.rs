@@ -23,6 +23,8 @@ mod servers;
 mod session;
 mod status;
 pub mod tls;
+mod transactions;
+mod turns;
 
 pub use config::SspConfig;
 pub use expiry::watch_expiries;

@@ -34,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
 use super::tls::{self, ClientAuthentication, HttpVersions, PeerIdentity, TlsFailure};
-use admission::Admission;
+use admission::{Admission, Room};
 use arrival::{empty_response, read, refusal};
 
 pub use arrival::{Answer, Arrival, Connection, X_WV_SESSION_ID, X_WV_TRANSACTION_ID};
@@ -80,6 +80,8 @@ pub struct Limits {
     pub body: Duration,
     /// Octets of a body.
     pub body_size: usize,
+    /// Octets of bodies that are being read at once from all clients without a verified certificate; past them: 503.
+    pub reading: usize,
     /// Octets of a request's header; at least 8 KiB.
     pub header_size: usize,
     /// Connections in all.
@@ -127,6 +129,8 @@ pub enum TurnedAway {
 struct Shared<H> {
     handler: H,
     limits: Limits,
+    /// For what is read from clients that nobody vouches for.
+    room: Room,
     http: auto::Builder<TokioExecutor>,
 }
 
@@ -154,6 +158,7 @@ impl SspServer {
         let shared = Arc::new(Shared {
             handler,
             limits,
+            room: Room::new(limits.reading),
             http: http_builder(&limits),
         });
         let accepting = tokio::spawn(accept(listener, tls, shared, draining));
@@ -198,6 +203,7 @@ impl Default for Limits {
             idle: Duration::from_secs(75),
             body: Duration::from_secs(10),
             body_size: 1024 * 1024,
+            reading: 64 * 1024 * 1024,
             header_size: 16 * 1024,
             connections: 4096,
             connections_per_source: 256,
@@ -399,7 +405,8 @@ async fn respond<H: Handler>(
 ) -> Response<Empty<Bytes>> {
     let version = request.version();
     let source = connection.source;
-    match read(&shared.limits, request).await {
+    let room = connection.peer.is_none().then_some(&shared.room);
+    match read(&shared.limits, room, request).await {
         Ok((uri, headers, body)) => {
             let answer = shared
                 .handler
@@ -426,6 +433,7 @@ fn status_text(status: u16) -> String {
         405 => "not a POST",
         408 => "the document did not come in time",
         413 => "the document is larger than ssp.max_document",
+        503 => "too much is being read from clients without a certificate, see ssp.max_reading",
         415 => "not an SSP document by its content type",
         _ => "not a document",
     };

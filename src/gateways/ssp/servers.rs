@@ -190,13 +190,13 @@ impl Servers {
             match posted.await {
                 Ok(200..=299) => return Posted::Accepted,
                 Ok(403 | 404) => return Posted::SessionUnknown,
-                Ok(status) => outcome = Posted::Failed(format!("{} answered HTTP {status}", server.url())),
+                Ok(status) => outcome = Posted::Refused(format!("{} answered HTTP {status}", server.url())),
                 Err(error) => {
                     let reason = format!("{}: {}", server.url(), error.reason());
                     match error {
                         Unposted::Post(PostError::BrokenAfter(_)) => return Posted::Closed(reason),
                         // It would be in the hands of two servers, neither of which knows of the other's.
-                        Unposted::Post(error) if error.may_have_arrived() => return Posted::Failed(reason),
+                        Unposted::Post(error) if error.may_have_arrived() => return Posted::Unsure(reason),
                         Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {
                             outcome = Posted::Failed(reason);
                         }
@@ -217,6 +217,7 @@ impl Servers {
         now: Timestamp,
     ) -> Result<u16, Unposted> {
         let client = self.client(server, agreement, between)?;
+        self.router.health().begin(&server.candidate.host_address(), now);
         let posted = client.post("/", body, headers).await;
         // A peer that closes without an answer was reached: the observed one says in this way that it lost the session.
         let is_reached = matches!(&posted, Ok(_) | Err(PostError::BrokenAfter(_)));

@@ -1,12 +1,12 @@
 //! The one table between refusals and SSP status codes (SSP reference §13).
 
 use crate::{
-    model::{Domain, Refusal, WvAddress},
+    model::{Domain, Refusal, Service, WvAddress},
     wire::ssp::StatusCode,
 };
 
-/// The code that a refusal is answered with; the compiler keeps it whole.
-pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
+/// The code that a refusal is answered with; the compiler keeps it whole. Some codes name the service that failed.
+pub(super) fn code_of(refusal: &Refusal, service: Service) -> StatusCode {
     match refusal {
         Refusal::NoAgreement { .. } | Refusal::NotAgreed { .. } => StatusCode::SERVICE_NOT_AGREED,
         Refusal::RateExceeded { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -17,8 +17,10 @@ pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
             StatusCode::DOMAIN_NOT_SUPPORTED
         }
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
-        Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Wildcard => StatusCode::BAD_PARAMETER,
+        Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } | Refusal::EndsConnections { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,
         Refusal::InvalidAddress { .. } => StatusCode::INVALID_USER_ID,
         Refusal::BadRequest { .. } => StatusCode::BAD_REQUEST,
         Refusal::Unsupported { .. } => StatusCode::SERVICE_NOT_SUPPORTED,
@@ -26,10 +28,19 @@ pub(super) fn code_of(refusal: &Refusal) -> StatusCode {
         Refusal::NotAuthorised { .. } => StatusCode::RECIPIENT_NOT_AUTHORIZED,
         Refusal::QueueFull { .. } => StatusCode::MESSAGE_QUEUE_FULL,
         Refusal::Expired => StatusCode::MESSAGE_EXPIRED,
-        Refusal::TimedOut { .. } => StatusCode::TIMEOUT,
+        Refusal::TimedOut { .. } => timeout_of(service),
         Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
         Refusal::Remote { status, .. } => StatusCode(*status),
         Refusal::Internal { .. } => StatusCode::INTERNAL_ERROR,
+    }
+}
+
+fn timeout_of(service: Service) -> StatusCode {
+    match service {
+        Service::Presence => StatusCode::UNANSWERED_PRESENCE_REQUEST,
+        Service::Group => StatusCode::UNANSWERED_GROUP_REQUEST,
+        Service::Search => StatusCode::SEARCH_TIMED_OUT,
+        Service::Message | Service::Invite | Service::Notice => StatusCode::TIMEOUT,
     }
 }
 

@@ -140,7 +140,56 @@ async fn sender_of_another_domain_is_foreign_whatever_he_asks() {
 #[tokio::test]
 async fn nobody_outside_speaks_in_the_name_of_our_people() {
     let world = World::new();
-    for sender in [ADA, "wv:ada@alpha.example"] {
+    for sender in [
+        ADA,
+        "wv:ada@alpha.example",
+        "wv:+447700900123@beta.example",
+        "wv:+447700900123@alpha.example",
+    ] {
+        for request in one_of_each(sender, ADA) {
+            let refused = world
+                .handle(world.theirs("beta", "r"), request)
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(refused, Refusal::ForeignSender { .. }),
+                "{sender}: {refused}"
+            );
+        }
+        let told = Request::Notify(crate::model::PresenceNotification {
+            watchers: people(&[ADA]),
+            values: vec![(person(sender), crate::model::Presence::default())],
+        });
+        let refused = world.handle(world.theirs("beta", "n"), told).await.unwrap_err();
+        assert!(
+            matches!(refused, Refusal::ForeignSender { .. }),
+            "{sender}: {refused}"
+        );
+    }
+    assert!(world.home.asked().is_empty());
+}
+
+/// `alpha.example` has a number range; what of it has no account here is served by a home server, or was ported out.
+fn ranged() -> World {
+    World::with(|setup| {
+        let ranges = json!([{ "prefix": "+44770090", "domain": "alpha.example" }]);
+        setup.routing.home_ranges = serde_json::from_value(ranges).unwrap();
+        let mut server = agreement_with("omega", "role", json!("home"));
+        server["domains"] = json!(["omega.example"]);
+        setup.agreements.push(server);
+    })
+}
+
+#[tokio::test]
+async fn number_of_our_range_is_ours_although_it_has_no_account_here() {
+    let world = ranged();
+    world.serves("number", "+447701", "omega");
+    for sender in [
+        "wv:+447700900555",
+        "wv:+447700900555@beta.example",
+        "wv:+447701900555",
+        "wv:+447701900555@beta.example",
+    ] {
         let request = Request::Send(message("m1", sender, &[ADA]));
         let refused = world
             .handle(world.theirs("beta", "r"), request)
@@ -151,6 +200,50 @@ async fn nobody_outside_speaks_in_the_name_of_our_people() {
             "{sender}: {refused}"
         );
     }
+    assert!(world.home.asked().is_empty());
+    let request = Request::Send(message("m2", "wv:+447701900555", &[ADA]));
+    let ours = world.handle(world.theirs("omega", "m2"), request).await;
+    assert!(ours.is_ok(), "the home server speaks for its people: {ours:?}");
+}
+
+#[tokio::test]
+async fn number_that_was_ported_out_of_our_range_speaks_for_itself() {
+    let world = ranged();
+    world.serves("number", "+447700900777", "beta");
+    for (id, sender) in [
+        ("m1", "wv:+447700900777"),
+        ("m2", "wv:+447700900777@beta.example"),
+    ] {
+        let request = Request::Send(message(id, sender, &[ADA]));
+        let answer = world.handle(world.theirs("beta", id), request).await.unwrap();
+        assert_eq!(outcome_of(&answer, ADA), Ok(Acceptance::Taken), "{sender}");
+    }
+}
+
+#[tokio::test]
+async fn number_of_our_range_is_not_taken_on_trust_while_enum_is_silent() {
+    let world = World::with(|setup| {
+        setup.routing = serde_json::from_value(json!({
+            "views": [{ "name": "dark", "resolvers": ["127.0.0.1:9"] }],
+            "apexes": [{ "apex": "e164.example", "view": "dark", "trust": "private" }],
+            "home_ranges": [{ "prefix": "+44770090", "domain": "alpha.example" }],
+            "budget": "50ms",
+        }))
+        .unwrap();
+    });
+    let request = Request::Send(message("m1", "wv:+447700900555", &[ADA]));
+    let refused = world
+        .handle(world.theirs("beta", "r"), request)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Refusal::RouteFailed { .. }), "{refused}");
+    let request = Request::Send(message("m2", BEA, &[ADA]));
+    let answer = world.handle(world.theirs("beta", "m2"), request).await.unwrap();
+    assert_eq!(
+        outcome_of(&answer, ADA),
+        Ok(Acceptance::Taken),
+        "nothing is asked for others"
+    );
 }
 
 #[tokio::test]

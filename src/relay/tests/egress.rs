@@ -8,7 +8,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    model::{Acceptance, Answer, Content, Found, Protocol, RecipientOutcome, Refusal, Request, SendMessage},
+    model::{
+        Acceptance, Answer, Content, Domain, Found, Protocol, RecipientOutcome, Refusal, Request, SendMessage,
+    },
     relay::{Delivery, Egress, Undelivered},
 };
 
@@ -17,6 +19,7 @@ pub(super) struct Scripted {
     protocol: Protocol,
     script: Mutex<VecDeque<Play>>,
     asked: Mutex<Vec<Delivery>>,
+    hanging: Mutex<Vec<Domain>>,
 }
 
 /// What the next hop does with one request; without a script it takes everything.
@@ -25,6 +28,8 @@ enum Play {
     Say(Result<Answer, Undelivered>),
     /// Waits until it is let go, then takes it.
     Hold(oneshot::Receiver<()>),
+    /// Waits until it is let go, then takes nothing.
+    HoldInVain(oneshot::Receiver<()>),
 }
 
 impl Scripted {
@@ -33,6 +38,7 @@ impl Scripted {
             protocol,
             script: Mutex::default(),
             asked: Mutex::default(),
+            hanging: Mutex::default(),
         })
     }
 
@@ -48,6 +54,12 @@ impl Scripted {
         self.play(Play::Say(Err(Undelivered::NotTaken(super::unreachable()))));
     }
 
+    pub(super) fn ends_connections(&self) {
+        let domain = super::domain("beta.example");
+        let refusal = Refusal::EndsConnections { domain };
+        self.play(Play::Say(Err(Undelivered::NotTaken(refusal))));
+    }
+
     pub(super) fn stays_silent(&self) {
         self.play(Play::Say(Err(Undelivered::Unanswered(super::timed_out()))));
     }
@@ -59,9 +71,27 @@ impl Scripted {
         release
     }
 
+    /// The next request stays with the next hop until the sender is used or dropped, and is not taken then.
+    pub(super) fn holds_in_vain(&self) -> oneshot::Sender<()> {
+        let (release, held) = oneshot::channel();
+        self.play(Play::HoldInVain(held));
+        release
+    }
+
+    /// From now on whatever goes to this domain is never answered, and no part of the script is used up by it.
+    pub(super) fn hangs_at(&self, domain: &str) {
+        self.hanging.lock().unwrap().push(super::domain(domain));
+    }
+
     /// What was asked so far, and is forgotten now.
     pub(super) fn asked(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    /// Whether anything went to this domain since the last look.
+    pub(super) fn has_been_asked_for(&self, domain: &str) -> bool {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().any(|delivery| delivery.domain.as_str() == domain)
     }
 
     /// The messages among what was asked, and is forgotten now.
@@ -99,13 +129,21 @@ impl Egress for Scripted {
 
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
         let request = delivery.request.clone();
+        let hangs = self.hanging.lock().unwrap().contains(&delivery.domain);
         self.asked.lock().unwrap().push(delivery);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         let play = self.script.lock().unwrap().pop_front();
         match play {
             Some(Play::Say(answer)) => answer,
             Some(Play::Hold(held)) => {
                 let _ = held.await;
                 Ok(taken(&request))
+            }
+            Some(Play::HoldInVain(held)) => {
+                let _ = held.await;
+                Err(Undelivered::NotTaken(super::unreachable()))
             }
             None => Ok(taken(&request)),
         }

@@ -92,7 +92,7 @@ async fn home_servers_search_that_names_no_operator_does_not_come_back_to_it() {
         *own = domain("omega.example");
     }
     let refused = world.handle(ingress, request).await.unwrap_err();
-    assert!(matches!(refused, Refusal::Unsupported { .. }), "{refused}");
+    assert!(matches!(refused, Refusal::NotSearched { .. }), "{refused}");
     assert!(world.ssp.asked().is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! Invitations and groups: passed on and answered, never stored.
 
+use serde_json::json;
+
 use super::*;
 use crate::model::{
     CancelInvite, GroupAction, GroupAnswer, GroupEvent, GroupRequest, Invite, InviteAnswer, InviteType,
@@ -26,6 +28,34 @@ fn join(group: &str) -> Request {
         by: person(ADA),
         group: person(group),
         action: GroupAction::Members,
+    })
+}
+
+fn asks(by: &str, action: GroupAction) -> Request {
+    Request::Group(GroupRequest {
+        by: person(by),
+        group: person("wv:bo/friends@beta.example"),
+        action,
+    })
+}
+
+fn joining() -> GroupAction {
+    GroupAction::Join {
+        screen_name: Some("Ada".into()),
+        list_joined: false,
+        subscribe: true,
+        own_properties: Vec::new(),
+    }
+}
+
+fn put_out(to: &[&str]) -> Request {
+    let Request::GroupEvent(event) = event(to) else {
+        unreachable!()
+    };
+    Request::GroupEvent(GroupEvent {
+        joined: Vec::new(),
+        removed: Some((809, "not polite".into())),
+        ..event
     })
 }
 
@@ -150,4 +180,75 @@ async fn group_event_reaches_our_members_and_names_those_who_are_not() {
         Err(Refusal::NoTransit { .. })
     ));
     assert_eq!(world.home.asked()[0].request, event(&[ADA]));
+}
+
+#[tokio::test]
+async fn removal_from_a_group_reaches_the_member_although_it_names_nobody() {
+    let world = World::new();
+    world
+        .handle(world.ours("g1"), asks(ADA, joining()))
+        .await
+        .unwrap();
+    let answer = world
+        .handle(world.theirs("beta", "e1"), put_out(&[]))
+        .await
+        .unwrap();
+    assert_eq!(outcome_of(&answer, ADA), Ok(Acceptance::Taken));
+    assert_eq!(world.home.asked()[0].request, put_out(&[ADA]));
+    let again = world.handle(world.theirs("beta", "e2"), put_out(&[])).await;
+    assert_eq!(again, Ok(Answer::Done), "she is no member any more");
+    assert!(world.home.asked().is_empty());
+}
+
+#[tokio::test]
+async fn removal_from_a_group_reaches_members_after_a_restart_and_on_every_side() {
+    let world = World::with(|setup| {
+        setup.own.push(domain("omega.example"));
+        let server = agreement_with("omega", "role", json!("home"));
+        setup.agreements.push(server);
+    });
+    let ole = "wv:ole@omega.example";
+    world
+        .handle(world.ours("g1"), asks(ADA, joining()))
+        .await
+        .unwrap();
+    world
+        .handle(world.theirs("omega", "g2"), asks(ole, joining()))
+        .await
+        .unwrap();
+    let world = world.restart().await;
+    let answer = world
+        .handle(world.theirs("beta", "e1"), put_out(&[]))
+        .await
+        .unwrap();
+    assert_eq!(outcome_of(&answer, ADA), Ok(Acceptance::Taken));
+    assert_eq!(outcome_of(&answer, ole), Ok(Acceptance::Taken));
+    assert_eq!(world.home.asked()[0].request, put_out(&[ADA]));
+    let to_server = &world.ssp.asked()[0];
+    assert_eq!(to_server.domain, domain("omega.example"));
+    assert_eq!(to_server.request, put_out(&[ole]));
+}
+
+#[tokio::test]
+async fn who_left_a_group_or_was_not_let_in_is_not_told_of_removals() {
+    let world = World::new();
+    world
+        .handle(world.ours("g1"), asks(ADA, joining()))
+        .await
+        .unwrap();
+    world
+        .handle(world.ours("g2"), asks(ADA, GroupAction::Leave))
+        .await
+        .unwrap();
+    world.ssp.refuses(remote(809));
+    let refused = world.handle(world.ours("g3"), asks(ADA, joining())).await;
+    assert_eq!(refused, Err(remote(809)));
+    let answer = world.handle(world.theirs("beta", "e1"), put_out(&[])).await;
+    assert_eq!(answer, Ok(Answer::Done));
+    assert!(world.home.asked().is_empty());
+    let gamma = world.handle(world.theirs("gamma", "e2"), put_out(&[])).await;
+    assert!(
+        matches!(gamma, Err(Refusal::ForeignSender { .. })),
+        "another side's group: {gamma:?}"
+    );
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::MessageId;
+use crate::model::{MessageId, StepEvent};
 
 fn observed() -> World {
     World::with(|setup| setup.agreements = vec![agreement_with("beta", "profile", json!("observed"))])
@@ -29,6 +29,16 @@ fn failed(world: &World) -> usize {
     world.home.asked().iter().filter(|one| is_failed(one)).count()
 }
 
+fn notes(trail: &TrailRecord) -> Vec<&str> {
+    let mut notes = Vec::new();
+    for step in &trail.steps {
+        if let StepEvent::Note { text } = &step.event {
+            notes.push(text.as_str());
+        }
+    }
+    notes
+}
+
 fn success(id: &MessageId) -> Outcome {
     Ok(Answer::Sent {
         id: Some(id.clone()),
@@ -52,6 +62,15 @@ async fn unanswered_message_awaits_and_later_ones_queue_behind_it() {
         .relay
         .late_answer(&domain("beta.example"), &id, &success(&id))
         .await;
+    {
+        let trails = world.trails.lock().unwrap();
+        let (first, last) = (&trails[0], trails.last().unwrap());
+        assert_eq!(
+            first.id, last.id,
+            "what closed it is told under the message's own trail"
+        );
+        assert_eq!(notes(last), ["a late answer of beta.example: it has the message"]);
+    }
     world.deliver_due().await;
     assert_eq!(world.ssp.texts(), ["m2"], "the first was taken, the second goes");
     assert!(world.waiting().await.is_empty());
@@ -66,6 +85,10 @@ async fn late_error_makes_a_failed_report() {
         .relay
         .late_answer(&domain("beta.example"), &id, &Err(remote(532)))
         .await;
+    let last = world.trails.lock().unwrap().last().cloned().unwrap();
+    assert!(last.steps.iter().any(
+        |step| matches!(&step.event, StepEvent::Refused { reason } if reason.starts_with("a late answer of beta.example"))
+    ));
     world.deliver_due().await;
     assert_eq!(failed(&world), 1);
     assert!(world.waiting().await.is_empty());
@@ -126,6 +149,38 @@ async fn late_answer_does_not_settle_what_was_never_sent() {
     world.advance(10);
     world.deliver_due().await;
     assert_eq!(world.ssp.texts(), ["m0", "m1"], "to Bea both; Bo's was answered");
+}
+
+#[tokio::test]
+async fn message_that_turns_out_not_to_be_taken_goes_again_and_is_not_unknown() {
+    let world = observed();
+    let id = awaited(&world, "m1", BEA).await;
+    world.relay.not_taken(&domain("gamma.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Awaiting { .. }));
+    world.relay.not_taken(&domain("beta.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Scheduled { .. }));
+    world.advance(20);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await.is_empty());
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
+async fn message_that_ends_connections_is_a_dead_letter_and_the_next_one_goes() {
+    let world = World::new();
+    world.ssp.ends_connections();
+    assert_eq!(world.ada_sends("m1", BEA).await, Ok(Acceptance::Stored));
+    assert_eq!(world.ada_sends("m2", BEA).await, Ok(Acceptance::Stored));
+    world.ssp.ends_connections();
+    world.advance(20);
+    world.deliver_due().await;
+    let dead = world.dead().await;
+    assert!(
+        dead.len() == 1 && dead[0].contains("ends every connection"),
+        "{dead:?}"
+    );
+    assert_eq!(world.ssp.texts(), ["m1", "m1", "m2"]);
 }
 
 #[tokio::test]

@@ -256,3 +256,109 @@ async fn closed_store_breaks_no_promise_that_the_peer_made() {
     let refused = world.ada_sends("m2", BEA).await.unwrap_err();
     assert!(matches!(refused, Refusal::Internal { .. }), "{refused}");
 }
+
+/// The order in which messages wait.
+async fn in_store(world: &World) -> Vec<String> {
+    let mut waiting = world.waiting().await;
+    waiting.sort_by_key(|item| item.id);
+    waiting.into_iter().map(|item| item.labels[2].clone()).collect()
+}
+
+#[tokio::test]
+async fn messages_wait_in_the_order_in_which_they_were_admitted() {
+    let world = Arc::new(World::new());
+    let release = world.ssp.holds_in_vain();
+    world.ssp.takes_nothing();
+    let mut sending = Vec::new();
+    for (count, id) in [(1, "m1"), (2, "m2")] {
+        let sender = Arc::clone(&world);
+        sending.push(tokio::spawn(async move { sender.ada_sends(id, BEA).await }));
+        world.ssp.is_asked(count).await;
+    }
+    for _ in 0..50 {
+        assert_eq!(
+            in_store(&world).await,
+            Vec::<String>::new(),
+            "the first is still out"
+        );
+    }
+    release.send(()).unwrap();
+    for sent in sending {
+        assert_eq!(sent.await.unwrap(), Ok(Acceptance::Stored));
+    }
+    assert_eq!(in_store(&world).await, ["m1", "m2"]);
+}
+
+#[tokio::test]
+async fn message_does_not_overtake_one_that_is_about_to_wait() {
+    let world = Arc::new(World::new());
+    world.ssp.takes_nothing();
+    let release = world.ssp.holds();
+    let sender = Arc::clone(&world);
+    let both = Request::Send(message("m1", ADA, &[BEA, GIL]));
+    let first = tokio::spawn(async move { sender.handle(sender.ours("m1"), both).await });
+    world.ssp.is_asked(2).await;
+    // Bea's part was given up, and is committed when Gil's has ended.
+    let sender = Arc::clone(&world);
+    let second = tokio::spawn(async move { sender.ada_sends("m2", BEA).await });
+    for _ in 0..50 {
+        assert_eq!(in_store(&world).await, Vec::<String>::new());
+    }
+    release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(second.await.unwrap(), Ok(Acceptance::Stored));
+    assert_eq!(world.ssp.texts(), ["m1", "m1"]);
+    assert_eq!(in_store(&world).await, ["m1", "m2"]);
+}
+
+#[tokio::test]
+async fn messages_that_are_taken_do_not_wait_for_one_another() {
+    let world = Arc::new(World::new());
+    let release = world.ssp.holds();
+    let sender = Arc::clone(&world);
+    let first = tokio::spawn(async move { sender.ada_sends("m1", BEA).await });
+    world.ssp.is_asked(1).await;
+    assert_eq!(world.ada_sends("m2", BEA).await, Ok(Acceptance::Taken));
+    release.send(()).unwrap();
+    assert_eq!(first.await.unwrap(), Ok(Acceptance::Taken));
+}
+
+#[tokio::test]
+async fn no_more_waits_for_a_peer_than_agreed() {
+    let limit =
+        |peer: &str| agreement_with(peer, "limits", json!({ "max_queued": 2, "media_types": ["*/*"] }));
+    let world = World::with(|setup| setup.agreements = vec![limit("beta"), limit("gamma")]);
+    world.ssp.takes_nothing();
+    for id in ["m1", "m2"] {
+        assert_eq!(world.ada_sends(id, BEA).await, Ok(Acceptance::Stored));
+    }
+    let full = Err(Refusal::QueueFull {
+        queue: "limits.max_queued of beta is 2".into(),
+    });
+    assert_eq!(world.ada_sends("m3", BEA).await, full);
+    world.ssp.asked();
+    // Who is taken stays taken, and a repeat is recognised; only who would wait is refused.
+    world.ssp.takes_nothing();
+    let mixed = message("m4", ADA, &["wv:bob@beta.example", GIL]);
+    for _ in 0..2 {
+        let answer = world
+            .handle(world.ours("m4"), Request::Send(mixed.clone()))
+            .await
+            .unwrap();
+        assert_eq!(outcome_of(&answer, GIL), Ok(Acceptance::Taken));
+        world.ssp.takes_nothing();
+    }
+    let to_gil = world.ssp.asked();
+    let to_gil = to_gil.iter().filter(|one| one.domain == domain("gamma.example"));
+    assert_eq!(to_gil.count(), 1);
+    assert_eq!(world.waiting().await.len(), 2);
+    let world = world.restart().await;
+    assert_eq!(
+        world.ada_sends("m5", BEA).await,
+        full,
+        "it is counted after a restart as well"
+    );
+    world.advance(10);
+    world.deliver_due().await;
+    assert_eq!(world.ada_sends("m6", BEA).await, Ok(Acceptance::Taken));
+}

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod alternatives;
 mod egress;
 mod homes;
 mod invites;

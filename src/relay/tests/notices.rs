@@ -140,3 +140,21 @@ async fn refused_notice_is_the_answer() {
         })
     );
 }
+
+#[tokio::test]
+async fn notice_waits_out_a_refusal_that_may_pass() {
+    for status in [503, 504, 507] {
+        let world = World::new();
+        world.ssp.refuses(remote(status));
+        let answer = world.handle(world.ours("n1"), notice(&[BEA])).await.unwrap();
+        assert_eq!(outcome_of(&answer, BEA), Ok(Acceptance::Stored), "{status}");
+        world.ssp.refuses(remote(status));
+        world.advance(10);
+        world.deliver_due().await;
+        assert_eq!(world.waiting().await.len(), 1, "{status}");
+        world.advance(60);
+        world.deliver_due().await;
+        assert_eq!(world.ssp.asked().len(), 3, "{status}");
+        assert!(world.waiting().await.is_empty());
+    }
+}

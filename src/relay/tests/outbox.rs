@@ -199,6 +199,34 @@ async fn peer_that_is_back_gets_at_once_what_waits_for_it_and_no_other_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_peer_does_not_hold_up_what_waits_for_another() {
+    let world = World::new();
+    for n in 0..200 {
+        world.ssp.takes_nothing();
+        let to = format!("wv:u{n}@beta.example");
+        world.ada_sends(&format!("b{n}"), &to).await.unwrap();
+    }
+    world.advance(1);
+    world.ssp.takes_nothing();
+    world.ada_sends("g", GIL).await.unwrap();
+    world.ssp.asked();
+    world.ssp.hangs_at("beta.example");
+    for peer in ["beta.example", "gamma.example"] {
+        world.relay.peer_is_back(&domain(peer)).await;
+    }
+    let running = tokio::spawn(Arc::clone(&world.relay).run_outbox(WorkerId("node".into())));
+    let gil = async {
+        while !world.ssp.has_been_asked_for("gamma.example") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gil)
+        .await
+        .expect("beta has every slot");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn running_outbox_delivers_lanes_in_order_and_wakes_when_a_peer_is_back() {
     let world = World::new();
     for id in ["m1", "m2", "m3"] {

@@ -1,7 +1,7 @@
 //! Presence: subscribed, asserted anew, unsubscribed, fetched, told.
 
 use super::*;
-use crate::model::{GetPresence, Presence, PresenceNotification, Subscribe, Unsubscribe};
+use crate::model::{GetPresence, Presence, PresenceNotification, StepEvent, Subscribe, Unsubscribe};
 use crate::store::Space;
 
 fn subscribe(to: &[&str]) -> Request {
@@ -266,6 +266,192 @@ async fn of_notifications_that_wait_only_the_newest_of_each_person_is_kept() {
     );
 }
 
+/// The notifications that went to our own people, and are forgotten now.
+fn told(world: &World) -> Vec<Request> {
+    world.home.asked().into_iter().map(|one| one.request).collect()
+}
+
+async fn beta_tells(world: &World, note: usize) {
+    let told = world
+        .handle(world.theirs("beta", "n"), notification(BO, note))
+        .await;
+    assert_eq!(told, Ok(Answer::Done));
+}
+
+#[tokio::test]
+async fn nothing_older_follows_a_newer_notification() {
+    let world = World::new();
+    world.home.takes_nothing();
+    beta_tells(&world, 1).await;
+    beta_tells(&world, 2).await;
+    assert_eq!(
+        told(&world),
+        [notification(BO, 1)],
+        "the second waits in its place"
+    );
+    world.advance(10);
+    world.deliver_due().await;
+    assert_eq!(told(&world), [notification(BO, 2)]);
+    assert!(world.waiting().await.is_empty());
+    beta_tells(&world, 3).await;
+    assert_eq!(told(&world), [notification(BO, 3)], "nothing waits any more");
+    world.advance(3600);
+    world.deliver_due().await;
+    assert_eq!(told(&world), []);
+}
+
+#[tokio::test]
+async fn notification_behind_one_that_is_under_way_comes_last() {
+    let world = Arc::new(World::new());
+    let release = world.home.holds_in_vain();
+    let tell = |note| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { beta_tells(&world, note).await })
+    };
+    let first = tell(1);
+    world.home.is_asked(1).await;
+    let (second, third) = (tell(2), tell(3));
+    // What would overtake needs nothing but its turn of the executor.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(&world), [notification(BO, 1)]);
+    release.send(()).unwrap();
+    for task in [first, second, third] {
+        task.await.unwrap();
+    }
+    world.advance(10);
+    world.deliver_due().await;
+    assert_eq!(told(&world), [notification(BO, 3)], "the others are overtaken");
+    assert!(world.waiting().await.is_empty());
+}
+
+#[tokio::test]
+async fn notification_behind_one_that_is_taken_goes_at_once() {
+    let world = Arc::new(World::new());
+    let release = world.home.holds();
+    let telling = [1, 2].map(|note| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { beta_tells(&world, note).await })
+    });
+    world.home.is_asked(1).await;
+    release.send(()).unwrap();
+    for task in telling {
+        task.await.unwrap();
+    }
+    assert_eq!(told(&world), [notification(BO, 1), notification(BO, 2)]);
+    assert!(world.waiting().await.is_empty());
+}
+
+#[tokio::test]
+async fn notification_waits_out_a_refusal_that_may_pass() {
+    for status in [503, 504, 507] {
+        let world = World::new();
+        world.home.refuses(remote(status));
+        beta_tells(&world, 1).await;
+        world.home.asked();
+        world.advance(10);
+        world.deliver_due().await;
+        assert_eq!(told(&world), [notification(BO, 1)], "{status}");
+    }
+    let world = World::new();
+    world.home.answers(Answer::Recipients(vec![RecipientOutcome {
+        recipient: person(ADA),
+        outcome: Err(remote(503)),
+    }]));
+    beta_tells(&world, 1).await;
+    assert_eq!(world.waiting().await.len(), 1, "a refusal of one watcher");
+}
+
+#[tokio::test]
+async fn notification_waits_for_a_route_that_can_not_be_found_now() {
+    let dns = crate::routing::tests::dns::Dns::start().await;
+    let world = World::with(|setup| setup.routing = crate::routing::tests::config(dns.address));
+    dns.is_down(true);
+    let mut presence = Presence::default();
+    presence.set(
+        crate::model::AttributeName::StatusText,
+        Some(crate::model::AttributeValue::Text("in".into())),
+    );
+    let tell = Request::Notify(PresenceNotification {
+        watchers: people(&["wv:+33123456789"]),
+        values: vec![(person(ADA), presence)],
+    });
+    world.handle(world.ours("n"), tell.clone()).await.unwrap();
+    assert_eq!(world.waiting().await.len(), 1);
+    world.serves("number", "+33", "beta");
+    world.advance(10);
+    world.deliver_due().await;
+    let told: Vec<_> = world.ssp.asked().into_iter().map(|one| one.request).collect();
+    assert_eq!(told, [tell]);
+}
+
+#[tokio::test]
+async fn peer_holds_no_more_subscriptions_than_agreed() {
+    let world = World::with(|setup| {
+        setup.agreements = vec![
+            agreement_with("beta", "limits", serde_json::json!({ "max_subscriptions": 3 })),
+            agreement("gamma"),
+        ];
+    });
+    let watch = |watcher: &str| {
+        Request::Subscribe(Subscribe {
+            watcher: person(watcher),
+            presentities: people(&[ADA]),
+            attributes: Vec::new(),
+        })
+    };
+    let by = |n: usize| format!("wv:w{n}@beta.example");
+    world.home.refuses(Refusal::UnknownUser {
+        recipient: person(ADA),
+    });
+    for n in [0, 1, 2, 2, 3] {
+        let answer = world.handle(world.theirs("beta", "s"), watch(&by(n))).await;
+        assert!(answer.is_ok(), "{n}: {answer:?}");
+    }
+    world.home.asked();
+    let world = world.restart().await;
+    let refused = world.handle(world.theirs("beta", "s"), watch(&by(4))).await;
+    assert!(
+        matches!(&refused, Err(Refusal::NotAgreed { clause, .. }) if clause == "limits.max_subscriptions is 3"),
+        "{refused:?}"
+    );
+    assert!(world.home.asked().is_empty());
+    let again = world.handle(world.theirs("beta", "s"), watch(&by(2))).await;
+    assert!(again.is_ok(), "one that is there is no new one");
+    let of_ours = world.handle(world.ours("s"), subscribe(&[BEA, BO])).await;
+    assert!(of_ours.is_ok());
+    let end = Request::Unsubscribe(Unsubscribe {
+        watcher: person(&by(1)),
+        presentities: people(&[ADA]),
+    });
+    world.handle(world.theirs("beta", "u"), end).await.unwrap();
+    let answer = world.handle(world.theirs("beta", "s"), watch(&by(4))).await;
+    assert!(answer.is_ok(), "there is room again: {answer:?}");
+}
+
+#[tokio::test]
+async fn subscription_asserted_anew_leaves_a_trail() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.trails.lock().unwrap().clear();
+    world
+        .relay
+        .reassert_subscriptions(&domain("beta.example"))
+        .await
+        .unwrap();
+    let trails = world.trails.lock().unwrap();
+    let [trail] = &trails[..] else {
+        panic!("{trails:?}");
+    };
+    let is_received =
+        |event: &StepEvent| matches!(event, StepEvent::Received { from, .. } if from == "gateway");
+    let is_taken = |event: &StepEvent| matches!(event, StepEvent::Attempt { failure: None, .. });
+    for is_there in [is_received, is_taken] {
+        assert!(trail.steps.iter().any(|step| is_there(&step.event)), "{trail:?}");
+    }
+}
+
 #[tokio::test]
 async fn notification_that_waited_too_long_is_dropped() {
     let world = World::new();
@@ -275,7 +461,7 @@ async fn notification_that_waited_too_long_is_dropped() {
         .await
         .unwrap();
     world.home.asked();
-    world.advance(121);
+    world.advance(12 * 3600);
     world.deliver_due().await;
     assert!(world.home.asked().is_empty());
     assert!(world.ssp.asked().is_empty());

@@ -146,3 +146,85 @@ async fn end_of_a_search_is_told_to_the_side_that_keeps_it() {
     });
     assert_eq!(world.handle(world.ours("s"), stop()).await, Ok(Answer::Done));
 }
+
+fn stop(id: &str) -> Request {
+    Request::StopSearch {
+        by: person(ADA),
+        cursor: SearchCursor {
+            id: id.into(),
+            index: 1,
+        },
+    }
+}
+
+#[tokio::test]
+async fn end_of_a_search_goes_where_the_search_is_kept() {
+    let world = World::with(|setup| {
+        setup.own.push(domain("omega.example"));
+        let server = agreement_with("omega", "role", json!("home"));
+        setup.agreements.push(server);
+    });
+    let more = Answer::Found(Found {
+        users: vec![(person(BEA), None)],
+        groups: Vec::new(),
+        total: 9,
+        more: Some(SearchCursor {
+            id: "s-81".into(),
+            index: 2,
+        }),
+    });
+    let of_ole = |mut request: Request| {
+        match &mut request {
+            Request::Search(search) => search.by = person("wv:ole@omega.example"),
+            Request::StopSearch { by, .. } => *by = person("wv:ole@omega.example"),
+            _ => {}
+        }
+        request
+    };
+    for (index, side) in [0, 1].into_iter().enumerate() {
+        let ingress = |world: &World| match side {
+            0 => world.ours("s"),
+            _ => world.theirs("omega", "s"),
+        };
+        let ask = |request: Request| if side == 0 { request } else { of_ole(request) };
+        world.ssp.answers(more.clone());
+        let request = ask(search(
+            SearchElement::UserMobileNumber,
+            BEA.trim_start_matches("wv:"),
+        ));
+        world.handle(ingress(&world), request).await.unwrap();
+        assert_eq!(world.ssp.asked().len(), 1, "{index}");
+        for other in ["s-82", "s-81", "s-81"] {
+            let answer = world.handle(ingress(&world), ask(stop(other))).await;
+            assert_eq!(answer, Ok(Answer::Done), "{index} {other}");
+        }
+        let asked = world.ssp.asked();
+        let ends: Vec<_> = asked
+            .iter()
+            .map(|one| (one.domain.as_str(), one.request.name()))
+            .collect();
+        assert_eq!(
+            ends,
+            [("beta.example", "stop-search")],
+            "{index}: once, and only the one that is kept there"
+        );
+    }
+}
+
+#[tokio::test]
+async fn end_of_a_search_is_a_success_although_the_peer_does_not_know_the_primitive() {
+    let world = World::new();
+    world.ssp.answers(Answer::Found(Found {
+        users: Vec::new(),
+        groups: Vec::new(),
+        total: 9,
+        more: Some(SearchCursor {
+            id: "s-1".into(),
+            index: 1,
+        }),
+    }));
+    let request = search(SearchElement::UserMobileNumber, "+46701234567");
+    world.handle(world.ours("s"), request).await.unwrap();
+    world.ssp.refuses(Refusal::Unsupported { what: "405".into() });
+    assert_eq!(world.handle(world.ours("e"), stop("s-1")).await, Ok(Answer::Done));
+}

@@ -1,12 +1,12 @@
 //! What is held, shown to NOC staff: answers, numbers and domains, by number, prefix, domain and state.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainKey, Facts, NumberEntry, NumberKey, Routes, Slot, Target};
+use super::{Digits, DomainDecision, DomainKey, Facts, NumberEntry, NumberKey, Routes, Slot, Target};
 use crate::{
-    model::{Domain, Timestamp},
+    model::{Domain, E164, Timestamp},
     routing::{
         fact::{Fact, Finding, Question},
         overrides::NumberPrefix,
@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Which entries are meant; all conditions together, none means all.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub struct CacheFilter {
-    /// Entries about numbers that begin so; a whole number is one as well.
-    pub number: Option<NumberPrefix>,
+    /// Entries about this number.
+    pub number: Option<E164>,
+    /// Entries about numbers that begin so.
+    pub prefix: Option<NumberPrefix>,
     /// Entries about this domain and all below it, and numbers that lead there.
     pub domain: Option<Domain>,
     /// Entries in this state.
@@ -85,77 +86,51 @@ pub enum EntryState {
 }
 
 impl CacheFilter {
-    pub(in crate::routing) fn fact(
+    /// How an answer stands, when it is meant.
+    pub(in crate::routing) fn of_fact(
         &self,
         question: &Question,
         fact: &Fact,
-        view: &str,
         now: Timestamp,
-    ) -> Option<CacheEntry> {
+    ) -> Option<EntryState> {
         let name = question.name.without_dot();
-        let kind = question.kind.into();
         let state = fact_state(fact, now);
-        let is_meant = self.is_of(kind, state)
-            && self
-                .number
-                .as_ref()
-                .is_none_or(|prefix| enum_digits(name).starts_with(prefix.digits()))
+        let is_meant = self.is_of(question.kind.into(), state)
+            && (!self.is_of_numbers() || self.is_about(Digits::of_enum_name(name)))
             && self.domain.as_ref().is_none_or(|domain| is_within(name, domain));
-        is_meant.then(|| CacheEntry {
-            kind,
-            name: name.to_owned(),
-            service: None,
-            view: Some(view.to_owned()),
-            state,
-            ttl: fact.ttl(now),
-            fetched: Some(fact.fetched),
-            records: fact.lines(),
-        })
+        is_meant.then_some(state)
     }
 
-    pub(in crate::routing) fn number(
+    /// How a number stands, when it is meant.
+    pub(in crate::routing) fn of_number(
         &self,
         key: NumberKey,
         entry: &NumberEntry,
         now: Timestamp,
-    ) -> Option<CacheEntry> {
-        let digits = key.digits();
-        let (state, record) = match &entry.target {
-            Target::Domain(slot) => (EntryState::Fresh, format!("served by {}", slot.key.domain)),
-            Target::Fixed(plan) => (EntryState::Fresh, plan_line(plan)),
-            Target::Absent => (EntryState::Negative, "no apex knows it".into()),
-            Target::Unallocated => (EntryState::Negative, "not in use".into()),
+    ) -> Option<EntryState> {
+        let state = match &entry.target {
+            _ if entry.dies <= now => EntryState::Dead,
+            Target::Domain(_) | Target::Named(_) | Target::Fixed(_) => EntryState::Fresh,
+            Target::Absent | Target::Unallocated => EntryState::Negative,
         };
-        let state = if now < entry.dies { state } else { EntryState::Dead };
-        let leads_to = |domain: &Domain| match &entry.target {
-            Target::Domain(slot) => slot.key.domain.is_within(domain),
-            Target::Fixed(_) | Target::Absent | Target::Unallocated => false,
+        let leads_to = |domain: &Domain| {
+            let slot = entry.target.slot();
+            slot.is_some_and(|slot| slot.key.domain.is_within(domain))
         };
         let is_meant = self.is_of(EntryKind::Number, state)
-            && self
-                .number
-                .as_ref()
-                .is_none_or(|prefix| digits.starts_with(prefix.digits()))
+            && self.is_about(Some(key.digits()))
             && self.domain.as_ref().is_none_or(leads_to);
-        is_meant.then(|| CacheEntry {
-            kind: EntryKind::Number,
-            name: format!("+{digits}"),
-            service: Some(key.service()),
-            view: None,
-            state,
-            ttl: now.until(entry.dies),
-            fetched: None,
-            records: vec![record],
-        })
+        is_meant.then_some(state)
     }
 
-    pub(in crate::routing) fn slot(
+    /// The decision on a domain, when it is meant.
+    pub(in crate::routing) fn of_slot(
         &self,
         key: &DomainKey,
         slot: &Slot,
         now: Timestamp,
-    ) -> Option<CacheEntry> {
-        if self.number.is_some()
+    ) -> Option<(EntryState, Arc<DomainDecision>)> {
+        if self.is_of_numbers()
             || self
                 .domain
                 .as_ref()
@@ -164,17 +139,76 @@ impl CacheFilter {
             return None;
         }
         let decision = slot.last()?;
-        let (state, record) = match &decision.outcome {
-            Ok(plan) => (EntryState::Fresh, plan_line(plan)),
-            Err(failure @ RouteFailure::Temporary(_)) => (EntryState::Failed, failure.to_string()),
-            Err(failure) => (EntryState::Negative, failure.to_string()),
+        let state = match &decision.outcome {
+            _ if decision.dies <= now => EntryState::Dead,
+            Ok(_) => EntryState::Fresh,
+            Err(RouteFailure::Temporary(_)) => EntryState::Failed,
+            Err(_) => EntryState::Negative,
         };
-        let state = if now < decision.dies {
-            state
-        } else {
-            EntryState::Dead
+        self.is_of(EntryKind::Domain, state).then_some((state, decision))
+    }
+
+    fn is_of_numbers(&self) -> bool {
+        self.number.is_some() || self.prefix.is_some()
+    }
+
+    /// Whether a number is the one that is meant, or among those; `None` is no number.
+    fn is_about(&self, digits: Option<Digits>) -> bool {
+        let number = self.number.as_ref().map(|number| Digits::of(number.digits()));
+        let prefix = self.prefix.as_ref().map(|prefix| Digits::of(prefix.digits()));
+        let begins = |prefix: Option<Digits>| {
+            let both = digits.zip(prefix);
+            both.is_some_and(|(digits, prefix)| digits.begins_with(prefix))
         };
-        self.is_of(EntryKind::Domain, state).then(|| CacheEntry {
+        number.is_none_or(|number| number.is_some() && number == digits) && prefix.is_none_or(begins)
+    }
+
+    fn is_of(&self, kind: EntryKind, state: EntryState) -> bool {
+        self.kind.is_none_or(|wanted| wanted == kind) && self.state.is_none_or(|wanted| wanted == state)
+    }
+}
+
+impl CacheEntry {
+    fn of_fact(question: &Question, fact: &Fact, view: String, state: EntryState, now: Timestamp) -> Self {
+        Self {
+            kind: question.kind.into(),
+            name: question.name.without_dot().to_owned(),
+            service: None,
+            view: Some(view),
+            state,
+            ttl: fact.ttl(now),
+            fetched: Some(fact.fetched),
+            records: fact.lines(),
+        }
+    }
+
+    fn of_number(key: NumberKey, entry: &NumberEntry, state: EntryState, now: Timestamp) -> Self {
+        let served_by = |slot: &Slot| format!("served by {}", slot.key.domain);
+        let record = match &entry.target {
+            Target::Domain(slot) => served_by(slot),
+            Target::Named(named) => served_by(&named.slot),
+            Target::Fixed(plan) => plan_line(plan),
+            Target::Absent => "no apex knows it".into(),
+            Target::Unallocated => "not in use".into(),
+        };
+        Self {
+            kind: EntryKind::Number,
+            name: format!("+{}", key.text()),
+            service: Some(key.service()),
+            view: None,
+            state,
+            ttl: now.until(entry.dies),
+            fetched: None,
+            records: vec![record],
+        }
+    }
+
+    fn of_slot(key: &DomainKey, decision: &DomainDecision, state: EntryState, now: Timestamp) -> Self {
+        let record = match &decision.outcome {
+            Ok(plan) => plan_line(plan),
+            Err(failure) => failure.to_string(),
+        };
+        Self {
             kind: EntryKind::Domain,
             name: key.domain.to_string(),
             service: Some(key.service),
@@ -183,11 +217,7 @@ impl CacheFilter {
             ttl: now.until(decision.dies),
             fetched: Some(decision.made),
             records: vec![record],
-        })
-    }
-
-    fn is_of(&self, kind: EntryKind, state: EntryState) -> bool {
-        self.kind.is_none_or(|wanted| wanted == kind) && self.state.is_none_or(|wanted| wanted == state)
+        }
     }
 }
 
@@ -200,15 +230,18 @@ pub(in crate::routing) fn list(
     limit: usize,
     now: Timestamp,
 ) -> Vec<CacheEntry> {
-    let numbers = routes
-        .numbers()
-        .filter_map(|(key, entry)| filter.number(*key, &entry, now));
-    let domains = routes
-        .domains()
-        .filter_map(|(key, slot)| filter.slot(&key, &slot, now));
-    let facts = facts
-        .all()
-        .filter_map(|(question, fact)| filter.fact(&question, &fact, &view(&question), now));
+    let numbers = routes.numbers().filter_map(|(key, entry)| {
+        let state = filter.of_number(*key, &entry, now)?;
+        Some(CacheEntry::of_number(*key, &entry, state, now))
+    });
+    let domains = routes.domains().filter_map(|(key, slot)| {
+        let (state, decision) = filter.of_slot(&key, &slot, now)?;
+        Some(CacheEntry::of_slot(&key, &decision, state, now))
+    });
+    let facts = facts.all().filter_map(|(question, fact)| {
+        let state = filter.of_fact(&question, &fact, now)?;
+        Some(CacheEntry::of_fact(&question, &fact, view(&question), state, now))
+    });
     numbers.chain(domains).chain(facts).take(limit).collect()
 }
 
@@ -243,17 +276,6 @@ fn fact_state(fact: &Fact, now: Timestamp) -> EntryState {
         Finding::Absent(_) => EntryState::Negative,
         Finding::Failed(_) => EntryState::Failed,
     }
-}
-
-/// The digits of a name that ENUM made of a number; empty for other names.
-fn enum_digits(name: &str) -> String {
-    let labels = name.split('.');
-    let digits = labels.map_while(|label| match label.as_bytes() {
-        [digit] if digit.is_ascii_digit() => Some(char::from(*digit)),
-        _ => None,
-    });
-    let reversed: Vec<char> = digits.collect();
-    reversed.into_iter().rev().collect()
 }
 
 fn is_within(name: &str, domain: &Domain) -> bool {

@@ -3,6 +3,10 @@
 //! A plan is made once per domain and shared by its numbers, so when an SRV record dies one slot is filled anew and a
 //! million numbers see it. A number's entry is a few words: it points to a slot and holds no trail; how it came about is
 //! derived again when somebody asks.
+//!
+//! What peers' DNS says decides how much memory an entry takes, so the bound is in octets. A plan is charged to its domain,
+//! and is let go of when the domain is pushed out, whoever still points there; a domain's name is charged to the numbers
+//! that share it.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -13,8 +17,9 @@ use std::{
 use arc_swap::{ArcSwapOption, Guard};
 use moka::sync::Cache;
 
+use super::Digits;
 use crate::{
-    model::{Domain, E164, Timestamp, WvAddress},
+    model::{Domain, E164, LocalPart, Timestamp, WvAddress},
     routing::{
         config::CacheConfig,
         plan::{Alternative, Plan, RouteFailure, RouteService},
@@ -26,6 +31,15 @@ use crate::{
 pub(in crate::routing) struct Routes {
     numbers: Cache<NumberKey, NumberEntry, WordHash>,
     domains: Cache<DomainKey, Arc<Slot>>,
+}
+
+/// How much is held.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::routing) struct RoutesSize {
+    pub(in crate::routing) numbers: u64,
+    pub(in crate::routing) domains: u64,
+    /// The memory of both.
+    pub(in crate::routing) octets: u64,
 }
 
 /// A number and what it is wanted for, in one word: four bits a digit, since E.164 numbers have at most 15 digits and
@@ -51,8 +65,6 @@ pub(in crate::routing) struct NumberEntry {
     pub(in crate::routing) epoch: u32,
     /// What was decided.
     pub(in crate::routing) target: Target,
-    /// What few numbers have.
-    pub(in crate::routing) extra: Option<Arc<Extra>>,
 }
 
 /// What was decided on a number.
@@ -60,6 +72,8 @@ pub(in crate::routing) struct NumberEntry {
 pub(in crate::routing) enum Target {
     /// A domain serves it.
     Domain(Arc<Slot>),
+    /// A domain serves it, and there is more to say, as of few numbers.
+    Named(Arc<Named>),
     /// An override says so.
     Fixed(Arc<Plan>),
     /// No apex knows it; the home ranges and the domain as written are still to be asked.
@@ -68,13 +82,22 @@ pub(in crate::routing) enum Target {
     Unallocated,
 }
 
-/// What few numbers have.
+/// A domain that serves a number, and what few numbers have.
 #[derive(Debug)]
+pub(in crate::routing) struct Named {
+    pub(in crate::routing) slot: Arc<Slot>,
+    pub(in crate::routing) extra: Extra,
+}
+
+/// What few numbers have.
+#[derive(Debug, Default)]
 pub(in crate::routing) struct Extra {
     /// The name that ENUM gave in place of the number.
     pub(in crate::routing) user: Option<WvAddress>,
     /// Other domains of the same ORDER.
     pub(in crate::routing) alternatives: Option<Arc<[Alternative]>>,
+    /// Domains whose records go before, but which had nothing.
+    pub(in crate::routing) skipped: Box<[Domain]>,
 }
 
 /// The place of a domain's plan; numbers point to it.
@@ -97,14 +120,24 @@ pub(in crate::routing) struct DomainDecision {
 
 impl Routes {
     pub(in crate::routing) fn new(config: &CacheConfig) -> Self {
+        let config = config.clone();
+        let of_domains = config.routes.0 / DOMAINS_PART;
+        let of_numbers = config.routes.0 - of_domains;
         Self {
             numbers: Cache::builder()
                 .name("numbers")
-                .max_capacity(config.numbers)
+                .max_capacity(of_numbers)
+                .weigher(move |_, entry: &NumberEntry| weight(entry.octets(), of_numbers, config.numbers))
                 .build_with_hasher(WordHash::new()),
             domains: Cache::builder()
                 .name("domains")
-                .max_capacity(config.domains)
+                .max_capacity(of_domains)
+                .weigher(move |_, slot: &Arc<Slot>| weight(slot.octets(), of_domains, config.domains))
+                .eviction_listener(|_, slot, cause| {
+                    if cause.was_evicted() {
+                        slot.forget();
+                    }
+                })
                 .build(),
         }
     }
@@ -144,6 +177,18 @@ impl Routes {
         })
     }
 
+    /// Keeps what was decided on a domain, and weighs the domain anew.
+    pub(in crate::routing) fn decide(
+        &self,
+        slot: &Arc<Slot>,
+        decision: DomainDecision,
+    ) -> Arc<DomainDecision> {
+        let decision = Arc::new(decision);
+        slot.decision.store(Some(Arc::clone(&decision)));
+        self.domains.insert(slot.key.clone(), Arc::clone(slot));
+        decision
+    }
+
     pub(in crate::routing) fn known_slot(&self, key: &DomainKey) -> Option<Arc<Slot>> {
         self.domains.get(key)
     }
@@ -156,12 +201,16 @@ impl Routes {
         self.domains.iter()
     }
 
-    /// Numbers and domains held, without what moka has not yet counted.
-    pub(in crate::routing) fn size(&self) -> (u64, u64) {
+    /// How much is held, without what moka has not yet counted.
+    pub(in crate::routing) fn size(&self) -> RoutesSize {
         // The counts lag behind until the caches have done their housekeeping.
         self.numbers.run_pending_tasks();
         self.domains.run_pending_tasks();
-        (self.numbers.entry_count(), self.domains.entry_count())
+        RoutesSize {
+            numbers: self.numbers.entry_count(),
+            domains: self.domains.entry_count(),
+            octets: self.numbers.weighted_size() + self.domains.weighted_size(),
+        }
     }
 }
 
@@ -187,8 +236,13 @@ impl NumberKey {
         }
     }
 
+    /// The digits, to compare.
+    pub(in crate::routing) fn digits(self) -> Digits {
+        Digits::unpacked(self.0 & (u64::MAX >> 4))
+    }
+
     /// The digits, without the `+`.
-    pub(in crate::routing) fn digits(self) -> String {
+    pub(in crate::routing) fn text(self) -> String {
         format!("{:x}", self.0 & (u64::MAX >> 4))
     }
 }
@@ -246,6 +300,71 @@ impl NumberEntry {
     pub(in crate::routing) fn is_due(&self, now: Timestamp) -> bool {
         now.0.saturating_add(self.ahead.into()) >= self.dies.0
     }
+
+    /// Roughly the memory it takes, with its share of the domain that it points to.
+    fn octets(&self) -> usize {
+        // The cache, the caller, and this entry twice hold a slot that no other number shares.
+        let share = |slot: &Arc<Slot>| slot.own_octets() / Arc::strong_count(slot).saturating_sub(3).max(1);
+        PER_NUMBER
+            + match &self.target {
+                Target::Domain(slot) => share(slot),
+                Target::Named(named) => share(&named.slot) + HEAP + named.extra.octets(),
+                Target::Fixed(plan) => plan.octets(),
+                Target::Absent | Target::Unallocated => 0,
+            }
+    }
+}
+
+impl Target {
+    /// A domain, with what more there is to say.
+    pub(in crate::routing) fn new(slot: Arc<Slot>, extra: Extra) -> Self {
+        if extra.user.is_none() && extra.alternatives.is_none() && extra.skipped.is_empty() {
+            Self::Domain(slot)
+        } else {
+            Self::Named(Arc::new(Named { slot, extra }))
+        }
+    }
+
+    /// The domain that serves the number.
+    pub(in crate::routing) fn slot(&self) -> Option<&Arc<Slot>> {
+        match self {
+            Self::Domain(slot) => Some(slot),
+            Self::Named(named) => Some(&named.slot),
+            Self::Fixed(_) | Self::Absent | Self::Unallocated => None,
+        }
+    }
+
+    /// What few numbers have.
+    pub(in crate::routing) fn extra(&self) -> Option<&Extra> {
+        match self {
+            Self::Named(named) => Some(&named.extra),
+            Self::Domain(_) | Self::Fixed(_) | Self::Absent | Self::Unallocated => None,
+        }
+    }
+}
+
+impl Extra {
+    fn octets(&self) -> usize {
+        let alternatives = self.alternatives.iter().flat_map(|all| all.iter());
+        let alternatives = alternatives.map(|one| {
+            size_of::<Alternative>() + address_octets(&one.user) + HEAP + one.domain.as_str().len()
+        });
+        let skipped = self.skipped.iter().map(|domain| HEAP + domain.as_str().len());
+        size_of::<Named>()
+            + skipped.sum::<usize>()
+            + self.user.as_ref().map_or(0, address_octets)
+            + alternatives.sum::<usize>()
+    }
+}
+
+impl DomainDecision {
+    fn octets(&self) -> usize {
+        let outcome = match &self.outcome {
+            Ok(plan) => plan.octets(),
+            Err(failure) => failure.to_string().len(),
+        };
+        size_of::<Self>() + HEAP + outcome
+    }
 }
 
 impl Slot {
@@ -260,10 +379,6 @@ impl Slot {
         decision.as_ref().is_some_and(is_current).then_some(decision)
     }
 
-    pub(in crate::routing) fn decide(&self, decision: Arc<DomainDecision>) {
-        self.decision.store(Some(decision));
-    }
-
     pub(in crate::routing) fn forget(&self) {
         self.decision.store(None);
     }
@@ -271,6 +386,35 @@ impl Slot {
     pub(in crate::routing) fn last(&self) -> Option<Arc<DomainDecision>> {
         self.decision.load_full()
     }
+
+    /// Roughly the memory that it takes as long as somebody points to it.
+    fn own_octets(&self) -> usize {
+        size_of::<Self>() + 2 * HEAP + self.key.domain.as_str().len()
+    }
+
+    fn octets(&self) -> usize {
+        let decision = self.decision.load();
+        PER_DOMAIN + self.own_octets() + decision.as_ref().map_or(0, |decision| decision.octets())
+    }
+}
+
+/// What the heap takes for the text of an address: its parts, each by itself.
+fn address_octets(address: &WvAddress) -> usize {
+    let resource = address.resource().map_or(0, |resource| HEAP + resource.len());
+    let domain = address.domain().map_or(0, |domain| HEAP + domain.as_str().len());
+    let local = match address.local() {
+        LocalPart::Msisdn(number) => HEAP + number.digits().len(),
+        LocalPart::Name(name) => HEAP + name.len(),
+        LocalPart::Service => 0,
+    };
+    local + resource + domain
+}
+
+/// The weight of an entry of so many octets in a cache that may hold `octets` and no more than `count` entries.
+fn weight(entry: usize, octets: u64, count: u64) -> u32 {
+    let least = octets.div_ceil(count.max(1));
+    let entry = u64::try_from(entry).unwrap_or(u64::MAX);
+    u32::try_from(entry.max(least)).unwrap_or(u32::MAX)
 }
 
 /// The last part of a life.
@@ -283,6 +427,15 @@ pub(in crate::routing) fn last_part(made: Timestamp, dies: Timestamp, percent: u
     )
 }
 
+/// One of so many parts of the memory for routes is the domains'; the rest is the numbers'.
+const DOMAINS_PART: u64 = 16;
+/// What moka and the allocator take for a number besides what it points to, measured.
+const PER_NUMBER: usize = 300;
+/// What they take for a domain.
+const PER_DOMAIN: usize = 400;
+/// What the allocator and the counts take for one shared piece of memory.
+pub(in crate::routing) const HEAP: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -294,7 +447,8 @@ mod tests {
         for digits in ["4470", "447700900123", "999999999999999", "100000000000000"] {
             for service in [RouteService::Im, RouteService::Pres, RouteService::Mms] {
                 let key = NumberKey::new(&format!("+{digits}").parse().unwrap(), service);
-                assert_eq!((key.digits().as_str(), key.service()), (digits, service));
+                assert_eq!((key.text().as_str(), key.service()), (digits, service));
+                assert_eq!(Some(key.digits()), Digits::of(digits));
             }
         }
     }

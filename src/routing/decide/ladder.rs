@@ -6,7 +6,10 @@
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
-use super::{answered, remark};
+use super::{
+    answered, remark,
+    sip::{SipHost, SipServer, arrange},
+};
 use crate::{
     model::{Domain, FactSource, Protocol, RouteStep, Timestamp},
     routing::{
@@ -67,8 +70,12 @@ struct Rung {
 enum Way {
     /// SRV sets, merged.
     Srv(Vec<(Name, Transport)>),
-    /// SRV whose target is the host of a SIP URI (RFC 5509), to be resolved in turn.
-    SipHost(Name),
+    /// SRV whose targets are hosts of SIP URIs (RFC 5509), to be resolved in turn.
+    SipNamed(Name),
+    /// How hosts of SIP URIs are reached (RFC 3263 §4.1).
+    SipNaptr(Vec<SipHost>),
+    /// Their servers.
+    SipSrv(Vec<SipHost>),
     /// The name's own address, at a port that is known.
     Address(Name, u16, Transport),
 }
@@ -156,7 +163,9 @@ impl<'r> Ladder<'r> {
         };
         match rung.way {
             Way::Srv(names) => self.srv(rung.protocol, &names, facts, first_step),
-            Way::SipHost(_) => self.sip_host(facts),
+            Way::SipNamed(_) => self.sip_named(facts),
+            Way::SipNaptr(hosts) => self.sip_naptr(hosts, facts),
+            Way::SipSrv(hosts) => self.sip_srv(&hosts, facts, first_step),
             Way::Address(name, port, transport) => {
                 let server = Server {
                     srv: Srv {
@@ -189,21 +198,12 @@ impl<'r> Ladder<'r> {
                 .map_or(Transport::Native, |(_, transport)| *transport);
             match &fact.finding {
                 Finding::Found(Records::Srv(records)) => {
-                    let sole_root = records.iter().all(|srv| srv.target.is_root());
-                    is_declined |= sole_root;
-                    for srv in records {
-                        if srv.target.is_root() {
-                            let reason = if sole_root {
-                                "the domain declares that it does not offer this service"
-                            } else {
-                                "the target . stands beside real targets"
-                            };
-                            self.pass_over(first_step + place, srv, reason);
-                        } else if servers.len() >= MAX_SERVERS {
-                            self.pass_over(first_step + place, srv, "more servers than are looked at");
-                        } else if servers.iter().any(|one| same_server(one, srv, transport)) {
-                            self.pass_over(first_step + place, srv, "listed more than once");
-                        } else {
+                    is_declined |= self.real_targets(records, first_step + place).is_empty();
+                    for srv in records.iter().filter(|srv| !srv.target.is_root()) {
+                        let is_known = servers
+                            .iter()
+                            .any(|one| same_server(&one.srv, one.transport, srv, transport));
+                        if self.is_taken(servers.len(), is_known, srv, first_step + place) {
                             servers.push(Server {
                                 srv: srv.clone(),
                                 transport,
@@ -213,18 +213,17 @@ impl<'r> Ladder<'r> {
                     }
                 }
                 Finding::Found(Records::Naptr(_) | Records::Addresses(_)) | Finding::Absent(_) => {}
-                Finding::Failed(cause) => failure = failure.or(Some(format!("{question}: {cause}"))),
+                // Sets stand with the better transport first: what is found after a failure could be a worse one.
+                Finding::Failed(cause) if servers.is_empty() => {
+                    failure = failure.or(Some(format!("{question}: {cause}")));
+                }
+                Finding::Failed(_) => {}
             }
         }
-        if !servers.is_empty() {
-            self.drop_own(&mut servers);
-            if servers.is_empty() {
-                self.done = Some(Err(self.is_a_loop()));
-                return;
-            }
-            self.ask_addresses(protocol, servers);
-        } else if let Some(failure) = failure {
+        if let Some(failure) = failure {
             self.done = Some(Err(RouteFailure::Temporary(failure)));
+        } else if !servers.is_empty() {
+            self.go_on(protocol, servers);
         } else if is_declined {
             // RFC 2782: decidedly absent, so the domain's own address is not tried for this protocol either.
             self.rungs
@@ -232,27 +231,46 @@ impl<'r> Ladder<'r> {
         }
     }
 
-    /// The address of the SIP URI's host is found as RFC 3263 says.
-    fn sip_host(&mut self, facts: &[Answered]) {
+    /// The targets of an SRV set that are servers; what is said of the others is written down.
+    fn real_targets<'s>(&mut self, records: &'s [Srv], step: usize) -> Vec<&'s Srv> {
+        let (roots, real): (Vec<_>, Vec<_>) = records.iter().partition(|srv| srv.target.is_root());
+        let reason = if real.is_empty() {
+            "the domain declares that it does not offer this service"
+        } else {
+            "the target . stands beside real targets"
+        };
+        for root in roots {
+            self.pass_over(step, root, reason);
+        }
+        real
+    }
+
+    /// Whether one more server is taken beside so many.
+    fn is_taken(&mut self, count: usize, is_known: bool, srv: &Srv, step: usize) -> bool {
+        if is_known {
+            self.pass_over(step, srv, "listed more than once");
+        } else if count >= MAX_SERVERS {
+            self.pass_over(step, srv, "more servers than are looked at");
+        }
+        !is_known && count < MAX_SERVERS
+    }
+
+    /// The hosts of SIP URIs that the domain names for the service (RFC 5509).
+    fn sip_named(&mut self, facts: &[Answered]) {
         let Some((question, fact, _)) = facts.first() else {
             return;
         };
         match &fact.finding {
-            Finding::Found(Records::Srv(records)) if records.iter().all(|srv| srv.target.is_root()) => {
-                // RFC 2782: the domain declares that it does not offer this service over SIP.
-                self.rungs.retain(|rung| rung.protocol != Protocol::Sip);
-            }
             Finding::Found(Records::Srv(records)) => {
-                let best = records
-                    .iter()
-                    .filter(|srv| !srv.target.is_root())
-                    .min_by_key(|srv| srv.priority);
-                if let Some(best) = best {
-                    let host = best.target.clone();
-                    let others = std::mem::take(&mut self.rungs);
-                    self.rungs = sip(&host, true).into();
-                    self.rungs
-                        .extend(others.into_iter().filter(|rung| rung.protocol != Protocol::Sip));
+                // They take the place of what is found at the domain itself. Without any, the domain declares that it
+                // does not offer this service over SIP (RFC 2782).
+                self.rungs.retain(|rung| rung.protocol != Protocol::Sip);
+                let hosts = SipHost::named_by(records, fact);
+                if !hosts.is_empty() {
+                    self.rungs.push_front(Rung {
+                        protocol: Protocol::Sip,
+                        way: Way::SipNaptr(hosts),
+                    });
                 }
             }
             Finding::Found(Records::Naptr(_) | Records::Addresses(_)) | Finding::Absent(_) => {}
@@ -260,6 +278,106 @@ impl<'r> Ladder<'r> {
                 self.done = Some(Err(RouteFailure::Temporary(format!("{question}: {cause}"))));
             }
         }
+    }
+
+    fn sip_naptr(&mut self, mut hosts: Vec<SipHost>, facts: &[Answered]) {
+        for (host, (question, fact, _)) in hosts.iter_mut().zip(facts) {
+            match &fact.finding {
+                Finding::Found(Records::Naptr(records)) => host.find_ways(records, fact.secure),
+                Finding::Found(Records::Srv(_) | Records::Addresses(_)) | Finding::Absent(_) => {
+                    host.usual_ways();
+                }
+                Finding::Failed(cause) => {
+                    self.done = Some(Err(RouteFailure::Temporary(format!("{question}: {cause}"))));
+                    return;
+                }
+            }
+        }
+        self.rungs.push_front(Rung {
+            protocol: Protocol::Sip,
+            way: Way::SipSrv(hosts),
+        });
+    }
+
+    fn sip_srv(&mut self, hosts: &[SipHost], facts: &[Answered], first_step: usize) {
+        let mut servers: Vec<SipServer> = Vec::new();
+        let mut failure = None;
+        let mut facts = (first_step..).zip(facts);
+        for (place, host) in hosts.iter().enumerate() {
+            let own: Vec<_> = facts.by_ref().take(host.ways.len()).collect();
+            let before = servers.len();
+            let mut is_declined = false;
+            let mut failed = None;
+            for ((way, (_, transport)), (step, (question, fact, _))) in host.ways.iter().enumerate().zip(own)
+            {
+                match &fact.finding {
+                    Finding::Found(Records::Srv(records)) => {
+                        let real = self.real_targets(records, step);
+                        is_declined |= real.is_empty();
+                        for srv in real {
+                            let is_known = servers
+                                .iter()
+                                .any(|one| same_server(&one.srv, one.transport, srv, *transport));
+                            if self.is_taken(servers.len(), is_known, srv, step) {
+                                servers.push(SipServer {
+                                    host: place,
+                                    way,
+                                    srv: srv.clone(),
+                                    transport: *transport,
+                                    secure: host.secure && fact.secure,
+                                });
+                            }
+                        }
+                    }
+                    Finding::Found(Records::Naptr(_) | Records::Addresses(_)) | Finding::Absent(_) => {}
+                    // The ways go from the best transport to the worst; a failure must not lead to a worse one.
+                    Finding::Failed(cause) if servers.len() == before => {
+                        failed = failed.or(Some(format!("{question}: {cause}")));
+                    }
+                    Finding::Failed(_) => {}
+                }
+            }
+            if failed.is_some() {
+                servers.truncate(before);
+                failure = failure.or(failed);
+            } else if servers.len() == before && !is_declined && host.named.is_some() {
+                servers.push(host.by_address(place));
+            } else if servers.len() == before && !is_declined && self.rules.ladder().sip_address_fallback {
+                self.rungs.push_front(Rung {
+                    protocol: Protocol::Sip,
+                    way: Way::Address(host.name.clone(), 5060, Transport::Udp),
+                });
+            }
+        }
+        if servers.is_empty() {
+            let is_named = hosts.iter().any(|host| host.named.is_some());
+            let nowhere = || {
+                format!(
+                    "{} names hosts for SIP, and none of them has servers",
+                    self.domain
+                )
+            };
+            let failure = failure.or_else(|| is_named.then(nowhere));
+            self.done = failure.map(|failure| Err(RouteFailure::Temporary(failure)));
+            return;
+        }
+        arrange(hosts, &mut servers);
+        let servers = servers.into_iter().map(|one| Server {
+            srv: one.srv,
+            transport: one.transport,
+            secure: one.secure,
+        });
+        self.go_on(Protocol::Sip, servers.collect());
+    }
+
+    /// Servers that are not ourselves are asked for their addresses.
+    fn go_on(&mut self, protocol: Protocol, mut servers: Vec<Server>) {
+        self.drop_own(&mut servers);
+        if servers.is_empty() {
+            self.done = Some(Err(self.is_a_loop()));
+            return;
+        }
+        self.ask_addresses(protocol, servers);
     }
 
     fn address(&mut self, protocol: Protocol, server: Server, facts: &[Answered], first_step: usize) {
@@ -320,6 +438,7 @@ impl<'r> Ladder<'r> {
     ) -> Result<Arc<Plan>, RouteFailure> {
         let mut candidates = Vec::new();
         let mut failure = None;
+        let mut is_loop = false;
         for server in servers {
             let name = &server.srv.target;
             let about = || {
@@ -329,10 +448,14 @@ impl<'r> Ladder<'r> {
                     .filter(|(_, (question, ..))| question.name == *name)
             };
             let mut addresses: Vec<IpAddr> = Vec::new();
+            let mut left_out = 0;
             let mut cause = None;
             for (_, (question, fact, _)) in about() {
                 match &fact.finding {
-                    Finding::Found(Records::Addresses(found)) => addresses.extend(found.iter()),
+                    Finding::Found(Records::Addresses(found)) => {
+                        addresses.extend(found.iter().take(MAX_ADDRESSES));
+                        left_out += found.len().saturating_sub(MAX_ADDRESSES);
+                    }
                     Finding::Found(Records::Naptr(_) | Records::Srv(_)) | Finding::Absent(_) => {}
                     Finding::Failed(failed) => cause = Some(format!("{question}: {failed}")),
                 }
@@ -345,12 +468,34 @@ impl<'r> Ladder<'r> {
                     "used, although its target is an alias (RFC 2782); its identity stays the domain's",
                 );
             }
+            let count = addresses.len();
+            addresses.retain(|address| !self.rules.is_own_address(*address, server.srv.port));
+            if addresses.len() < count {
+                self.pass_over(
+                    place,
+                    &server.srv,
+                    "it has an address of this gateway itself: loop",
+                );
+                is_loop = true;
+                if addresses.is_empty() {
+                    continue;
+                }
+            }
+            if left_out > 0 {
+                let reason = format!(
+                    "{left_out} of its addresses are left out; {MAX_ADDRESSES} of each family are tried"
+                );
+                self.pass_over(place, &server.srv, &reason);
+            }
             if addresses.is_empty() && cause.is_none() {
                 self.pass_over(place, &server.srv, "its target has no address");
                 continue;
             }
             failure = failure.or(cause);
             candidates.push(server.candidate(addresses));
+        }
+        if candidates.is_empty() && is_loop {
+            return Err(self.is_a_loop());
         }
         if candidates.iter().all(|one| one.addresses.is_empty()) {
             let reason = failure.unwrap_or_else(|| format!("no server of {} has an address", self.domain));
@@ -374,14 +519,21 @@ impl<'r> Ladder<'r> {
 
 impl Rung {
     fn questions(&self, view: ViewId) -> Vec<Question> {
-        let srv = |name: &Name| Question {
+        let question = |kind: Kind, name: &Name| Question {
             view,
-            kind: Kind::Srv,
+            kind,
             name: name.clone(),
         };
+        let srv = |name: &Name| question(Kind::Srv, name);
+        let naptr = |name: &Name| question(Kind::Naptr, name);
         match &self.way {
             Way::Srv(names) => names.iter().map(|(name, _)| srv(name)).collect(),
-            Way::SipHost(name) => vec![srv(name)],
+            Way::SipNamed(name) => vec![srv(name)],
+            Way::SipNaptr(hosts) => hosts.iter().map(|host| naptr(&host.name)).collect(),
+            Way::SipSrv(hosts) => {
+                let ways = hosts.iter().flat_map(|host| &host.ways);
+                ways.map(|(name, _)| srv(name)).collect()
+            }
             Way::Address(name, ..) => addresses_of(name, view).into(),
         }
     }
@@ -432,9 +584,12 @@ fn rungs(rules: &Rules, domain: &Domain, service: RouteService) -> VecDeque<Rung
         };
         rungs.extend(below(label, &base).map(|name| Rung {
             protocol: Protocol::Sip,
-            way: Way::SipHost(name),
+            way: Way::SipNamed(name),
         }));
-        rungs.extend(sip(&base, ladder.sip_address_fallback));
+        rungs.push_back(Rung {
+            protocol: Protocol::Sip,
+            way: Way::SipNaptr(vec![SipHost::itself(&base)]),
+        });
     }
     if ladder.xmpp {
         // XEP-0368: both sets count as one for priority and weight.
@@ -450,26 +605,6 @@ fn rungs(rules: &Rules, domain: &Domain, service: RouteService) -> VecDeque<Rung
             protocol: Protocol::Xmpp,
             way: Way::Address(base.clone(), 5269, Transport::Native),
         }));
-    }
-    rungs
-}
-
-/// SIP at a host, without NAPTR: the SRV sets of all transports, then its address (RFC 3263 §4.1, §4.2).
-fn sip(host: &Name, with_address: bool) -> Vec<Rung> {
-    let labels = [
-        ("_sips._tcp", Transport::Tls),
-        ("_sip._tcp", Transport::Tcp),
-        ("_sip._udp", Transport::Udp),
-    ];
-    let mut rungs = vec![Rung {
-        protocol: Protocol::Sip,
-        way: Way::Srv(labelled(&labels, host)),
-    }];
-    if with_address {
-        rungs.push(Rung {
-            protocol: Protocol::Sip,
-            way: Way::Address(host.clone(), 5060, Transport::Udp),
-        });
     }
     rungs
 }
@@ -510,9 +645,11 @@ fn is_side_note(question: &Question, fact: &Fact, facts: &[Answered]) -> bool {
     matches!(question.kind, Kind::A | Kind::Aaaa) && says_little && has_other()
 }
 
-fn same_server(one: &Server, other: &Srv, transport: Transport) -> bool {
-    one.srv.target == other.target && one.srv.port == other.port && one.transport == transport
+fn same_server(one: &Srv, by: Transport, other: &Srv, other_by: Transport) -> bool {
+    one.target == other.target && one.port == other.port && by == other_by
 }
 
 /// Servers of one domain that are looked at; each costs two questions.
 const MAX_SERVERS: usize = 16;
+/// Addresses of one family that are tried at one server.
+const MAX_ADDRESSES: usize = 8;

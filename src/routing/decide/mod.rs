@@ -5,6 +5,7 @@
 
 mod ladder;
 mod number;
+mod sip;
 mod user;
 
 #[cfg(test)]

@@ -158,15 +158,18 @@ impl<'r> NumberWalk<'r> {
 
     /// Tells what the question of the last step holds.
     pub(in crate::routing) fn answer(&mut self, question: &Question, fact: &Fact, source: FactSource) {
-        let Some((_, evaluation)) = &mut self.current else {
+        let Some((apex, evaluation)) = &mut self.current else {
             return;
         };
+        let is_unproven = apex.config.dnssec_required && !fact.secure && !fact.is_failure();
         self.outcome.dies = self.outcome.dies.min(fact.dies);
         self.outcome
             .steps
             .push(answered(question, fact, source, self.now));
         self.asked.push(question.name.clone());
         evaluation.answer(match &fact.finding {
+            // An absence that is not proven says as little: anybody could have said so.
+            _ if is_unproven => Answer::Failed("the answer is not proven by DNSSEC".into()),
             Finding::Found(Records::Naptr(records)) => Answer::Records(records.to_vec()),
             Finding::Found(Records::Srv(_) | Records::Addresses(_)) | Finding::Absent(_) => Answer::Absent,
             Finding::Failed(failure) => Answer::Failed(failure.to_string()),

@@ -29,6 +29,8 @@ fn rules(change: impl FnOnce(&mut RoutingConfig)) -> Rules {
         stale_naptr: false,
         on_failure: None,
         cross_order: false,
+        dnssec_required: false,
+        pres_foreign_schemes: false,
         infrastructure_position: None,
         timeout: None,
     };

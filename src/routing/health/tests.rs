@@ -106,6 +106,13 @@ fn one_attempt_probes_when_the_time_is_over() {
         hosts(&health, &candidates, 1, after(5)),
         ["a.example", "b.example"]
     );
+    // To look at the order is no attempt.
+    assert_eq!(
+        hosts(&health, &candidates, 1, after(5)),
+        ["a.example", "b.example"]
+    );
+    health.begin(&at("b.example"), after(5));
+    health.begin(&at("a.example"), after(5));
     assert_eq!(
         hosts(&health, &candidates, 1, after(5)),
         ["b.example", "a.example"]

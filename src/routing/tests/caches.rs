@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    super::{CacheFilter, EntryKind, EntryState, RouteService},
+    super::{CacheFilter, EntryKind, EntryState, Plan, RouteService},
     ENUM, NUMBER, Net, SSP,
-    dns::{Reply, naptr, srv},
+    dns::{Reply, a, naptr, srv},
     is_absent, is_temporary, servers, serving,
 };
 use crate::{
@@ -150,19 +150,18 @@ async fn name_in_use_is_refreshed_before_it_dies() {
 
 /// Waits until the number was asked for so often and the answer is kept.
 async fn settle(net: &Net, times: usize) {
-    let dies = |net: &Net| {
-        let filter = CacheFilter {
-            kind: Some(EntryKind::Naptr),
-            ..CacheFilter::default()
-        };
-        net.router
-            .cache_entries(&filter, 1, net.now())
-            .first()
-            .map(|entry| entry.fetched)
+    let filter = CacheFilter {
+        kind: Some(EntryKind::Naptr),
+        ..CacheFilter::default()
     };
-    let is_settled = || net.dns.asked(ENUM, RecordType::NAPTR) == times && dies(net).is_some();
     let waiting = async {
-        while !is_settled() {
+        while net.dns.asked(ENUM, RecordType::NAPTR) != times
+            || net
+                .router
+                .cache_entries(filter.clone(), 1, net.now())
+                .await
+                .is_empty()
+        {
             tokio::task::yield_now().await;
         }
         // The refresher's own last steps follow its answer.
@@ -255,11 +254,12 @@ async fn entries_are_listed_by_number_domain_and_state_and_flushed() {
     net.dns.alice();
     net.route(NUMBER).await;
     net.route("wv:+12025550123").await;
-    let of = |filter: CacheFilter| net.router.cache_entries(&filter, 100, net.now());
+    let of = |filter: CacheFilter| net.router.cache_entries(filter, 100, net.now());
     let number = of(CacheFilter {
-        number: Some("+4477".parse().unwrap()),
+        prefix: Some("+4477".parse().unwrap()),
         ..CacheFilter::default()
-    });
+    })
+    .await;
     let kinds: Vec<_> = number.iter().map(|entry| entry.kind).collect();
     assert_eq!(kinds, [EntryKind::Number, EntryKind::Naptr]);
     assert_eq!(number[0].records, ["served by op.example"]);
@@ -274,7 +274,8 @@ async fn entries_are_listed_by_number_domain_and_state_and_flushed() {
         state: Some(EntryState::Negative),
         kind: Some(EntryKind::Number),
         ..CacheFilter::default()
-    });
+    })
+    .await;
     assert_eq!(negative.len(), 1);
     assert_eq!(negative[0].name, "+12025550123");
     let domain = CacheFilter {
@@ -282,11 +283,11 @@ async fn entries_are_listed_by_number_domain_and_state_and_flushed() {
         ..CacheFilter::default()
     };
     assert_eq!(
-        net.router.flush_cache(&domain, net.now()).await,
+        net.router.flush_cache(domain.clone(), net.now()).await,
         5,
         "number, domain, SRV, A, AAAA"
     );
-    assert!(of(domain).is_empty());
+    assert!(of(domain).await.is_empty());
     net.route(NUMBER).await;
     assert_eq!(net.dns.asked(SSP, RecordType::SRV), 2);
     assert_eq!(net.dns.asked(ENUM, RecordType::NAPTR), 1);
@@ -297,7 +298,10 @@ async fn listing_keeps_to_its_limit_and_is_serialised() {
     let net = Net::new().await;
     net.dns.alice();
     net.route(NUMBER).await;
-    let entries = net.router.cache_entries(&CacheFilter::default(), 2, net.now());
+    let entries = net
+        .router
+        .cache_entries(CacheFilter::default(), 2, net.now())
+        .await;
     assert_eq!(entries.len(), 2);
     let json = serde_json::to_value(&entries[0]).unwrap();
     assert_eq!(json["kind"], "number");
@@ -319,4 +323,81 @@ async fn facts_stay_within_their_bound() {
         net.route(NUMBER).await;
     }
     assert!(octets <= 64 * 1024, "{octets}");
+}
+
+#[tokio::test]
+async fn plans_of_a_hostile_wildcard_stay_within_their_bound() {
+    let net = Net::with(|config| config.cache.routes = crate::model::ByteSize::mib(1)).await;
+    let hosts: Vec<String> = (0..16).map(|n| format!("h{n}.evil.example.")).collect();
+    for host in &hosts {
+        let many = (0..200).map(|n| a(86_400, [192, 0, 2, n])).collect();
+        net.dns.say(host, RecordType::A, Reply::Truncated(many));
+    }
+    for n in 0..100 {
+        let set = hosts.iter().map(|host| srv(86_400, 1, 1, 8443, host)).collect();
+        net.dns.srv(&format!("_imps-server._tcp.d{n}.evil.example."), set);
+        let enum_name = format!("{}.{}.0.0.9.0.0.7.7.4.4.e164.arpa.", n % 10, n / 10);
+        let regexp = format!("!^(.*)$!im:\\1@d{n}.evil.example!");
+        net.dns
+            .naptr(&enum_name, vec![naptr(86_400, 1, 1, "u", "E2U+im", &regexp)]);
+    }
+    for n in 0..100 {
+        let routed = net.route(&format!("wv:+447700900{}{}", n / 10, n % 10)).await;
+        let Ok(Plan::Domain { candidates, .. }) = routed.plan.as_deref() else {
+            panic!("{routed:?}")
+        };
+        assert_eq!(candidates.len(), 16);
+        assert!(
+            candidates.iter().all(|one| one.addresses.len() <= 16),
+            "{candidates:?}"
+        );
+    }
+    let stats = net.router.stats();
+    assert!(stats.route_octets <= 1024 * 1024, "{stats:?}");
+    assert!(stats.domains < 100, "some were pushed out: {stats:?}");
+    let kept = net.router.shared.routes.numbers();
+    let plans = kept.filter(|(_, entry)| entry.target.slot().is_some_and(|slot| slot.last().is_some()));
+    assert!(
+        plans.count() as u64 <= stats.domains,
+        "a number does not hold on to a plan that was pushed out"
+    );
+    let address = "wv:+44770090000";
+    assert_eq!(
+        servers(&net.route(address).await).len(),
+        16,
+        "it is decided again"
+    );
+}
+
+#[tokio::test]
+async fn number_means_one_number_and_a_prefix_all_that_begin_so() {
+    let net = Net::with(|config| config.apexes[0].infrastructure_position = Some(2)).await;
+    let infrastructure = "3.2.1.0.0.9.0.0.7.7.i.4.4.e164.arpa.";
+    let record = naptr(3600, 1, 1, "u", "E2U+im", "!^(.*)$!im:\\1@op.example!");
+    net.dns.naptr(infrastructure, vec![record]);
+    net.dns.ssp("op.example");
+    net.route(NUMBER).await;
+    net.route("wv:+4477009001234").await;
+    let about = |number: &str| CacheFilter {
+        number: Some(number.parse().unwrap()),
+        ..CacheFilter::default()
+    };
+    let listed = net
+        .router
+        .cache_entries(about("+447700900123"), 100, net.now())
+        .await;
+    let names: Vec<_> = listed.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["+447700900123", "3.2.1.0.0.9.0.0.7.7.i.4.4.e164.arpa"]);
+    assert_eq!(net.router.flush_cache(about("+44770090012"), net.now()).await, 0);
+    assert_eq!(net.router.flush_cache(about("+447700900123"), net.now()).await, 2);
+    let longer = net
+        .router
+        .cache_entries(about("+4477009001234"), 100, net.now())
+        .await;
+    assert_eq!(longer.len(), 2, "{longer:?}");
+    let prefix = CacheFilter {
+        prefix: Some("+44770090012".parse().unwrap()),
+        ..CacheFilter::default()
+    };
+    assert_eq!(net.router.flush_cache(prefix, net.now()).await, 2);
 }

@@ -166,6 +166,21 @@ pub(crate) fn non_terminal(ttl: u32, order: u16, replacement: &str) -> Rr {
     )
 }
 
+/// A NAPTR record that names the SRV records of a transport (RFC 3263 §4.1).
+pub(crate) fn service(order: u16, services: &str, replacement: &str) -> Rr {
+    raw_naptr(
+        60,
+        Naptr {
+            order,
+            preference: 10,
+            flags: b"s".to_vec(),
+            services: services.into(),
+            regexp: Vec::new(),
+            replacement: replacement.parse().unwrap(),
+        },
+    )
+}
+
 fn raw_naptr(ttl: u32, naptr: Naptr) -> Rr {
     Rr {
         owner: None,

@@ -1,7 +1,7 @@
 //! Routing over a real socket: the live vectors of ENUM and SRV routing §18, caches under a clock that stands still.
 
 mod caches;
-mod dns;
+pub(crate) mod dns;
 mod enum_live;
 mod memory;
 mod numbers;
@@ -111,7 +111,7 @@ impl Net {
 }
 
 /// Refreshing ahead is off, so that every question has its place in a test.
-pub(super) fn config(dns: SocketAddr) -> RoutingConfig {
+pub(crate) fn config(dns: SocketAddr) -> RoutingConfig {
     RoutingConfig {
         cache: CacheConfig {
             refresh_percent: 0,
@@ -146,6 +146,8 @@ pub(super) fn apex(name: &str, view: &str, trust: Trust) -> ApexConfig {
         stale_naptr: false,
         on_failure: None,
         cross_order: false,
+        dnssec_required: false,
+        pres_foreign_schemes: false,
         infrastructure_position: None,
         timeout: None,
     }

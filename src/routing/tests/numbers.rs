@@ -94,8 +94,35 @@ async fn override_ends_by_itself() {
         ..to(number("+447700900123"), "fix.example")
     });
     assert_eq!(serving(&net.route(NUMBER).await), "fix.example");
+    assert_eq!(net.router.overrides().len(), 1);
     net.advance(60);
     assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    assert!(net.router.overrides().is_empty(), "it is not in force any more");
+    net.router.add_override(to(number("+1"), "fix.example"));
+    assert_eq!(net.router.shared.overrides.load().all().len(), 1, "and let go of");
+}
+
+#[tokio::test]
+async fn override_of_a_domain_that_was_passed_by_holds_for_its_numbers() {
+    let net = Net::new().await;
+    net.dns.naptr(
+        ENUM,
+        vec![
+            naptr(3600, 10, 1, "u", "E2U+im", "!^.*$!im:a@mute.example!"),
+            naptr(3600, 10, 2, "u", "E2U+im", "!^.*$!im:b@op.example!"),
+        ],
+    );
+    net.dns.say(
+        "_imps-server._tcp.mute.example.",
+        RecordType::SRV,
+        Reply::NxDomain(Some((3600, 3600))),
+    );
+    net.dns.ssp("op.example");
+    net.dns.ssp("fix.example");
+    assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    net.router
+        .add_override(to(Selector::Domain(domain("mute.example")), "fix.example"));
+    assert_eq!(serving(&net.route(NUMBER).await), "fix.example");
 }
 
 #[test]
@@ -118,6 +145,55 @@ async fn account_goes_before_enum_and_the_conflict_is_told() {
     let steps = net.explain(NUMBER).await.steps;
     assert!(steps.iter().any(|step| step.question == "conflict"), "{steps:#?}");
     assert_eq!(steps[0].source, FactSource::Home);
+}
+
+#[tokio::test]
+async fn conflict_of_an_account_is_found_beside_the_traffic() {
+    let net = Net::new().await;
+    net.dns.alice();
+    net.home.open("+447700900123", "alpha.example");
+    let is_home = |routed: &super::super::Routed| matches!(routed.plan.as_deref(), Ok(Plan::Home { .. }));
+    for _ in 0..20 {
+        assert!(is_home(&net.route(NUMBER).await));
+    }
+    conflicts(&net, 1).await;
+    net.advance(3599);
+    assert!(is_home(&net.route(NUMBER).await));
+    assert_eq!(
+        net.dns.asked(ENUM, RecordType::NAPTR),
+        1,
+        "once in the life of its answer"
+    );
+    assert_eq!(net.dns.asked(SSP, RecordType::SRV), 0, "only ENUM is asked");
+    net.advance(1);
+    net.dns.naptr(
+        ENUM,
+        vec![naptr(60, 1, 1, "u", "E2U+im", "!^.*$!im:ada@alpha.example!")],
+    );
+    assert!(is_home(&net.route(NUMBER).await));
+    conflicts(&net, 0).await;
+    assert_eq!(net.dns.asked(ENUM, RecordType::NAPTR), 2);
+}
+
+#[tokio::test]
+async fn looking_for_a_conflict_delays_no_message() {
+    let net = Net::new().await;
+    net.home.open("+447700900123", "alpha.example");
+    net.dns.say(ENUM, RecordType::NAPTR, Reply::Silence);
+    let route = tokio::time::timeout(std::time::Duration::from_secs(1), net.route(NUMBER));
+    assert!(route.await.is_ok_and(|routed| routed.plan.is_ok()));
+}
+
+/// Waits until so many accounts are known to be led elsewhere.
+async fn conflicts(net: &Net, count: u64) {
+    let waiting = async {
+        while net.router.stats().conflicts != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{:?}", net.router.stats()));
 }
 
 #[tokio::test]
@@ -286,6 +362,39 @@ async fn apex_leads_only_where_it_may_and_is_asked_only_for_its_prefixes() {
             .asked("3.2.1.0.5.5.5.2.0.2.1.e164.arpa.", RecordType::NAPTR),
         0
     );
+}
+
+#[tokio::test]
+async fn apex_that_requires_dnssec_believes_only_what_is_proven() {
+    let net = Net::with(|config| {
+        config.views[0].trust_ad = true;
+        config.apexes[0].dnssec_required = true;
+    })
+    .await;
+    net.dns.alice();
+    let routed = net.route(NUMBER).await;
+    assert!(is_temporary(&routed), "{routed:?}");
+    assert!(routed.decision().contains("DNSSEC"), "{}", routed.decision());
+    let absent = net.route("wv:+12025550123").await;
+    assert!(is_temporary(&absent), "nor an absence: {absent:?}");
+    let record = naptr(60, 1, 1, "u", "E2U+im", "!^.*$!im:alice@op.example!");
+    net.dns.say(ENUM, RecordType::NAPTR, Reply::Proven(vec![record]));
+    net.advance(3600);
+    assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+}
+
+#[tokio::test]
+async fn presence_by_a_foreign_scheme_is_taken_only_where_the_apex_says_so() {
+    for is_taken in [true, false] {
+        let net = Net::with(|config| config.apexes[0].pres_foreign_schemes = is_taken).await;
+        net.dns.ssp("op.example");
+        net.dns.naptr(
+            ENUM,
+            vec![naptr(60, 1, 1, "u", "E2U+pres", "!^.*$!sip:alice@op.example!")],
+        );
+        let routed = net.route_for(NUMBER, RouteService::Pres).await;
+        assert_eq!(routed.plan.is_ok(), is_taken, "{routed:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{
     super::{GatewayConfig, Plan, RouteFailure, RouteService, Transport},
     ENUM, NUMBER, Net, SSP,
-    dns::{Reply, a, cname, naptr, srv},
+    dns::{Reply, a, cname, naptr, service, srv},
     is_absent, is_temporary, protocol, servers, serving,
 };
 use crate::{model::Protocol, wire::naptr::RecordType};
@@ -200,6 +200,145 @@ async fn sip_uri_host_of_rfc_5509_is_resolved_in_turn() {
 }
 
 #[tokio::test]
+async fn every_sip_uri_host_counts_with_its_weight() {
+    let net = Net::with(|config| config.ladder.sip = true).await;
+    net.dns.srv(
+        "_im._sip.op.example.",
+        vec![
+            srv(60, 2, 1, 5060, "spare.op.example."),
+            srv(60, 1, 3, 5060, "east.op.example."),
+            srv(60, 1, 1, 5060, "west.op.example."),
+        ],
+    );
+    for host in ["east", "west"] {
+        let name = format!("_sip._tcp.{host}.op.example.");
+        let proxy = format!("p.{host}.op.example.");
+        net.dns.srv(&name, vec![srv(60, 7, 100, 5060, &proxy)]);
+        net.dns.a(&proxy);
+    }
+    net.dns.a("spare.op.example.");
+    let routed = net.route(BEA).await;
+    let Ok(Plan::Domain { candidates, .. }) = routed.plan.as_deref() else {
+        panic!("{routed:?}")
+    };
+    let mut shown: Vec<_> = candidates
+        .iter()
+        .map(|one| (one.priority, one.host_address().to_string()))
+        .collect();
+    shown.sort();
+    let expected = [
+        (0, "p.east.op.example:5060"),
+        (0, "p.west.op.example:5060"),
+        (1, "spare.op.example:5060"),
+    ];
+    assert_eq!(shown, expected.map(|(place, server)| (place, server.to_owned())));
+    let weight = |host: &str| {
+        candidates
+            .iter()
+            .find(|one| one.host.contains(host))
+            .unwrap()
+            .weight
+    };
+    assert!(
+        u32::from(weight("west")) * 3 <= u32::from(weight("east")) + 3,
+        "{candidates:?}"
+    );
+}
+
+#[tokio::test]
+async fn sip_uri_host_without_servers_is_not_left_for_xmpp() {
+    let net = Net::with(|config| {
+        config.ladder.sip = true;
+        config.ladder.xmpp = true;
+    })
+    .await;
+    net.dns.srv(
+        "_im._sip.op.example.",
+        vec![srv(60, 1, 1, 5060, "sip.op.example.")],
+    );
+    net.dns.srv(XMPP, vec![srv(60, 5, 0, 5269, "x.op.example.")]);
+    net.dns.a("x.op.example.");
+    assert!(is_temporary(&net.route(BEA).await));
+}
+
+#[tokio::test]
+async fn failed_lookup_does_not_lead_to_a_worse_transport() {
+    let net = Net::with(|config| {
+        config.ladder.sip = true;
+        config.ladder.xmpp = true;
+    })
+    .await;
+    net.dns.a("p.op.example.");
+    net.dns
+        .say("_sips._tcp.op.example.", RecordType::SRV, Reply::Rcode(2));
+    net.dns.srv(
+        "_sip._udp.op.example.",
+        vec![srv(60, 1, 1, 5060, "p.op.example.")],
+    );
+    assert!(is_temporary(&net.route(BEA).await));
+    net.dns.a("p.three.example.");
+    net.dns.srv(
+        "_sips._tcp.three.example.",
+        vec![srv(60, 1, 1, 5061, "p.three.example.")],
+    );
+    net.dns
+        .say("_sip._udp.three.example.", RecordType::SRV, Reply::Rcode(2));
+    assert_eq!(
+        net.servers("wv:x@three.example").await,
+        ["p.three.example:5061"],
+        "the better one is enough"
+    );
+    net.dns.a("p.two.example.");
+    net.dns.say(
+        "_xmpps-server._tcp.two.example.",
+        RecordType::SRV,
+        Reply::Rcode(2),
+    );
+    net.dns.srv(
+        "_xmpp-server._tcp.two.example.",
+        vec![srv(60, 1, 1, 5269, "p.two.example.")],
+    );
+    assert!(is_temporary(&net.route("wv:x@two.example").await));
+}
+
+#[tokio::test]
+async fn naptr_records_choose_the_transports_of_sip() {
+    let net = Net::with(|config| config.ladder.sip = true).await;
+    net.dns.naptr(
+        "op.example.",
+        vec![
+            service(20, "SIP+D2U", "_sip._udp.elsewhere.example."),
+            service(10, "SIPS+D2T", "_sips._tcp.elsewhere.example."),
+        ],
+    );
+    for (name, host) in [
+        ("_sips._tcp.elsewhere.example.", "tls.elsewhere.example."),
+        ("_sip._udp.elsewhere.example.", "udp.elsewhere.example."),
+        ("_sip._tcp.op.example.", "unasked.op.example."),
+    ] {
+        net.dns.srv(name, vec![srv(60, 1, 1, 5060, host)]);
+        net.dns.a(host);
+    }
+    let routed = net.route(BEA).await;
+    let Ok(Plan::Domain { candidates, .. }) = routed.plan.as_deref() else {
+        panic!("{routed:?}")
+    };
+    let mut found: Vec<_> = candidates
+        .iter()
+        .map(|one| (one.priority, &*one.host, one.transport))
+        .collect();
+    found.sort_by_key(|(priority, ..)| *priority);
+    assert_eq!(
+        found,
+        [
+            (0, "tls.elsewhere.example", Transport::Tls),
+            (1, "udp.elsewhere.example", Transport::Udp)
+        ]
+    );
+    assert_eq!(net.dns.asked("_sip._tcp.op.example.", RecordType::SRV), 0);
+}
+
+#[tokio::test]
 async fn service_declined_over_sip_is_not_looked_for_in_other_sip_records() {
     let net = Net::with(|config| config.ladder.sip = true).await;
     net.dns.srv("_im._sip.op.example.", vec![srv(60, 0, 0, 0, ".")]);
@@ -323,6 +462,47 @@ async fn s17_target_that_is_ourselves_is_a_loop() {
 }
 
 #[tokio::test]
+async fn s17_another_name_for_our_own_address_is_a_loop_too() {
+    let net = Net::with(|config| {
+        config.own_addresses = vec!["192.0.2.9:8443".into(), "2001:db8::9".into()];
+    })
+    .await;
+    let at = |name: &str, last| {
+        net.dns.say(
+            name,
+            RecordType::A,
+            Reply::Records(vec![a(60, [192, 0, 2, last])]),
+        );
+    };
+    at("nick.op.example.", 9);
+    at("b.op.example.", 2);
+    net.dns.srv(
+        SSP,
+        vec![
+            srv(60, 1, 0, 8443, "nick.op.example."),
+            srv(60, 2, 0, 9443, "nick.op.example."),
+            srv(60, 3, 0, 8443, "b.op.example."),
+        ],
+    );
+    let routed = net.explain(BEA).await;
+    assert_eq!(servers(&routed), ["nick.op.example:9443", "b.op.example:8443"]);
+    let mut told = routed.steps.iter().flat_map(|step| &step.passed_over);
+    assert!(
+        told.any(|line| line.contains("this gateway itself")),
+        "{routed:?}"
+    );
+    net.dns.srv(
+        "_imps-server._tcp.loop.example.",
+        vec![srv(60, 1, 0, 8443, "nick.op.example.")],
+    );
+    let routed = net.route("wv:x@loop.example").await;
+    assert!(
+        matches!(&routed.plan, Err(RouteFailure::Unroutable(why)) if why.contains("loop")),
+        "{routed:?}"
+    );
+}
+
+#[tokio::test]
 async fn p1_number_to_servers() {
     let net = Net::new().await;
     net.dns.alice();
@@ -421,6 +601,97 @@ async fn domain_that_speaks_nothing_gives_way_to_the_next_record() {
         (serving(&routed).as_str(), routed.user.to_string().as_str()),
         ("op.example", "wv:b@op.example")
     );
+}
+
+#[tokio::test]
+async fn next_record_goes_before_the_default_gateway() {
+    let net = Net::with(|config| config.default_gateway.push(gateway("sms-hub"))).await;
+    net.dns.naptr(
+        ENUM,
+        vec![
+            naptr(3600, 10, 1, "u", "E2U+im", "!^.*$!im:a@mute.example!"),
+            naptr(3600, 10, 2, "u", "E2U+im", "!^.*$!im:b@op.example!"),
+            naptr(3600, 10, 3, "u", "E2U+im", "!^.*$!im:c@two.example!"),
+        ],
+    );
+    net.dns.ssp("op.example");
+    net.dns.ssp("two.example");
+    for _ in 0..2 {
+        assert_eq!(serving(&net.route(NUMBER).await), "op.example");
+    }
+    net.dns
+        .say(SSP, RecordType::SRV, Reply::NxDomain(Some((300, 300))));
+    net.advance(300);
+    net.route(BEA).await;
+    for _ in 0..2 {
+        assert_eq!(serving(&net.route(NUMBER).await), "two.example");
+    }
+    net.dns.say(
+        "_imps-server._tcp.two.example.",
+        RecordType::SRV,
+        Reply::NxDomain(Some((300, 300))),
+    );
+    net.advance(300);
+    for _ in 0..2 {
+        let routed = net.route(NUMBER).await;
+        let is_gateway = matches!(routed.plan.as_deref(), Ok(Plan::Gateway { domain: Some(domain), .. }) if domain.as_str() == "mute.example");
+        assert!(is_gateway, "nobody is left: {routed:?}");
+    }
+}
+
+fn gateway(peer: &str) -> GatewayConfig {
+    GatewayConfig {
+        peer: peer.parse().unwrap(),
+        service: None,
+        prefix: None,
+        domain: None,
+    }
+}
+
+#[tokio::test]
+async fn most_specific_default_gateway_goes_first_wherever_it_stands() {
+    let net = Net::with(|config| {
+        config.default_gateway = vec![
+            gateway("rest"),
+            GatewayConfig {
+                service: Some(RouteService::Im),
+                ..gateway("messages")
+            },
+            GatewayConfig {
+                domain: Some("op.example".parse().unwrap()),
+                ..gateway("operator")
+            },
+            GatewayConfig {
+                domain: Some("sub.op.example".parse().unwrap()),
+                ..gateway("branch")
+            },
+            GatewayConfig {
+                prefix: Some("+44".into()),
+                ..gateway("britain")
+            },
+            GatewayConfig {
+                prefix: Some("+4477".into()),
+                ..gateway("mobiles")
+            },
+        ];
+    })
+    .await;
+    for (address, service, expected) in [
+        (NUMBER, RouteService::Im, "mobiles"),
+        ("wv:+441632960123", RouteService::Im, "britain"),
+        ("wv:+12025550123", RouteService::Im, "messages"),
+        ("wv:+12025550123", RouteService::Pres, "rest"),
+        (BEA, RouteService::Pres, "operator"),
+        ("wv:bea@x.sub.op.example", RouteService::Im, "branch"),
+    ] {
+        for _ in 0..2 {
+            let routed = net.route_for(address, service).await;
+            let Ok(Plan::Gateway { peer, .. }) = routed.plan.as_deref() else {
+                panic!("{routed:?}")
+            };
+            assert_eq!(peer.as_str(), expected, "{address} {service:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -87,7 +87,9 @@ pub(super) fn settle(
     }
     match settle {
         Settle::Done { .. } | Settle::Answered | Settle::Discard => remove(connection, id, change)?,
-        Settle::Reschedule { due, failure, .. } => reschedule(connection, id, &item, *due, failure, change)?,
+        Settle::Reschedule { due, failure, .. } | Settle::NotTaken { due, failure } => {
+            reschedule(connection, id, &item, *due, failure, change)?;
+        }
         Settle::Await { until, .. } => {
             connection
                 .prepare_cached(
@@ -151,6 +153,7 @@ impl Standing {
             | Settle::Await { by, .. }
             | Settle::Bury { by, .. } => self.is_leased_to(by),
             Settle::Answered => true,
+            Settle::NotTaken { .. } => self.place == PlaceName::Awaiting,
             Settle::Hold { .. } | Settle::Discard => self.place != PlaceName::Leased,
             Settle::Release { .. } | Settle::Redirect { .. } => {
                 matches!(self.place, PlaceName::Held | PlaceName::Dead)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::SqliteConfig;
-use crate::store::StoreError;
+use crate::store::{QueueBound, StoreError};
 
 /// What one batch adds to each queue, and takes.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Tally {
     ///
     /// # Errors
     /// [`StoreError::Full`], and nothing is taken over, when a queue that grows would exceed a bound.
-    pub(super) fn take(&mut self, change: Change) -> Result<(), StoreError> {
+    pub(super) fn take(&mut self, change: Change, bounds: &[QueueBound]) -> Result<(), StoreError> {
         let total = self.total.saturating_add(change.0.values().sum());
         if let Some(max) = self.max_total.filter(|max| total > self.total && total > *max) {
             return Err(full(format!("max_items = {max}")));
@@ -81,6 +81,14 @@ impl Tally {
             let count = self.queues.get(queue).copied().unwrap_or(0).saturating_add(*by);
             if let Some(max) = self.max_queue.filter(|max| count > *max) {
                 return Err(full(format!("max_items_per_queue = {max} of {queue}")));
+            }
+        }
+        for bound in bounds {
+            let grown: i64 = bound.queues.iter().filter_map(|queue| change.0.get(queue)).sum();
+            let counts = bound.queues.iter().filter_map(|queue| self.queues.get(queue));
+            let count = counts.sum::<i64>().saturating_add(grown);
+            if grown > 0 && u64::try_from(count).is_ok_and(|count| count > bound.max) {
+                return Err(full(bound.clause.clone()));
             }
         }
         self.total = total;

@@ -271,7 +271,7 @@ impl Thread {
         } else {
             self.room = self.room.saturating_sub(growth);
         }
-        self.tally.take(change)?;
+        self.tally.take(change, &batch.bounds)?;
         Ok((committed, true))
     }
 

@@ -144,3 +144,30 @@ fn look_up_within_a_budget_reads_the_newest_lines() {
     assert_eq!(seen, ["third line"]);
     assert_eq!(budget, 0);
 }
+
+#[test]
+fn what_goes_on_from_the_store_is_kept_in_full() {
+    let (_dir, book) = book(&NO_SAMPLE);
+    let closed = StepEvent::Note {
+        text: "a late answer".into(),
+    };
+    let step = Step {
+        after: Duration::ZERO,
+        stop: Stop::Deliver,
+        event: closed,
+    };
+    book.keep(TrailRecord {
+        id: TrailId(7),
+        started: Timestamp(1_800_000_000_000),
+        steps: vec![step],
+    });
+    book.keep(trail(
+        8,
+        "wv:+447700900123",
+        StepEvent::Answered {
+            outcome: "done".into(),
+        },
+    ));
+    assert_eq!(book.by_id(TrailId(7)).unwrap().trails.len(), 1);
+    assert_eq!(book.by_id(TrailId(8)).unwrap().trails.len(), 0);
+}

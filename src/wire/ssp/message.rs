@@ -192,7 +192,17 @@ impl MessageInfo {
             .and_then(|sender| sender.child("SenderDisplay"))
             .or_else(|| element.child("SenderDisplay"));
         let shown = display.and_then(Entity::read_first);
-        let sender = shown.or_else(|| sender.and_then(Entity::read_first));
+        let bare = sender.and_then(Entity::read_first);
+        let sender = match (shown, bare) {
+            // A screen name says of which group it is, or the bare sender does.
+            (Some(Entity::ScreenName(mut named)), Some(Entity::GroupId(group_id)))
+                if named.group_id.is_empty() =>
+            {
+                named.group_id = group_id;
+                Some(Entity::ScreenName(named))
+            }
+            (shown, bare) => shown.or(bare),
+        };
         sender.ok_or(Flaw::MissingElement {
             element: Self::NAME,
             child: "Sender",

@@ -27,6 +27,9 @@ pub struct Profile {
     /// A document that is not well-formed is repaired where the peer's own writer is known to be at fault
     /// (SSP reference §14 item 4).
     pub repairs_documents: bool,
+    /// The peer answers delivery reports, invitation answers, presence notifications and group events with a `Status`, so one
+    /// that it refuses or can't take now is noticed (SSP reference §11); else its acknowledgement is all there is.
+    pub answers_notices: bool,
     /// A repeated message is recognised by its message ID, so it may be sent again when its outcome is unknown
     /// (SSP reference §14 item 22).
     pub deduplicates: bool,
@@ -44,6 +47,7 @@ impl Profile {
         delays_handshake_answer: false,
         falls_back_to_http: false,
         repairs_documents: false,
+        answers_notices: true,
         deduplicates: true,
         batches: true,
     };
@@ -57,6 +61,7 @@ impl Profile {
         delays_handshake_answer: true,
         falls_back_to_http: true,
         repairs_documents: true,
+        answers_notices: false,
         deduplicates: false,
         batches: false,
     };

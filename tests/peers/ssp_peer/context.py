@@ -17,7 +17,7 @@ from .ladder import Session
 from .node import Exchange, Node
 from .personality import OBSERVED, STRICT, Personality
 from .record import Match, carries
-from .subscriber import Subscriber
+from .subscriber import LocalSubscriber, Subscriber
 from .wire import Transaction
 from .xmltree import attr, child
 
@@ -47,7 +47,9 @@ class Context:
     bea_number: str = "+447700900456"
     ben_number: str = "+447700900457"
     scale: float = 1.0
+    cay_number: str = "+447700900789"
     third_user: str | None = None
+    silent_domain: str | None = None    # one that the gateway has an agreement with and that has no SRV record
     gateway_service: str | None = None  # its name in sessions with a home server; else its domain
     partner: Node | None = None         # role home: a partner beyond the gateway
     second_home: Node | None = None     # role home: another home server behind the same gateway
@@ -113,14 +115,23 @@ class Context:
             self.peer.send(session, [Transaction("Request", self.peer.new_tid(), primitives.logout())])
 
     def make_gateway_dial(self) -> str:
-        """Leaves the gateway without a session and gives it a message to send; the reference of that message."""
-        if self.role != "partner":
-            raise Skipped("only a partner is dialled by the gateway")
+        """Leaves the gateway without a session and gives it a message to send; the reference of that message.
+
+        Towards a home server the message comes from a partner beyond the gateway, where the set-up has one.
+        """
         self.peer.dials = False
         # Before the sessions end: the gateway may have an answer left that makes it open the next one.
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}
         self.lose_sessions()
-        return self.ada.send_message(self.BEA, self.text("first contact"))
+        return self.far_sender().send_message(self.BEA, self.text("first contact"))
+
+    def far_sender(self) -> Subscriber:
+        """Somebody beyond the gateway who writes to the peer's people."""
+        if self.role != "home" or self.partner is None:
+            return self.ada
+        self.partner.settle(self.seconds(20))
+        self.partner.reset(STRICT)
+        return LocalSubscriber(self.partner, self.cay_number)
 
     def text(self, about: str) -> str:
         """A message text that occurs nowhere else."""

@@ -76,7 +76,12 @@ def _leave(asked) -> None:
 
 
 def _indication(asked) -> None:
-    asked.home.tell(_first_user(asked), "group_left", group=attr(asked.element, "groupID"))
+    """Names nobody: every person of ours who is known to be in the group is told (§12.12)."""
+    group = attr(asked.element, "groupID")
+    code = int(attr(child(asked.element, "Status"), "code") or 404)
+    for user in asked.home.users.values():
+        if str(Address.parse(group)) in user.in_groups:
+            asked.home.tell(user, "group_left", group=group, code=code)
     asked.taken()
 
 
@@ -86,10 +91,6 @@ def _notice(asked) -> None:
         asked.home.tell(asked.home.user(attr(item, "userID")), "group_change", group=attr(asked.element, "groupID"),
                         joined=names[0], left=names[1])
     asked.taken()
-
-
-def _first_user(asked):
-    return asked.home.user(attr(child(asked.element, "User"), "userID"))
 
 
 def _subscribe(asked) -> None:
@@ -144,7 +145,8 @@ def _remove(asked) -> None:
     if group is not None:
         for user in _user_ids(asked.element):
             group.members.pop(user, None)
-            group.joined.pop(user, None)
+            if group.joined.pop(user, None):
+                asked.then.append(lambda u=user: put_out(asked.node, group, u))
         asked.status(200)
 
 
@@ -203,6 +205,31 @@ def change_notice(node, group: Group, joined: list[str] = (), left: list[str] = 
                    E("Joined", None, *(E("Name", text=n) for n in joined)) if joined else None,
                    E("Left", None, *(E("Name", text=n) for n in left)) if left else None)
         node.submit_to(Address.parse(who).domain, notice)
+
+
+def put_out(node, group: Group, who: str) -> None:
+    """Tells the server of a foreign member that he is in the group no more (§12.12)."""
+    indication = E("LeaveGroupIndication", {"groupID": group.group_id}, primitives.status(node.personality, 809), E("ReasonText", text="put out"))
+    node.submit_to(Address.parse(who).domain, indication)
+
+
+def message(asked, group_id: str, screen_name: str | None, said: str, message_id: str) -> int:
+    """A message to everybody who is joined, or to the one participant of that name (§6.2); the code for the recipient."""
+    group, who = asked.home.groups.get(str(Address.parse(group_id))), str(asked.requester)
+    if group is None:
+        return 800
+    if who not in group.joined:
+        return 808
+    to = [a for a, name in group.joined.items() if (name == screen_name if screen_name else a != who)]
+    if screen_name and not to:
+        return 410
+    for number, address in enumerate(to):
+        if user := asked.home.user(address):
+            asked.home.tell(user, "message", sender=group.group_id, screen_name=group.joined[who], text=said, message_id=message_id)
+            continue
+        copy = primitives.group_message(asked.p, asked.home.domain, group.group_id, group.joined[who], address, said, f"{message_id}-{number}")
+        asked.then.append(lambda a=address, m=copy: asked.node.submit_to(Address.parse(a).domain, m))
+    return 200
 
 
 HANDLERS = {

@@ -28,6 +28,7 @@ class User:
     open_to_all: bool = True       # else a subscription succeeds and shows nothing (§10.3)
     accepts: bool | None = True    # invitations: yes, no, or never answered
     blocked: set[str] = field(default_factory=set)
+    in_groups: set[str] = field(default_factory=set)  # foreign groups that he has joined
     events: list[dict] = field(default_factory=list)
 
 
@@ -174,6 +175,12 @@ def _message(asked: Asked) -> None:
     wants_report = (attr(element, "deliveryReport") or "").lower() == "yes"
     results = []
     for recipient in children(info, "Recipient"):
+        group = next((found for tag in ("GroupID", "ScreenName") if (found := child(recipient, tag)) is not None), None)
+        if group is not None:
+            said, screen = wire.content_of(child(element, "ContentData")), text(group) if named(group, "ScreenName") else None
+            group_id = attr(group, "groupID")
+            results.append((groups.message(asked, group_id, screen, said, message_id), group_id))
+            continue
         value = attr(child(recipient, "User"), "userID") or ""
         address = Address.parse(value).within(home.domain)
         key = (asked.session.peer_domain, message_id, str(address))
@@ -200,7 +207,11 @@ def _deliver(asked: Asked, address: Address, sender: str, message_id: str, wants
     origin = Address.parse(sender).within(asked.node.origin(asked.session))
     if str(origin) in user.blocked:
         return 532
-    home.tell(user, "message", sender=str(origin), message_id=message_id, text=wire.content_of(child(element, "ContentData")))
+    info = child(element, "MessageInfo")
+    places = (("SenderDisplay", "ScreenName"), ("Sender", "SenderDisplay", "ScreenName"))
+    shown = next((found for place in places if (found := child(info, *place)) is not None), None)
+    home.tell(user, "message", sender=str(origin), message_id=message_id, text=wire.content_of(child(element, "ContentData")),
+              screen_name=text(shown) if shown is not None else None)
     if wants_report:
         report = primitives.delivery_report(asked.p, message_id, home.address(user.local), str(origin), 200, "Fetched")
         asked.then.append(lambda: asked.node.follow_up(asked.session, asked.tid, report))

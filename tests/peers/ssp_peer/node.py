@@ -113,6 +113,7 @@ class Node:
             user.events.clear()
             user.watchers.clear()
             user.blocked.clear()
+            user.in_groups.clear()
             user.accepts, user.open_to_all = True, True
             user.presence = {"OnlineStatus": "T", "UserAvailability": "AVAILABLE"}
 

@@ -86,6 +86,23 @@ def send_message(p: Personality, sender: str, recipients: list[str], text: str, 
              message_info(p, message_id, sender, recipients, len(text.encode())), content_data(p, text))
 
 
+def group_message(p: Personality, domain: str, group: str, screen_name: str, to: str, text: str, message_id: str) -> ET.Element:
+    """§9.1: from a participant of a group of ours to a foreign one."""
+    info = message_info(p, message_id, group, [to], len(text.encode()))
+    sender = xmltree.child(info, "Sender")
+    sender[:] = [E("GroupID", {"groupID": group})]
+    info.insert(list(info).index(sender) + 1, E("SenderDisplay", None, E("ScreenName", {"groupID": group}, text=screen_name)))
+    return E("SendMessageRequest", {"deliveryReport": "No"}, meta_info(None, domain), info, content_data(p, text))
+
+
+def to_group(p: Personality, sender: str, group: str, text: str, message_id: str, screen_name: str | None = None) -> ET.Element:
+    """A member's message to the group, or to one participant of it."""
+    message = send_message(p, sender, [sender], text, message_id)
+    party = E("ScreenName", {"groupID": group}, text=screen_name) if screen_name else E("GroupID", {"groupID": group})
+    xmltree.child(message, "MessageInfo", "Recipient")[:] = [party]
+    return message
+
+
 def send_message_response(p: Personality, message_id: str | None, outcome: ET.Element) -> ET.Element:
     """§12.2."""
     return E("SendMessageResponse", {"messageID": message_id or ""}, outcome)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import primitives, wire
+from . import groups, primitives, wire
 from .context import Context, Skipped
 from .node import Node
 from .personality import STRICT
 from .record import carries
 from .scenarios import scenario
 from .subscriber import LocalSubscriber
+from .xmltree import E, child, children, text
 
 CAY, DEE = "+447700900789", "+447700900654"
+CHARLIE = "charlie.example"
 
 
 def _beyond(c: Context) -> tuple[Node, LocalSubscriber, LocalSubscriber]:
@@ -213,3 +215,79 @@ def home_everybody_at_once(c: Context) -> None:
     for person in (bea, cay, dee):
         texts = [e["text"] for e in person.events() if e["kind"] == "message" and e["text"].startswith(said)]
         c.check(len(texts) == len(set(texts)) == 16, f"{person.local} has {len(texts)} messages, {len(set(texts))} different ones")
+
+
+def _group(c: Context) -> tuple[str, LocalSubscriber, LocalSubscriber, LocalSubscriber]:
+    """A group at the partner's server with Cay in it; and three people: Cay, Bea and Ben."""
+    partner, cay, bea = _beyond(c)
+    group_id = f"wv:{CAY}/walkers@{partner.domain}"
+    group = groups.Group(group_id, {cay.address: "Admins"}, {cay.address: "Cay"}, {cay.address})
+    partner.home.groups[str(wire.Address.parse(group_id))] = group
+    return group_id, cay, bea, LocalSubscriber(c.peer, c.ben_number)
+
+
+def _joins(c: Context, person: LocalSubscriber, group_id: str, screen_name: str) -> list[str]:
+    """Joins through the gateway; who is there."""
+    name = E("ScreenName", {"groupID": group_id}, text=screen_name)
+    wanted = {"joinedListRequest": "Yes", "subscribeNotif": "Yes"}
+    answer = c.answers(c.peer.request(CHARLIE, primitives.group_request("JoinGroupRequest", person.address, group_id, wanted, name), person.local), 1, 20)[0]
+    c.check(answer.name == "JoinGroupResponse" and c.code(answer) == 200, f"joining was answered {answer.name} {c.codes(answer)}")
+    c.check(child(answer.primitive, "WelcomeNote") is not None, "the welcome note was lost")
+    person.user.in_groups.add(str(wire.Address.parse(group_id)))
+    return [text(n) for n in children(child(answer.primitive, "JoinedList"), "Name")]
+
+
+def _asks(c: Context, person: LocalSubscriber, primitive) -> wire.Transaction:
+    return c.answers(c.peer.request(CHARLIE, primitive, person.local), 1, 20)[0]
+
+
+@scenario("home")
+def home_group_of_a_partner(c: Context) -> None:
+    group_id, cay, bea, ben = _group(c)
+    c.check(_joins(c, bea, group_id, "Robin & Söhne") == ["Cay", "Robin & Söhne"], "the list of those who are there was lost")
+    _joins(c, ben, group_id, "Jess")
+    _sees(c, bea, "group_change", joined=["Jess"])
+    for tag, answered in (("GetGroupSubStatusRequest", "GetGroupSubStatusResponse"), ("GetGroupMemberRequest", "GetGroupMemberResponse"),
+                          ("GetJoinedUsersRequest", "GetJoinedUsersResponse"), ("GetGroupPropsRequest", "GetGroupPropsResponse")):
+        answer = _asks(c, bea, primitives.group_request(tag, bea.address, group_id))
+        c.check(answer.name == answered and c.code(answer) == 200, f"{tag} was answered {answer.name} {c.codes(answer)}")
+    said = c.text("to all of you")
+    answer = _asks(c, bea, primitives.to_group(c.p, bea.address, group_id, said, "g-" + said[-8:]))
+    c.check(c.code(answer) == 200, f"a message to the group was answered {c.codes(answer)}")
+    for person in (cay, ben):
+        _sees(c, person, "message", text=said, screen_name="Robin & Söhne")
+    answer = _asks(c, ben, primitives.group_request("LeaveGroupRequest", ben.address, group_id))
+    c.check(answer.name == "LeaveGroupIndication" and c.code(answer) == 200, f"leaving was answered {answer.name} {c.codes(answer)}")
+    _sees(c, bea, "group_change", left=["Jess"])
+    answer = _asks(c, ben, primitives.to_group(c.p, ben.address, group_id, c.text("still here"), "g-left"))
+    c.check(808 in c.codes(answer), f"a message of somebody who left was answered {c.codes(answer)}")
+
+
+@scenario("home")
+def home_private_message_stays_private(c: Context) -> None:
+    group_id, cay, bea, ben = _group(c)
+    _joins(c, bea, group_id, "Robin")
+    _joins(c, ben, group_id, "Jess")
+    said = c.text("for Cay alone")
+    answer = _asks(c, bea, primitives.to_group(c.p, bea.address, group_id, said, "p-" + said[-8:], "Cay"))
+    c.check(c.code(answer) == 200, f"a private message was answered {c.codes(answer)}")
+    _sees(c, cay, "message", text=said, screen_name="Robin")
+    back = c.text("for Jess alone")
+    answer = _asks(c, bea, primitives.to_group(c.p, bea.address, group_id, back, "p-" + back[-8:], "Jess"))
+    c.check(c.code(answer) == 200, f"a private message was answered {c.codes(answer)}")
+    _sees(c, ben, "message", text=back, screen_name="Robin")
+    answer = _asks(c, bea, primitives.to_group(c.p, bea.address, group_id, c.text("for nobody"), "p-none", "Nobody"))
+    c.check(410 in c.codes(answer), f"a private message to nobody was answered {c.codes(answer)}")
+    for person, other in ((ben, said), (cay, back)):
+        c.check(not any(e["kind"] == "message" and e["text"] == other for e in person.events()), f"{person.local} read a private message for another")
+
+
+@scenario("home")
+def home_member_put_out_by_a_partner(c: Context) -> None:
+    group_id, cay, bea, _ = _group(c)
+    _joins(c, bea, group_id, "Robin")
+    group = c.partner.home.groups[str(wire.Address.parse(group_id))]
+    who = next(a for a in group.joined if wire.Address.parse(a).local == c.bea_number)
+    del group.joined[who]
+    groups.put_out(c.partner, group, who)
+    _sees(c, bea, "group_left", group=group_id, code=809)

@@ -60,7 +60,7 @@ def row_14_9_first_message_deferred(c: Context) -> None:
     c.ada_sees("message", text=said)
 
 
-@scenario("partner")
+@scenario()
 def row_14_9_gateway_first_contact(c: Context) -> None:
     c.peer.personality = PROMPT
     c.make_gateway_dial()
@@ -303,7 +303,7 @@ def row_14_19_tls_on_plain_listener(c: Context) -> None:
     c.check(c.dial() is not None, "no session afterwards")
 
 
-@scenario("partner")
+@scenario()
 def row_14_19_gateway_tries_https_first(c: Context) -> None:
     c.peer.personality = PROMPT
     c.make_gateway_dial()

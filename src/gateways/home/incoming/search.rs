@@ -51,7 +51,7 @@ impl HomeDomain {
     /// Who is found.
     ///
     /// # Errors
-    /// [`Refusal::Wildcard`] for an incomplete number, [`Refusal::Unsupported`] for what is never compared,
+    /// [`Refusal::Wildcard`] for an incomplete number, [`Refusal::NotSearched`] for what is never compared,
     /// [`Refusal::NotFound`] for a search that is over.
     pub(super) fn found(&self, search: &Search) -> Result<Found, Refusal> {
         let by = self.person(&search.by);
@@ -105,8 +105,8 @@ impl HomeDomain {
 
     /// Everybody in the searcher's own home domain, in the order of their numbers; only our own subscribers may ask.
     fn neighbours(&self, by: &WvAddress) -> Result<Vec<Arc<Subscriber>>, Refusal> {
-        let searcher = self.active(by).ok_or_else(|| Refusal::Unsupported {
-            what: "searches by name from elsewhere; search by number or user ID".into(),
+        let searcher = self.active(by).ok_or_else(|| Refusal::NotSearched {
+            what: "names, from elsewhere; search by number or user ID".into(),
         })?;
         let mut neighbours: Vec<_> = {
             let directory = self.directory();
@@ -158,8 +158,8 @@ impl Wanted {
             | SearchElement::GroupName
             | SearchElement::GroupTopic
             | SearchElement::GroupUserIdJoined
-            | SearchElement::GroupUserIdOwner => Err(Refusal::Unsupported {
-                what: format!("searches by {:?} in the embedded home domain", pair.element),
+            | SearchElement::GroupUserIdOwner => Err(Refusal::NotSearched {
+                what: format!("{:?} in the embedded home domain", pair.element),
             }),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
+
 use super::{
     super::{
         HomeDomain, HomeError, damaged,
@@ -177,13 +179,43 @@ impl HomeDomain {
             return;
         }
         let subscriber = Arc::clone(subscriber);
+        self.errands
+            .run(async move { home.watch_all(&subscriber, &people).await });
+    }
+
+    /// Subscribes for everybody who stayed logged in over a restart, a few people at a time: what is known of others is kept
+    /// in memory alone, and nobody logs in again to ask for it. Called when notifications can come in.
+    pub fn watch_again(&self) {
+        let Some(home) = self.me.upgrade() else { return };
+        let now = self.clock.now();
+        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
         self.errands.run(async move {
-            for people in people.chunks(AT_ONCE) {
-                if let Err(refusal) = home.subscribe_to(&subscriber, people).await {
-                    tracing::info!(refusal = refusal.masked(), "contacts could not be subscribed to");
+            let again = |subscriber: Arc<Subscriber>| {
+                let home = &home;
+                async move {
+                    let people = {
+                        let state = subscriber.state();
+                        let is_here = state.devices.values().any(|device| device.expires > now);
+                        if !is_here || !state.account.is_active {
+                            return;
+                        }
+                        state.relations.watched()
+                    };
+                    home.watch_all(&subscriber, &people).await;
                 }
-            }
+            };
+            stream::iter(everybody)
+                .for_each_concurrent(WATCHING_AGAIN, again)
+                .await;
         });
+    }
+
+    async fn watch_all(&self, subscriber: &Subscriber, people: &[WvAddress]) {
+        for people in people.chunks(AT_ONCE) {
+            if let Err(refusal) = self.subscribe_to(subscriber, people).await {
+                tracing::info!(refusal = refusal.masked(), "contacts could not be subscribed to");
+            }
+        }
     }
 
     /// Moves subscriptions from the address that others knew to the one that they know now.
@@ -320,6 +352,9 @@ impl HomeDomain {
             .map_err(|_| busy(()))
     }
 }
+
+/// People whose contacts are subscribed to at the same time after a start; each has a request under way.
+const WATCHING_AGAIN: usize = 16;
 
 fn device_key(subscriber: &Subscriber, device: &str) -> String {
     format!("device/{}/{device}", subscriber.number)

@@ -6,7 +6,10 @@ use super::{
     super::{account::DeliveryMethod, event::Event, outgoing::NewMessage},
     ADA, BEA, BEN, Fixture, address, refusal,
 };
-use crate::model::{Acceptance, Answer, Content, DeliveryReport, Disposition, Refusal, Request, SendMessage};
+use crate::{
+    model::{Acceptance, Answer, Content, DeliveryReport, Disposition, Refusal, Request, SendMessage},
+    relay::Undelivered,
+};
 
 fn message(id: Option<&str>, to: &[&str], text: &str) -> SendMessage {
     SendMessage {
@@ -327,7 +330,7 @@ async fn store_that_fails_takes_nothing() {
     let answer = fixture.deliver(send("m1", &[ADA], "x")).await;
     assert!(matches!(
         answer,
-        Err(crate::relay::Undelivered::NotTaken(Refusal::Internal { .. }))
+        Err(Undelivered::NotTaken(Refusal::Internal { .. }))
     ));
     assert!(fixture.ada().state().inbox.waiting.is_empty());
 }
@@ -359,4 +362,13 @@ async fn same_message_at_once_comes_once_and_the_bound_holds() {
         .filter(|answer| refusal(answer.clone()).is_none())
         .count();
     assert_eq!((taken, fixture.ada().state().inbox.waiting.len()), (4, 5));
+}
+
+#[tokio::test]
+async fn one_person_under_two_addresses_has_one_outcome() {
+    let fixture = Fixture::new().await;
+    let both = send("m1", &[ADA, "wv:ada@alpha.example"], "x");
+    fixture.store.close().await.unwrap();
+    let answer = fixture.deliver(both).await;
+    assert!(matches!(answer, Err(Undelivered::NotTaken(_))), "{answer:?}");
 }

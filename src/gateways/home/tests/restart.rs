@@ -5,7 +5,7 @@ use super::{
         HomeError,
         outgoing::{NewContact, Wish},
     },
-    ADA, BEA, BEN, Fixture, PASSWORD, account, address,
+    ADA, BEA, BEN, CLEO, Fixture, PASSWORD, account, address,
 };
 use crate::{
     model::{AttributeName, AttributeValue, Content, Request, SendMessage, Subscribe},
@@ -23,6 +23,38 @@ fn message(id: &str) -> Request {
         content: Content::text("x"),
         conversation: None,
     })
+}
+
+#[tokio::test]
+async fn contacts_of_those_who_stay_logged_in_are_watched_anew() {
+    let fixture = Fixture::new().await;
+    fixture.log_in(ADA).await;
+    for (owner, contact) in [(fixture.ada(), BEA), (fixture.ben(), CLEO)] {
+        let new = NewContact {
+            wish: Wish::Address(contact.into()),
+            nickname: None,
+        };
+        fixture.home.add_contact(&owner, new).await.unwrap();
+    }
+    let fixture = fixture.restart().await;
+    fixture.home.watch_again();
+    fixture.home.finish().await;
+    let watch = Subscribe {
+        watcher: fixture.ada().identity(),
+        presentities: vec![address(BEA)],
+        attributes: Vec::new(),
+    };
+    assert_eq!(
+        fixture.line.take(),
+        [Request::Subscribe(watch)],
+        "Ben has no device"
+    );
+
+    let validity = fixture.config.limits.token_validity;
+    fixture.hand.advance(validity);
+    fixture.home.watch_again();
+    fixture.home.finish().await;
+    assert!(fixture.line.take().is_empty(), "her token is over");
 }
 
 #[tokio::test]

@@ -1,34 +1,48 @@
 //! What comes back: our outcomes as response primitives, a peer's as outcomes.
 
-use super::{View, group, presence};
+use super::{View, group, presence, read::Unreadable};
 use crate::{
     gateways::ssp::status::{code_of, refusal_of},
     model::{
         Acceptance, Answer, Found, MessageId, Outcome, RecipientOutcome, Refusal, Request, SearchCursor,
-        WvAddress,
+        Service, WvAddress,
     },
     wire::ssp::{
-        DetailedResult, GetPresenceResponse, Primitive, SearchResponse, SendMessageResponse, Status,
-        StatusCode, User,
+        DetailedResult, Entity, GetPresenceResponse, Primitive, ScreenName, SearchResponse,
+        SendMessageResponse, Status, StatusCode, User,
     },
 };
 
-/// The answer to a peer's request.
+/// The answer to a peer's request, with a detail for each recipient that could not be read.
 pub(in crate::gateways::ssp) fn write_answer(
     view: &View<'_>,
     request: &Request,
+    unreadable: &[Unreadable],
     outcome: &Outcome,
 ) -> Primitive {
+    let service = request.service();
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(refusal) => return write_refusal(refusal),
+        Err(refusal) => return write_refusal(refusal, service),
+    };
+    let gathered = |recipients: &[RecipientOutcome], when_none: StatusCode| {
+        let failed = recipients
+            .iter()
+            .filter_map(|one| Some((&one.recipient, one.outcome.as_ref().err()?)))
+            .map(|(recipient, refusal)| detail(view, recipient, refusal, service));
+        let details: Vec<_> = failed.chain(unreadable_details(unreadable, service)).collect();
+        gathered(details, recipients.len() + unreadable.len(), when_none)
     };
     match answer {
+        Answer::Done if !unreadable.is_empty() => {
+            let people: Vec<_> = request.recipients().into_iter().cloned().map(taken).collect();
+            gathered(&people, StatusCode::PARTIAL_SUCCESS).into()
+        }
         Answer::Done => done(view, request),
-        Answer::Recipients(recipients) => gathered(view, recipients, StatusCode::PARTIAL_SUCCESS).into(),
+        Answer::Recipients(recipients) => gathered(recipients, StatusCode::PARTIAL_SUCCESS).into(),
         Answer::Sent { id, recipients } => {
             let is_taken = recipients.iter().any(|one| one.outcome.is_ok());
-            let status = gathered(view, recipients, StatusCode::SEVERAL_ERRORS);
+            let status = gathered(recipients, StatusCode::SEVERAL_ERRORS);
             let message_id = id
                 .as_ref()
                 .filter(|_| is_taken)
@@ -38,7 +52,9 @@ pub(in crate::gateways::ssp) fn write_answer(
         }
         Answer::Found(found) => search_response(view, found).into(),
         Answer::Presence(values) => GetPresenceResponse {
-            status: StatusCode::SUCCESS.into(),
+            // Never 201: peers throw an answer with another code away (SSP reference §12.10).
+            status: unreadable_details(unreadable, service)
+                .fold(Status::new(StatusCode::SUCCESS), Status::detailed),
             values: values
                 .iter()
                 .map(|(who, what)| presence::write(view.write_ours(who), what))
@@ -49,9 +65,26 @@ pub(in crate::gateways::ssp) fn write_answer(
     }
 }
 
+/// The answer to a request of which nobody that it is for can be read.
+pub(super) fn write_unreadable(request: &Request, unreadable: &[Unreadable]) -> Primitive {
+    let service = request.service();
+    if let [one] = unreadable {
+        return write_refusal(&one.refusal, service);
+    }
+    let details: Vec<_> = unreadable_details(unreadable, service).collect();
+    match request {
+        Request::Send(_) => SendMessageResponse {
+            message_id: String::new(),
+            status: gathered(details, unreadable.len(), StatusCode::SEVERAL_ERRORS),
+        }
+        .into(),
+        _ => gathered(details, unreadable.len(), StatusCode::PARTIAL_SUCCESS).into(),
+    }
+}
+
 /// A refusal as a bare `Status`.
-pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal) -> Primitive {
-    let mut status = Status::new(code_of(refusal)).described(refusal.to_string());
+pub(in crate::gateways::ssp) fn write_refusal(refusal: &Refusal, service: Service) -> Primitive {
+    let mut status = Status::new(code_of(refusal, service)).described(refusal.to_string());
     if let Refusal::RateExceeded { retry_after, .. } = refusal {
         status.try_again_after = Some(*retry_after);
     }
@@ -148,9 +181,15 @@ fn detail_of<'s>(
     let names = |detail: &&DetailedResult| {
         let ids = detail.user_ids.iter().chain(&detail.group_ids);
         let mut addresses = ids.filter_map(|id| view.theirs(id).ok());
-        let is_named = addresses.any(|address| address.is_same_as(person));
+        let is_named = addresses.any(|address| address.is_same_as(person))
+            || detail
+                .screen_names
+                .iter()
+                .any(|name| is_participant(view, name, person));
         let key = person.key();
-        let local = key.split('@').next().unwrap_or_default();
+        let local = person
+            .screen_name()
+            .unwrap_or_else(|| key.split('@').next().unwrap_or_default());
         is_named
             || detail
                 .description
@@ -164,6 +203,15 @@ fn detail_of<'s>(
             .first()
             .filter(|_| people == 1 && status.details.len() == 1)
     })
+}
+
+/// Whether a screen name is this participant's; peers leave the group out where there is but one.
+fn is_participant(view: &View<'_>, name: &ScreenName, person: &WvAddress) -> bool {
+    let is_group = || {
+        view.theirs(&name.group_id)
+            .is_ok_and(|group| group == person.without_screen_name())
+    };
+    person.screen_name() == Some(name.name.trim()) && (name.group_id.is_empty() || is_group())
 }
 
 fn done(view: &View<'_>, request: &Request) -> Primitive {
@@ -190,38 +238,45 @@ fn done(view: &View<'_>, request: &Request) -> Primitive {
 }
 
 /// 200 when all went well, 201 when some did; when none did, 900 for messages and 201 for the rest (SSP reference §12.2, §12.7).
-fn gathered(view: &View<'_>, recipients: &[RecipientOutcome], when_none: StatusCode) -> Status {
-    let failed: Vec<_> = recipients
-        .iter()
-        .filter_map(|one| Some((&one.recipient, one.outcome.as_ref().err()?)))
-        .collect();
+fn gathered(failed: Vec<DetailedResult>, all: usize, when_none: StatusCode) -> Status {
     if failed.is_empty() {
         return StatusCode::SUCCESS.into();
     }
-    let code = if failed.len() == recipients.len() {
+    let code = if failed.len() == all {
         when_none
     } else {
         StatusCode::PARTIAL_SUCCESS
     };
-    let mut status = Status::new(code);
-    for (recipient, refusal) in failed {
-        let mut detail = DetailedResult::new(code_of(refusal));
-        detail.description = Some(refusal.to_string());
-        let text = view.write_ours(recipient);
-        if recipient.is_group() {
-            detail.group_ids.push(text)
-        } else {
-            detail.user_ids.push(text)
-        }
-        status = status.detailed(detail);
+    failed.into_iter().fold(Status::new(code), Status::detailed)
+}
+
+fn detail(view: &View<'_>, recipient: &WvAddress, refusal: &Refusal, service: Service) -> DetailedResult {
+    let mut detail = DetailedResult::new(code_of(refusal, service));
+    detail.description = Some(refusal.to_string());
+    match view.entity_ours(recipient) {
+        Entity::User(user) => detail.user_ids.push(user.user_id),
+        Entity::GroupId(group_id) => detail.group_ids.push(group_id),
+        Entity::ScreenName(name) => detail.screen_names.push(name),
     }
-    status
+    detail
+}
+
+fn unreadable_details(
+    unreadable: &[Unreadable],
+    service: Service,
+) -> impl Iterator<Item = DetailedResult> + use<'_> {
+    unreadable.iter().map(move |one| {
+        let mut detail = DetailedResult::new(code_of(&one.refusal, service));
+        detail.description = Some(one.refusal.to_string());
+        detail.user_ids.push(one.text.clone());
+        detail
+    })
 }
 
 fn search_response(view: &View<'_>, found: &Found) -> SearchResponse {
     let discloses = view.agreement.config.disclose.friendly_name;
     let user = |(address, name): &(WvAddress, Option<String>)| {
-        let mut user = User::new(view.write_ours(address));
+        let mut user = User::new(view.write_listed(address));
         user.friendly_name = name.clone().filter(|_| discloses);
         user
     };

@@ -112,7 +112,7 @@ pub(super) fn write(view: &View<'_>, request: &GroupRequest, via: &[Domain]) -> 
     let theirs = |people: &[WvAddress]| {
         people
             .iter()
-            .map(|one| view.write_theirs(one))
+            .map(|one| view.write_listed_theirs(one))
             .collect::<Vec<_>>()
     };
     match &request.action {
@@ -175,7 +175,7 @@ pub(super) fn write(view: &View<'_>, request: &GroupRequest, via: &[Domain]) -> 
             "RemoveGroupMemberRequest",
         ),
         GroupAction::SetPrivileges(people) => {
-            let members = write_members(people, |one| view.write_theirs(one));
+            let members = write_members(people, |one| view.write_listed_theirs(one));
             (
                 MemberAccessRequest {
                     group_id,
@@ -237,7 +237,7 @@ pub(super) fn write_event(view: &View<'_>, event: &GroupEvent, via: &[Domain]) -
         };
         return (primitive.into(), "LeaveGroupIndication");
     }
-    let unblocked = |one: &JoinedUser| one.user.as_ref().map(|user| User::new(view.write_ours(user)));
+    let unblocked = |one: &JoinedUser| one.user.as_ref().map(|user| User::new(view.write_listed(user)));
     let screen_name = |one: &JoinedUser| {
         one.screen_name.as_ref().map(|name| ScreenName {
             group_id: group_id.clone(),
@@ -292,7 +292,7 @@ pub(super) fn write_answer(view: &View<'_>, request: &Request, answer: &GroupAns
         }
         .into(),
         GroupAnswer::Members(people) => {
-            let members = write_members(people, |one| view.write_ours(one));
+            let members = write_members(people, |one| view.write_listed(one));
             GetGroupMemberResponse {
                 status: status(),
                 members,
@@ -325,7 +325,7 @@ pub(super) fn write_answer(view: &View<'_>, request: &Request, answer: &GroupAns
         }
         .into(),
         GroupAnswer::RejectList(people) => {
-            let rejected = people.iter().map(|one| view.write_ours(one)).collect();
+            let rejected = people.iter().map(|one| view.write_listed(one)).collect();
             RejectListResponse {
                 status: status(),
                 rejected,
@@ -419,7 +419,7 @@ fn notice(view: &View<'_>, wire: &GroupChangeNotice) -> Result<Request, Refusal>
     }))
 }
 
-/// A member of ours was put out; the document names nobody, so it is for whoever asked to join under this session.
+/// A member of ours was put out; the document names nobody, so the relay finds who asked to join.
 fn indication(view: &View<'_>, wire: &LeaveGroupIndication) -> Result<Request, Refusal> {
     Ok(Request::GroupEvent(GroupEvent {
         group: view.theirs(&wire.group_id)?,
@@ -472,7 +472,7 @@ fn joined(view: &View<'_>, mapping: &Mapping) -> JoinedUser {
 fn mapping(view: &View<'_>, user: &JoinedUser) -> Mapping {
     Mapping {
         screen_name: user.screen_name.clone(),
-        user_id: user.user.as_ref().map(|one| view.write_ours(one)),
+        user_id: user.user.as_ref().map(|one| view.write_listed(one)),
     }
 }
 

@@ -12,6 +12,8 @@ mod answer;
 mod group;
 mod presence;
 mod read;
+#[cfg(test)]
+mod tests;
 mod view;
 mod write;
 

@@ -1,6 +1,6 @@
 //! What a peer asks, into the model.
 
-use super::{View, group, presence};
+use super::{View, answer::write_unreadable, group, presence};
 use crate::{
     model::{
         CancelInvite, ContactAdded, Content, DeliveryReport, Disposition, Domain, GetPresence, Invite,
@@ -23,7 +23,11 @@ pub(in crate::gateways::ssp) enum Incoming {
         key: Option<RequestKey>,
         /// Gateways that relayed it before us.
         via: Vec<Domain>,
+        /// Recipients that can't be read; the others get theirs all the same.
+        unreadable: Vec<Unreadable>,
     },
+    /// A request of which nobody that it is for can be read: the answer.
+    Unreadable(Primitive),
     /// The peer asks whether the session lives.
     KeepAlive(ssp::KeepAliveRequest),
     /// The peer ends the session.
@@ -32,6 +36,15 @@ pub(in crate::gateways::ssp) enum Incoming {
     Answer,
     /// A primitive that we don't know: 405.
     Unknown(String),
+}
+
+/// A recipient that can't be read.
+#[derive(Debug)]
+pub(in crate::gateways::ssp) struct Unreadable {
+    /// As the peer wrote it, cut to a length that an answer may have.
+    pub(in crate::gateways::ssp) text: String,
+    /// What to say of it.
+    pub(in crate::gateways::ssp) refusal: Refusal,
 }
 
 /// Reads a transaction.
@@ -51,11 +64,14 @@ pub(in crate::gateways::ssp) fn read_request(
     if transaction.mode == Mode::Response && !always {
         return Ok(Incoming::Answer);
     }
-    let via = via(meta_of(primitive))?;
+    let meta = meta_of(primitive);
+    check_requestor(view, meta)?;
+    let via = via(meta)?;
     let mut key = None;
+    let mut named = Named::default();
     let request = match primitive {
         Primitive::SendMessageRequest(wire) => {
-            let message = send(view, wire, now)?;
+            let message = send(view, wire, &mut named, now)?;
             key = Some(message_key(&message, transaction));
             Request::Send(message)
         }
@@ -74,19 +90,19 @@ pub(in crate::gateways::ssp) fn read_request(
         Primitive::CancelInviteRequest(wire) => Request::CancelInvite(cancel(view, wire)?),
         Primitive::SubscribeRequest(wire) => Request::Subscribe(Subscribe {
             watcher: requestor(view, wire.meta.as_ref())?,
-            presentities: view.all_ours(wire.user_ids.iter().map(String::as_str))?,
+            presentities: named.ours(view, &wire.user_ids),
             attributes: presence::read_names(&wire.attributes),
         }),
         Primitive::UnsubscribeRequest(wire) => Request::Unsubscribe(Unsubscribe {
             watcher: requestor(view, wire.meta.as_ref())?,
-            presentities: view.all_ours(wire.user_ids.iter().map(String::as_str))?,
+            presentities: named.ours(view, &wire.user_ids),
         }),
         Primitive::GetPresenceRequest(wire) => Request::GetPresence(GetPresence {
             watcher: requestor(view, wire.meta.as_ref())?,
-            presentities: view.all_ours(wire.user_ids.iter().map(String::as_str))?,
+            presentities: named.ours(view, &wire.user_ids),
             attributes: presence::read_names(&wire.attributes),
         }),
-        Primitive::PresenceNotification(wire) => Request::Notify(notification(view, wire)?),
+        Primitive::PresenceNotification(wire) => Request::Notify(notification(view, wire, &mut named)?),
         Primitive::SearchRequest(wire) => Request::Search(search(view, wire)?),
         Primitive::StopSearchRequest(wire) => Request::StopSearch {
             by: requestor(view, wire.meta.as_ref())?,
@@ -101,7 +117,7 @@ pub(in crate::gateways::ssp) fn read_request(
                 .meta
                 .as_ref()
                 .and_then(|meta| meta.user.as_ref()?.friendly_name.clone()),
-            added: view.all_ours(wire.user_ids.iter().map(String::as_str))?,
+            added: named.ours(view, &wire.user_ids),
             text: wire
                 .text
                 .as_ref()
@@ -143,10 +159,60 @@ pub(in crate::gateways::ssp) fn read_request(
         | Primitive::RejectListRequest(_)
         | Primitive::DeleteGroupRequest(_) => group::read(view, primitive)?,
     };
+    if !named.unreadable.is_empty() && request.recipients().is_empty() {
+        return Ok(Incoming::Unreadable(write_unreadable(
+            &request,
+            &named.unreadable,
+        )));
+    }
     Ok(Incoming::Request {
         request: Box::new(request),
         key,
         via,
+        unreadable: named.unreadable,
+    })
+}
+
+/// Reads whom a request is for, one by one: who can't be read is told apart from those who can.
+#[derive(Debug, Default)]
+struct Named {
+    unreadable: Vec<Unreadable>,
+}
+
+impl Named {
+    fn ours(&mut self, view: &View<'_>, ids: &[String]) -> Vec<WvAddress> {
+        let read = |id: &String| self.readable(id, view.ours(id));
+        ids.iter().filter_map(read).collect()
+    }
+
+    fn entities(&mut self, view: &View<'_>, entities: &[Entity]) -> Vec<WvAddress> {
+        let read = |one: &Entity| self.readable(one.address(), view.entity_of_ours(one));
+        entities.iter().filter_map(read).collect()
+    }
+
+    fn readable(&mut self, text: &str, read: Result<WvAddress, Refusal>) -> Option<WvAddress> {
+        let refusal = match read {
+            Ok(address) => return Some(address),
+            Err(refusal) => refusal,
+        };
+        let text = text.chars().take(128).collect();
+        self.unreadable.push(Unreadable { text, refusal });
+        None
+    }
+}
+
+/// The requesting user must be one that the peer may speak for, in whatever primitive he is named (SSP reference §6.1).
+fn check_requestor(view: &View<'_>, meta: Option<&MetaInfo>) -> Result<(), Refusal> {
+    let Some(user) = meta.and_then(|meta| meta.user.as_ref()) else {
+        return Ok(());
+    };
+    let requestor = view.theirs(&user.user_id)?;
+    if view.agreement.may_speak_for(&requestor, view.peer) {
+        return Ok(());
+    }
+    Err(Refusal::ForeignSender {
+        sender: requestor,
+        domain: view.peer.clone(),
     })
 }
 
@@ -159,23 +225,25 @@ pub(super) fn requestor(view: &View<'_>, meta: Option<&MetaInfo>) -> Result<WvAd
     view.theirs(&user.user_id)
 }
 
-/// The `MetaInfo` user must be who the body says, or at least of the same side; both are checked by admission.
+/// Who the body says it is from; admission checks him.
+///
+/// A member of a group on somebody else's server may go by his name there: then it is from the requesting user, whose name
+/// that server knows.
 fn sender(view: &View<'_>, meta: Option<&MetaInfo>, body: &Entity) -> Result<WvAddress, Refusal> {
-    let sender = view.theirs(body.address())?;
-    if let Some(user) = meta.and_then(|meta| meta.user.as_ref()) {
-        let requestor = view.theirs(&user.user_id)?;
-        let foreign = |one: &WvAddress| one.domain().is_some_and(|domain| domain != view.peer);
-        if foreign(&requestor) && !view.agreement.may_speak_for(&requestor, view.peer) {
-            return Err(Refusal::ForeignSender {
-                sender: requestor,
-                domain: view.peer.clone(),
-            });
-        }
+    let sender = view.entity_of_theirs(body)?;
+    let is_elsewhere = sender.is_group() && !view.agreement.may_speak_for(&sender, view.peer);
+    match meta.and_then(|meta| meta.user.as_ref()) {
+        Some(user) if is_elsewhere => view.theirs(&user.user_id),
+        Some(_) | None => Ok(sender),
     }
-    Ok(sender)
 }
 
-fn send(view: &View<'_>, wire: &ssp::SendMessageRequest, now: Timestamp) -> Result<SendMessage, Refusal> {
+fn send(
+    view: &View<'_>,
+    wire: &ssp::SendMessageRequest,
+    named: &mut Named,
+    now: Timestamp,
+) -> Result<SendMessage, Refusal> {
     let info = &wire.info;
     if info.uri.is_some() && wire.content.is_none() {
         return Err(Refusal::Unsupported {
@@ -184,7 +252,7 @@ fn send(view: &View<'_>, wire: &ssp::SendMessageRequest, now: Timestamp) -> Resu
     }
     Ok(SendMessage {
         sender: sender(view, wire.meta.as_ref(), &info.sender)?,
-        recipients: view.all_ours(info.recipients.iter().map(Entity::address))?,
+        recipients: named.entities(view, &info.recipients),
         id: info.message_id.as_deref().map(id::<MessageId>).transpose()?,
         report_wanted: wire.delivery_report,
         validity: info.validity,
@@ -208,11 +276,10 @@ fn report(
     let message = message.ok_or_else(|| Refusal::BadRequest {
         reason: "the report names no messageID".into(),
     })?;
-    let sender = info.recipients.first().map(Entity::address);
-    let sender = sender.ok_or_else(|| Refusal::BadRequest {
+    let sender = info.recipients.first().ok_or_else(|| Refusal::BadRequest {
         reason: "the report names no recipient".into(),
     })?;
-    let recipient = view.theirs(info.sender.address())?;
+    let recipient = view.entity_of_theirs(&info.sender)?;
     let disposition = if wire.result.code.is_failure() {
         let text = wire.result.description.clone().unwrap_or_default();
         Disposition::Failed(super::super::status::refusal_of(
@@ -226,7 +293,7 @@ fn report(
     };
     Ok(DeliveryReport {
         message: id(message)?,
-        sender: view.ours(sender)?,
+        sender: view.entity_of_ours(sender)?,
         recipient,
         disposition,
         at: wire.delivery_time.map(|date| believable(Some(date), now)),
@@ -241,7 +308,7 @@ fn invite(view: &View<'_>, wire: &ssp::InviteRequest) -> Result<Invite, Refusal>
         kind,
         validity: wire.validity,
         inviting: sender(view, wire.meta.as_ref(), &wire.inviting)?,
-        invited: view.ours(wire.invited.address())?,
+        invited: view.entity_of_ours(&wire.invited)?,
         group: wire
             .subject
             .group_id
@@ -282,8 +349,8 @@ fn invite_answer(view: &View<'_>, wire: &ssp::InviteResponse) -> Result<InviteAn
     Ok(InviteAnswer {
         id: id(&wire.invite_id)?,
         accepted: wire.acceptance,
-        inviting: view.ours(inviting.address())?,
-        responding: view.theirs(responding.address())?,
+        inviting: view.entity_of_ours(inviting)?,
+        responding: view.entity_of_theirs(responding)?,
         note: wire.note.clone(),
         screen_name: wire.screen_name.as_ref().map(|name| name.name.clone()),
     })
@@ -293,7 +360,7 @@ fn cancel(view: &View<'_>, wire: &ssp::CancelInviteRequest) -> Result<CancelInvi
     Ok(CancelInvite {
         id: id(&wire.invite_id)?,
         canceling: sender(view, wire.meta.as_ref(), &wire.canceling)?,
-        canceled: view.ours(wire.canceled.address())?,
+        canceled: view.entity_of_ours(&wire.canceled)?,
         group: wire
             .subject
             .group_id
@@ -305,19 +372,15 @@ fn cancel(view: &View<'_>, wire: &ssp::CancelInviteRequest) -> Result<CancelInvi
     })
 }
 
-fn notification(view: &View<'_>, wire: &ssp::PresenceNotification) -> Result<PresenceNotification, Refusal> {
+fn notification(
+    view: &View<'_>,
+    wire: &ssp::PresenceNotification,
+    named: &mut Named,
+) -> Result<PresenceNotification, Refusal> {
     let value = |value: &ssp::PresenceValue| Ok((view.theirs(&value.user_id)?, presence::read(value)));
-    if let Some(user) = wire.meta.as_ref().and_then(|meta| meta.user.as_ref()) {
-        let speaker = view.theirs(&user.user_id)?;
-        if !view.agreement.may_speak_for(&speaker, view.peer) {
-            return Err(Refusal::ForeignSender {
-                sender: speaker,
-                domain: view.peer.clone(),
-            });
-        }
-    }
+    let watcher = |user: &ssp::User| named.readable(&user.user_id, view.ours(&user.user_id));
     Ok(PresenceNotification {
-        watchers: view.all_ours(wire.users.iter().map(|user| user.user_id.as_str()))?,
+        watchers: wire.users.iter().filter_map(watcher).collect(),
         values: wire.values.iter().map(value).collect::<Result<_, Refusal>>()?,
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     agreement::{InterconnectionAgreement, MsisdnForm, Role},
-    model::{Domain, LocalPart, Refusal, WvAddress},
-    wire::ssp::{Entity, MetaInfo, Profile, User},
+    model::{Domain, InvalidAddress, InvalidE164, LocalPart, Refusal, WvAddress},
+    wire::ssp::{Entity, MetaInfo, Profile, ScreenName, User},
 };
 
 /// One session's eyes: both domains, the agreement, the peer's quirks.
@@ -28,6 +28,16 @@ impl View<'_> {
     /// Somebody of our side, as the peer wrote him.
     pub(super) fn ours(&self, text: &str) -> Result<WvAddress, Refusal> {
         read(text, self.own)
+    }
+
+    /// Somebody of the peer's side: a person, a group or one participant of it.
+    pub(super) fn entity_of_theirs(&self, entity: &Entity) -> Result<WvAddress, Refusal> {
+        read_entity(entity, self.peer)
+    }
+
+    /// Somebody of our side: a person, a group or one participant of it.
+    pub(super) fn entity_of_ours(&self, entity: &Entity) -> Result<WvAddress, Refusal> {
+        read_entity(entity, self.own)
     }
 
     /// Several of our side.
@@ -56,18 +66,31 @@ impl View<'_> {
         self.write(address, self.peer)
     }
 
-    /// A person or group of our side.
+    /// Somebody in a list of our side's, who may be of any side: a domain that stands after his number is kept.
+    pub(super) fn write_listed(&self, address: &WvAddress) -> String {
+        self.write_any(address, self.own)
+    }
+
+    /// Somebody in a list for the peer's side.
+    pub(super) fn write_listed_theirs(&self, address: &WvAddress) -> String {
+        self.write_any(address, self.peer)
+    }
+
+    /// A person, group or participant of our side.
     pub(super) fn entity_ours(&self, address: &WvAddress) -> Entity {
-        entity(address, self.write_ours(address))
+        write_entity(address, |address| self.write_ours(address))
     }
 
-    /// A person or group of the peer's side.
+    /// A person, group or participant of the peer's side.
     pub(super) fn entity_theirs(&self, address: &WvAddress) -> Entity {
-        entity(address, self.write_theirs(address))
+        write_entity(address, |address| self.write_theirs(address))
     }
 
-    /// On whose behalf we ask.
+    /// On whose behalf we ask; a group is nobody's behalf (SSP reference §7).
     pub(super) fn meta(&self, by: &WvAddress, friendly_name: Option<&str>, via: &[Domain]) -> MetaInfo {
+        if by.is_group() {
+            return self.server_meta(via);
+        }
         let mut user = User::new(self.write_ours(by));
         user.friendly_name = friendly_name.map(str::to_owned);
         let mut meta = MetaInfo::for_user(self.service(), user);
@@ -95,8 +118,17 @@ impl View<'_> {
         via.iter().map(ToString::to_string).collect()
     }
 
+    fn write_any(&self, address: &WvAddress, side: &Domain) -> String {
+        let is_with_domain = self.agreement.config.msisdn_form == MsisdnForm::WithDomain;
+        if is_with_domain && address.domain().is_some() {
+            return address.to_string();
+        }
+        self.write(address, side)
+    }
+
+    /// Somebody of this side; its domain replaces one that stands after his number, which may be that of an earlier operator.
     fn write(&self, address: &WvAddress, side: &Domain) -> String {
-        let has_number = matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group();
+        let has_number = is_number(address);
         // A home server has one session with us for all the world: the session's domain is nobody's.
         let is_home = self.agreement.config.role == Role::Home && side == self.own;
         if is_home && (has_number || address.domain().is_some()) {
@@ -113,23 +145,43 @@ impl View<'_> {
 
 fn read(text: &str, side: &Domain) -> Result<WvAddress, Refusal> {
     let address: WvAddress = text.parse().map_err(|error| invalid(text, &error))?;
-    let is_number = matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group();
-    if address.domain().is_none() && !is_number {
+    // As text it is ours alone: on the wire a participant is an element.
+    if address.screen_name().is_some() {
+        return Err(invalid(text, &InvalidAddress::BadCharacter));
+    }
+    if address.domain().is_none() && !is_number(&address) {
         return Ok(address.with_domain(Some(side.clone())));
     }
     Ok(address)
 }
 
-fn entity(address: &WvAddress, text: String) -> Entity {
-    if address.is_group() {
-        Entity::GroupId(text)
-    } else {
-        Entity::user(text)
+fn read_entity(entity: &Entity, side: &Domain) -> Result<WvAddress, Refusal> {
+    let address = read(entity.address(), side)?;
+    match entity {
+        Entity::User(_) | Entity::GroupId(_) => Ok(address),
+        Entity::ScreenName(named) => address
+            .participant(&named.name)
+            .map_err(|error| invalid(&named.group_id, &error)),
     }
 }
 
-fn invalid(text: &str, error: &crate::model::InvalidAddress) -> Refusal {
-    use crate::model::{InvalidAddress, InvalidE164};
+fn write_entity(address: &WvAddress, write: impl Fn(&WvAddress) -> String) -> Entity {
+    match address.screen_name() {
+        Some(name) => Entity::ScreenName(ScreenName {
+            group_id: write(&address.without_screen_name()),
+            name: name.to_owned(),
+        }),
+        None if address.is_group() => Entity::GroupId(write(address)),
+        None => Entity::user(write(address)),
+    }
+}
+
+/// A person by number, whose domain is only a form on the wire.
+fn is_number(address: &WvAddress) -> bool {
+    matches!(address.local(), LocalPart::Msisdn(_)) && !address.is_group()
+}
+
+fn invalid(text: &str, error: &InvalidAddress) -> Refusal {
     if matches!(error, InvalidAddress::Number(InvalidE164::Wildcard)) {
         return Refusal::Wildcard;
     }

@@ -2,10 +2,10 @@
 
 use super::{View, group, presence};
 use crate::{
-    gateways::ssp::status::code_of,
+    gateways::ssp::{link::Expects, status::code_of},
     model::{
         CancelInvite, ContactAdded, DeliveryReport, Disposition, Domain, Invite, InviteAnswer, InviteType,
-        Request, Search, SearchElement, SendMessage,
+        Request, Search, SearchElement, SendMessage, Service,
     },
     wire::ssp::invite::InviteSubject,
     wire::ssp::{
@@ -26,7 +26,7 @@ pub(in crate::gateways::ssp) struct Outgoing {
     /// Requests of one conversation go one after the other.
     pub(in crate::gateways::ssp) conversation: Option<String>,
     /// Whether an SSP answer comes at all (SSP reference §11).
-    pub(in crate::gateways::ssp) expects_answer: bool,
+    pub(in crate::gateways::ssp) expects: Expects,
 }
 
 /// Writes a request for a peer.
@@ -35,7 +35,7 @@ pub(in crate::gateways::ssp) fn write_request(
     request: &Request,
     via: &[Domain],
 ) -> Outgoing {
-    let ordered = |primitive: Primitive, name: &'static str, expects_answer: bool| {
+    let ordered = |primitive: Primitive, name: &'static str, expects: Expects| {
         let sender = request
             .sender()
             .map(crate::model::WvAddress::key)
@@ -48,22 +48,31 @@ pub(in crate::gateways::ssp) fn write_request(
         Outgoing {
             primitive,
             name,
-            conversation: Some([&*sender, ">", &*recipient].concat()),
-            expects_answer,
+            conversation: Some(format!("{:?} {sender}>{recipient}", request.service())),
+            expects,
         }
+    };
+    let notice = if view.profile.answers_notices {
+        Expects::Maybe
+    } else {
+        Expects::Nothing
     };
     let free = |primitive: Primitive, name: &'static str| Outgoing {
         primitive,
         name,
         conversation: None,
-        expects_answer: true,
+        expects: Expects::Answer,
     };
     match request {
-        Request::Send(message) => ordered(send(view, message, via).into(), "SendMessageRequest", true),
-        Request::Report(wire) => ordered(report(view, wire, via).into(), "DeliveryStatusReport", false),
+        Request::Send(message) => ordered(
+            send(view, message, via).into(),
+            "SendMessageRequest",
+            Expects::Answer,
+        ),
+        Request::Report(wire) => ordered(report(view, wire, via).into(), "DeliveryStatusReport", notice),
         Request::Invite(wire) => free(invite(view, wire, via).into(), "InviteRequest"),
         Request::InviteAnswer(wire) => {
-            ordered(invite_answer(view, wire, via).into(), "InviteResponse", false)
+            ordered(invite_answer(view, wire, via).into(), "InviteResponse", notice)
         }
         Request::CancelInvite(wire) => free(cancel(view, wire, via).into(), "CancelInviteRequest"),
         Request::Subscribe(wire) => {
@@ -76,7 +85,7 @@ pub(in crate::gateways::ssp) fn write_request(
                     .collect(),
                 attributes: presence::write_names(&wire.attributes),
             };
-            ordered(primitive.into(), "SubscribeRequest", true)
+            ordered(primitive.into(), "SubscribeRequest", Expects::Answer)
         }
         Request::Unsubscribe(wire) => {
             let primitive = UnsubscribeRequest {
@@ -87,7 +96,7 @@ pub(in crate::gateways::ssp) fn write_request(
                     .map(|one| view.write_theirs(one))
                     .collect(),
             };
-            ordered(primitive.into(), "UnsubscribeRequest", true)
+            ordered(primitive.into(), "UnsubscribeRequest", Expects::Answer)
         }
         Request::GetPresence(wire) => {
             let primitive = GetPresenceRequest {
@@ -115,7 +124,7 @@ pub(in crate::gateways::ssp) fn write_request(
                     .collect(),
                 values: wire.values.iter().map(value).collect(),
             };
-            ordered(primitive.into(), "PresenceNotification", false)
+            ordered(primitive.into(), "PresenceNotification", notice)
         }
         Request::Search(wire) => free(search(view, wire, via).into(), "SearchRequest"),
         Request::StopSearch { by, cursor } => {
@@ -125,16 +134,18 @@ pub(in crate::gateways::ssp) fn write_request(
             };
             free(primitive.into(), "StopSearchRequest")
         }
-        Request::ContactAdded(wire) => {
-            ordered(contact_added(view, wire, via).into(), "NotificationRequest", true)
-        }
+        Request::ContactAdded(wire) => ordered(
+            contact_added(view, wire, via).into(),
+            "NotificationRequest",
+            Expects::Answer,
+        ),
         Request::Group(wire) => {
             let (primitive, name) = group::write(view, wire, via);
             free(primitive, name)
         }
         Request::GroupEvent(event) => {
             let (primitive, name) = group::write_event(view, event, via);
-            ordered(primitive, name, false)
+            ordered(primitive, name, notice)
         }
     }
 }
@@ -171,7 +182,9 @@ fn send(view: &View<'_>, message: &SendMessage, via: &[Domain]) -> SendMessageRe
 fn report(view: &View<'_>, report: &DeliveryReport, via: &[Domain]) -> DeliveryStatusReport {
     let result = match &report.disposition {
         Disposition::Delivered => Status::new(StatusCode::SUCCESS),
-        Disposition::Failed(refusal) => Status::new(code_of(refusal)).described(refusal.to_string()),
+        Disposition::Failed(refusal) => {
+            Status::new(code_of(refusal, Service::Message)).described(refusal.to_string())
+        }
     };
     let recipients = vec![view.entity_theirs(&report.sender)];
     let mut info = MessageInfo::new(view.entity_ours(&report.recipient), recipients);

@@ -1,7 +1,8 @@
-//! How many connections there are, in all and from each source.
+//! How many connections there are, in all and from each source, and how much is being read from those that nobody vouches for.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::TurnedAway;
@@ -82,9 +83,71 @@ impl Source {
     }
 }
 
+/// Room for what is being read, in octets.
+#[derive(Debug)]
+pub(super) struct Room {
+    left: Arc<AtomicUsize>,
+}
+
+/// The room that one body takes while it is read; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Reading {
+    left: Arc<AtomicUsize>,
+    taken: usize,
+}
+
+impl Room {
+    pub(super) fn new(octets: usize) -> Self {
+        let left = Arc::new(AtomicUsize::new(octets));
+        Self { left }
+    }
+
+    /// A body of which nothing has come yet.
+    pub(super) fn begin(&self) -> Reading {
+        Reading {
+            left: Arc::clone(&self.left),
+            taken: 0,
+        }
+    }
+}
+
+impl Reading {
+    /// More has come; `false` when there is no room for it.
+    pub(super) fn grows(&mut self, octets: usize) -> bool {
+        let take = |left: usize| left.checked_sub(octets);
+        let is_taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok();
+        if is_taken {
+            self.taken += octets;
+        }
+        is_taken
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.left.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_shared_by_all_bodies_and_comes_back() {
+        let room = Room::new(100);
+        let (mut first, mut second) = (room.begin(), room.begin());
+        assert!(first.grows(60));
+        assert!(!second.grows(60));
+        assert!(second.grows(40));
+        drop(first);
+        assert!(second.grows(60));
+        drop(second);
+        assert!(room.begin().grows(100));
+    }
 
     #[test]
     fn places_end_in_all_and_by_source_and_come_back() {

@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::admission::{Reading, Room};
 use crate::gateways::ssp::tls::PeerIdentity;
 use crate::wire::ssp::codec::MEDIA_TYPE;
 
@@ -100,9 +101,10 @@ impl Answer {
     }
 }
 
-/// The parts of a document, or the status that refuses the request.
+/// The parts of a document, or the status that refuses the request; `room` is for what is not authenticated.
 pub(super) async fn read(
     limits: &Limits,
+    room: Option<&Room>,
     request: Request<Incoming>,
 ) -> Result<(Uri, HeaderMap, Bytes), StatusCode> {
     let (parts, body) = request.into_parts();
@@ -116,7 +118,11 @@ pub(super) async fn read(
     if body.size_hint().exact().is_some_and(too_long) {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let body = timeout(limits.body, read_body(body, limits.body_size)).await;
+    let body = timeout(
+        limits.body,
+        read_body(body, limits.body_size, room.map(Room::begin)),
+    )
+    .await;
     let body = body.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))?;
     if body.is_empty() {
         Err(StatusCode::BAD_REQUEST)
@@ -126,7 +132,11 @@ pub(super) async fn read(
 }
 
 /// A body in one frame, which is the rule, is not copied; a longer one once.
-async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
+async fn read_body(
+    mut body: Incoming,
+    limit: usize,
+    mut reading: Option<Reading>,
+) -> Result<Bytes, StatusCode> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
@@ -137,6 +147,11 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, StatusCode
         };
         if first.len() + joined.len() + octets.len() > limit {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if let Some(reading) = &mut reading
+            && !reading.grows(octets.len())
+        {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         if first.is_empty() && joined.is_empty() {
             first = octets;

@@ -31,7 +31,7 @@ async fn document_that_nobody_answered_in_time_goes_to_no_other_server() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut other = peer(&[Some(200)]).await;
     let posted = post(&[silent.local_addr().unwrap(), other.address]).await;
-    assert!(matches!(posted, Posted::Failed(_)), "{posted:?}");
+    assert!(matches!(posted, Posted::Unsure(_)), "{posted:?}");
     assert_eq!(other.documents(), 0);
 }
 
@@ -76,6 +76,29 @@ fn server_that_worked_comes_first() {
     }
     let order = servers.order(Some("https://127.0.0.1:3"), &candidates(&all), &agreement, NOW);
     assert!(order.iter().all(|server| !server.is_at("https://127.0.0.1:3")));
+}
+
+#[test]
+fn documents_to_another_server_leave_the_probe_of_the_first_one_to_the_next_handshake() {
+    let servers = servers();
+    let addresses: Vec<SocketAddr> = vec!["127.0.0.1:3".parse().unwrap(), "127.0.0.1:8".parse().unwrap()];
+    let all = candidates(&addresses);
+    let agreement = agreement(PLAIN);
+    let health = servers.router.health();
+    health.report(&all[0].host_address(), false, NOW);
+    let later = NOW.plus(std::time::Duration::from_secs(3_600));
+    let pinned = "http://127.0.0.1:8";
+    for _ in 0..10 {
+        let order = servers.order(Some(pinned), &all, &agreement, later);
+        assert_eq!(order.first().map(Server::url).as_deref(), Some(pinned));
+        health.begin(&all[1].host_address(), later);
+        health.report(&all[1].host_address(), true, later);
+    }
+    let order = servers.order(None, &all, &agreement, later);
+    assert_eq!(
+        order.first().map(Server::url).as_deref(),
+        Some("http://127.0.0.1:3")
+    );
 }
 
 #[test]

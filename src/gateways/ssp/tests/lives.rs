@@ -1,5 +1,6 @@
 //! Sessions that live: kept alive, climbed anew, ended by either side, lost by the peer, taken up after a restart.
 
+use super::super::session::Session;
 use super::*;
 use crate::wire::ssp::{KeepAliveResponse, LogoutRequest};
 
@@ -181,6 +182,49 @@ async fn sessions_are_taken_up_after_a_restart() {
     let request = world.peer.transaction(&ids).await;
     world.answer(&ids, &request.id, success()).await;
     assert!(asking.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn renewal_that_fails_is_tried_again_before_the_session_ends() {
+    let mut world = World::with(SspConfig {
+        time_to_live: Duration::from_secs(2),
+        ..SspConfig::default()
+    })
+    .await;
+    let old = world.open().await;
+    let request = world.peer.transaction(&old).await;
+    // Its life is longer for others than for the clock of the renewal, which stands at its beginning.
+    let refused = Status::new(StatusCode::SERVICE_NOT_SUPPORTED);
+    world.answer(&old, &request.id, refused).await;
+    let one = world.peer.next().await;
+    let longer = world.link().session().unwrap();
+    let longer = Arc::new(Session {
+        since: longer.since.minus(Duration::from_secs(100)),
+        ends: longer.since.plus(Duration::from_secs(10)),
+        ..(*longer).clone()
+    });
+    assert!(world.link().extended(&longer));
+    one.refuse(503);
+    let new = world.climb_with_gateway("904@bravo.example").await;
+    assert_ne!(new, old);
+}
+
+#[tokio::test]
+async fn session_past_its_end_does_not_keep_failed_ladders_from_backing_off() {
+    let mut world = World::new().await;
+    world.open().await;
+    world.hand.advance(Duration::from_secs(86_401));
+    let asking = world.ask(7, None, PATIENCE);
+    world.peer.next().await.refuse(503);
+    let fault = asking.await.unwrap().unwrap_err();
+    assert!(
+        matches!(fault, super::super::link::LinkFault::NotTaken(_)),
+        "{fault:?}"
+    );
+    // A moment later nothing more is tried.
+    assert!(world.ask(8, None, PATIENCE).await.unwrap().is_err());
+    assert!(world.peer.is_silent());
+    assert_eq!(world.link().load(), (0, 0, 0));
 }
 
 fn short() -> SspConfig {

@@ -6,6 +6,7 @@
 mod handshakes;
 mod links;
 mod lives;
+mod requests;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,7 +21,7 @@ use tokio::{
 use super::{
     SspConfig, SspGateway, SspParts,
     certificates::{Bundle, Certificates},
-    link::Link,
+    link::{Ask, Expects, Link},
     server::{Answer, Arrival, Connection},
     servers::Servers,
 };
@@ -60,14 +61,18 @@ impl World {
         Self::with(SspConfig::default()).await
     }
 
+    /// The peer is of the observed kind.
+    async fn observed() -> Self {
+        Self::with_agreement(SspConfig::default(), "profile = \"observed\"\n").await
+    }
+
     async fn with(config: SspConfig) -> Self {
+        Self::with_agreement(config, "").await
+    }
+
+    async fn with_agreement(config: SspConfig, more: &str) -> Self {
         let peer = Peer::listen().await;
-        let text = format!(
-            "peer = \"bravo\"\ndomains = [\"bravo.example\"]\nservers = [\"{}\"]\nallowed_networks = [\"127.0.0.0/8\"]\n\
-             tls = {{ required = false, mutual = false }}\n",
-            peer.address
-        );
-        let agreements = Agreements::new(vec![toml::from_str(&text).unwrap()]);
+        let agreements = agreed(peer.address, more);
         let (clock, hand) = Clock::standing(Timestamp(1_800_000_000_000));
         let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().unwrap());
         let agreements = Arc::new(ArcSwap::from_pointee(agreements));
@@ -210,7 +215,13 @@ impl World {
     /// What asks the peer for something; `seconds` tells the requests apart.
     fn ask(&self, seconds: u64, conversation: Option<&str>, wait: Duration) -> Asking {
         let (link, conversation) = (self.link(), conversation.map(str::to_owned));
-        tokio::spawn(async move { link.request(ask(seconds), conversation, true, wait).await })
+        let ask = Ask {
+            primitive: ask(seconds),
+            conversation,
+            expects: Expects::Answer,
+            asked: None,
+        };
+        tokio::spawn(async move { link.request(ask, wait).await })
     }
 }
 
@@ -391,6 +402,15 @@ fn asked(transaction: &Transaction) -> u64 {
         panic!("{transaction:?}")
     };
     ask.time_to_live.unwrap().as_secs()
+}
+
+/// The agreement with the peer at this address.
+fn agreed(address: SocketAddr, more: &str) -> Agreements {
+    let text = format!(
+        "peer = \"bravo\"\ndomains = [\"bravo.example\"]\nservers = [\"{address}\"]\nallowed_networks = [\"127.0.0.0/8\"]\n\
+         tls = {{ required = false, mutual = false }}\n{more}"
+    );
+    Agreements::new(vec![toml::from_str(&text).unwrap()])
 }
 
 fn success() -> Primitive {
