@@ -23,6 +23,10 @@ pub struct AgreementConfig {
     /// How numbers are written to this peer.
     #[serde(default)]
     pub msisdn_form: MsisdnForm,
+    /// Whether portability parameters after a number (`;npdi`, `;rn=`, `;cic=`) are believed; if not, they are dropped and
+    /// ENUM is asked as for any number (RFC 4694 §5).
+    #[serde(default)]
+    pub trust_portability: bool,
     /// Whether people whom ENUM gives a name of their own (`im:alice@op.example`) go to this peer under that name; if not,
     /// they go under their number, in the form of `msisdn_form`. Answers, reports and notices come back under the number.
     #[serde(default = "default_names_from_enum")]

@@ -36,6 +36,7 @@ pub struct WvAddress {
     resource: Option<Arc<str>>,
     domain: Option<Domain>,
     screen_name: Option<Arc<str>>,
+    portability: Option<Arc<str>>,
 }
 
 impl WvAddress {
@@ -47,6 +48,7 @@ impl WvAddress {
             resource: None,
             domain: None,
             screen_name: None,
+            portability: None,
         }
     }
 
@@ -58,6 +60,7 @@ impl WvAddress {
             resource: None,
             domain: Some(domain),
             screen_name: None,
+            portability: None,
         }
     }
 
@@ -82,6 +85,22 @@ impl WvAddress {
             return Err(InvalidAddress::TooLong);
         }
         Ok(participant)
+    }
+
+    /// The same number with what a trusted peer says of its portability: the parameters after it (`npdi;rn=+12155550199`).
+    /// They are neither part of the identity nor of the text, and bear on this one request alone.
+    #[must_use]
+    pub fn with_portability(&self, params: &str) -> Self {
+        Self {
+            portability: Some(params.into()),
+            ..self.clone()
+        }
+    }
+
+    /// What a trusted peer says of the number's portability, as written (RFC 4694 §4).
+    #[must_use]
+    pub fn portability(&self) -> Option<&str> {
+        self.portability.as_deref()
     }
 
     /// The group of a participant; anything else is itself.
@@ -253,6 +272,7 @@ impl FromStr for WvAddress {
             resource: resource.map(Into::into),
             domain,
             screen_name: None,
+            portability: None,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! is spoken to under its own agreement; one that has none, speaks nothing that we speak, or is where the request came
 //! from is passed over. The configured default gateway is no alternative: it takes what nobody else can.
 
-use super::{Ingress, Relay, Undelivered, admit, forward::Target};
+use super::{Ingress, Relay, Undelivered, admit, forward::Target, naming::Alias};
 use crate::{
     model::{Answer, Domain, Refusal, Request, StepEvent, Stop, Timestamp, WvAddress},
     routing::{Plan, RouteService},
@@ -32,8 +32,9 @@ impl Relay {
                 break;
             }
             left -= 1;
-            let found = self.alternative(ingress, target, other, service).await;
-            let (other, request) = match found.and_then(|other| agreed(other, &request)) {
+            let found = self.alternative(ingress, other, service).await;
+            let named = found.map(|found| target.lend_names(found, other));
+            let (other, request) = match named.and_then(|other| agreed(other, &request)) {
                 Ok(found) => found,
                 Err(refusal) => {
                     self.pass_over(ingress, other, &refusal);
@@ -53,7 +54,6 @@ impl Relay {
     async fn alternative(
         &self,
         ingress: &Ingress,
-        first: &Target,
         domain: &Domain,
         service: RouteService,
     ) -> Result<Target, Refusal> {
@@ -67,10 +67,7 @@ impl Relay {
         if let Plan::Gateway { .. } = &*plan {
             return Err(nobody("only the default gateway would take it".into()));
         }
-        let mut target = self.plan_target(&plan, now).await?;
-        if target.takes_enum_names() {
-            target.aliases.clone_from(&first.aliases);
-        }
+        let target = self.plan_target(&plan, now).await?;
         if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
@@ -89,6 +86,22 @@ impl Relay {
         ingress
             .trail
             .add(self.now(), Stop::Route, StepEvent::Note { text });
+    }
+}
+
+impl Target {
+    /// The names that the people asked for have at one of the alternatives.
+    pub(super) fn other_names(&self, domain: &Domain) -> impl Iterator<Item = &Alias> {
+        self.other_aliases
+            .iter()
+            .filter_map(move |(at, alias)| (at == domain).then_some(alias))
+    }
+
+    fn lend_names(&self, mut other: Self, domain: &Domain) -> Self {
+        if other.takes_enum_names() {
+            other.aliases = self.other_names(domain).cloned().collect();
+        }
+        other
     }
 }
 

@@ -24,10 +24,12 @@ pub(super) struct Target {
     pub(super) candidates: Arc<[Candidate]>,
     /// The agreement; none for the embedded home domain.
     pub(super) agreement: Option<Arc<InterconnectionAgreement>>,
-    /// Those of its people whom it, or one of its alternatives, knows by another name than the one asked for; mostly nobody.
-    pub(super) aliases: Vec<Alias>,
     /// Other domains of the person's records, for when nobody takes a request at this one.
     pub(super) alternatives: Option<Arc<[Alternative]>>,
+    /// Those of its people whom it knows by another name than the one asked for; mostly nobody.
+    pub(super) aliases: Vec<Alias>,
+    /// Likewise for the alternatives.
+    pub(super) other_aliases: Vec<(Domain, Alias)>,
 }
 
 impl Target {
@@ -38,8 +40,9 @@ impl Target {
             protocol: Protocol::Home,
             candidates: Arc::new([]),
             agreement: None,
-            aliases: Vec::new(),
             alternatives: None,
+            aliases: Vec::new(),
+            other_aliases: Vec::new(),
         }
     }
 
@@ -48,36 +51,6 @@ impl Target {
         self.agreement
             .as_ref()
             .is_none_or(|agreement| agreement.config.role == Role::Home)
-    }
-
-    /// Whether people go there under the name that ENUM gives them.
-    pub(super) fn takes_enum_names(&self) -> bool {
-        self.agreement
-            .as_ref()
-            .is_none_or(|agreement| agreement.config.names_from_enum)
-    }
-
-    /// The names of a person here, as ENUM has it, and at the alternatives.
-    fn aliases_of(&self, person: &WvAddress, user: &WvAddress) -> Vec<Alias> {
-        let here = self.takes_enum_names().then_some((&self.domain, user));
-        let others = self.alternatives.iter().flat_map(|all| all.iter());
-        here.into_iter()
-            .chain(others.map(|one| (&one.domain, &one.user)))
-            .filter(|(_, user)| is_renamed(person, user))
-            .map(|(at, user)| Alias {
-                at: at.clone(),
-                asked: person.clone(),
-                known_as: user.clone(),
-            })
-            .collect()
-    }
-
-    fn in_words(&self) -> String {
-        let mut words = format!("{} over {}", self.domain, self.protocol.name());
-        for alias in self.own_aliases() {
-            words.push_str(&format!(", as {}", alias.known_as));
-        }
-        words
     }
 
     /// The domains of the alternatives, in the order of trying.
@@ -112,6 +85,21 @@ impl Target {
         }
         let clause = format!("limits.max_queued of {} is {max}", agreement.peer());
         Some(QueueBound { queues, max, clause })
+    }
+
+    /// Whether people go there under the name that ENUM gives them.
+    pub(super) fn takes_enum_names(&self) -> bool {
+        self.agreement
+            .as_ref()
+            .is_none_or(|agreement| agreement.config.names_from_enum)
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = format!("{} over {}", self.domain, self.protocol.name());
+        for alias in &self.aliases {
+            words.push_str(&format!(", as {}", alias.known_as));
+        }
+        words
     }
 
     fn is_same_side(&self, other: &Self) -> bool {
@@ -154,6 +142,7 @@ impl Relay {
                     Some(group) if !group.people.contains(person) => {
                         group.people.push(person.clone());
                         group.target.aliases.extend(target.aliases);
+                        group.target.other_aliases.extend(target.other_aliases);
                     }
                     Some(_) => {}
                     None => split.groups.push(TargetGroup {
@@ -213,7 +202,20 @@ impl Relay {
         if target.leads_back(ingress) {
             return Err(Refusal::Loop);
         }
-        target.aliases = target.aliases_of(person, &routed.user);
+        if target.takes_enum_names() && is_renamed(person, &routed.user) {
+            target.aliases.push(Alias {
+                asked: person.clone(),
+                known_as: routed.user,
+            });
+        }
+        let others = target.alternatives.iter().flat_map(|all| all.iter());
+        let others = others.filter(|other| is_renamed(person, &other.user));
+        target.other_aliases = others
+            .map(|other| {
+                let (asked, known_as) = (person.clone(), other.user.clone());
+                (other.domain.clone(), Alias { asked, known_as })
+            })
+            .collect();
         let decision = target.in_words();
         ingress.trail.add(
             self.now(),
@@ -248,8 +250,9 @@ impl Relay {
                     protocol: *protocol,
                     candidates,
                     agreement: Some(agreement),
-                    aliases: Vec::new(),
                     alternatives: None,
+                    aliases: Vec::new(),
+                    other_aliases: Vec::new(),
                 })
             }
             Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
@@ -278,8 +281,9 @@ impl Relay {
                 protocol: Protocol::Ssp,
                 candidates,
                 agreement: Some(agreement),
-                aliases: Vec::new(),
                 alternatives: None,
+                aliases: Vec::new(),
+                other_aliases: Vec::new(),
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -299,8 +303,9 @@ impl Relay {
                 protocol: *protocol,
                 candidates: Arc::clone(candidates),
                 agreement: Some(agreement),
-                aliases: Vec::new(),
                 alternatives: None,
+                aliases: Vec::new(),
+                other_aliases: Vec::new(),
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,

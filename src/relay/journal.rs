@@ -141,20 +141,21 @@ impl Relay {
         people: &[WvAddress],
     ) -> Vec<Progress<'_>> {
         let mut under_way = Vec::with_capacity(people.len() + 1);
-        let mut mark = |serving: &Domain, id: &MessageId| {
-            let of_people = people
-                .iter()
-                .map(|person| Reference::row_key(serving, id, target.known_at(serving, person)));
+        let mut mark = |serving: &Domain, id: &MessageId, people: &mut dyn Iterator<Item = &WvAddress>| {
+            let of_people = people.map(|person| Reference::row_key(serving, id, person));
             let of_all = std::iter::once(Reference::any_row_key(serving, id));
             let keys = of_people.chain(of_all);
             under_way.extend(keys.filter_map(|key| self.in_progress.begin(&key).ok()));
         };
         if let Some(id) = egress_id {
-            mark(&target.domain, id);
+            let people = &mut people.iter().map(|person| target.known_as(person));
+            mark(&target.domain, id, people);
         }
         for other in target.other_domains() {
             if let Some(id) = self.egress_id(ingress, message, other) {
-                mark(other, &id);
+                // Under either name, because the agreement of that domain is not looked at yet.
+                let names = target.other_names(other).map(|alias| &alias.known_as);
+                mark(other, &id, &mut people.iter().chain(names));
             }
         }
         under_way

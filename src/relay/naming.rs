@@ -26,8 +26,6 @@ use crate::{
 /// Somebody whom the side that serves him knows by a name of his own.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Alias {
-    /// The domain that serves him.
-    pub(super) at: Domain,
     /// The address that was asked for.
     pub(super) asked: WvAddress,
     /// The name there.
@@ -37,24 +35,13 @@ pub(super) struct Alias {
 impl Target {
     /// The name under which the serving side knows a person.
     pub(super) fn known_as<'a>(&'a self, person: &'a WvAddress) -> &'a WvAddress {
-        self.known_at(&self.domain, person)
-    }
-
-    /// The name under which this side, or one of its alternatives, knows a person.
-    pub(super) fn known_at<'a>(&'a self, domain: &Domain, person: &'a WvAddress) -> &'a WvAddress {
-        let is_his = |alias: &&Alias| alias.at == *domain && alias.asked == *person;
-        let alias = self.aliases.iter().find(is_his);
+        let alias = self.aliases.iter().find(|alias| alias.asked == *person);
         alias.map_or(person, |alias| &alias.known_as)
-    }
-
-    /// Those whom the side itself knows by another name.
-    pub(super) fn own_aliases(&self) -> impl Iterator<Item = &Alias> {
-        self.aliases.iter().filter(|alias| alias.at == self.domain)
     }
 
     /// The request as the serving side understands it, and whom it was for before; nobody when nothing changed.
     pub(super) fn renamed(&self, mut request: Request) -> (Request, Vec<WvAddress>) {
-        if self.own_aliases().next().is_none() {
+        if self.aliases.is_empty() {
             return (request, Vec::new());
         }
         let asked: Vec<_> = request.recipients().into_iter().cloned().collect();
@@ -161,12 +148,12 @@ impl Relay {
     /// Keeps who is watched or invited under another name, so that what comes later finds the address that was asked for.
     pub(super) async fn keep_aliases(&self, target: &Target, request: &Request) -> Result<(), Refusal> {
         let is_followed = matches!(request, Request::Subscribe(_) | Request::Invite(_));
-        let (true, Some(asker)) = (is_followed && target.own_aliases().next().is_some(), request.sender()) else {
+        let (true, Some(asker)) = (is_followed && !target.aliases.is_empty(), request.sender()) else {
             return Ok(());
         };
         let now = self.now();
         let mut batch = Batch::new(now);
-        for alias in target.own_aliases() {
+        for alias in &target.aliases {
             let key = alias_key(&target.domain, &alias.known_as, asker);
             let value = serde_json::to_vec(&alias.asked).map_err(damaged)?;
             batch = batch.put(Space::Reference, key, value, Some(now.plus(ALIAS)));

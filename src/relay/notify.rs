@@ -23,8 +23,18 @@ use crate::{
 impl Relay {
     /// Tells watchers. Nobody waits for the outcome, so what fails for good is only written down.
     pub(super) async fn notify(&self, ingress: &Ingress, notification: PresenceNotification) -> Outcome {
-        for part in self.under_asked_names(ingress, notification).await? {
-            self.notify_watchers(ingress, part).await?;
+        // The names are looked up in the order in which notifications came.
+        let naming = self
+            .turns
+            .take(pairs(&notification).map(|pair| format!("names of {pair}")));
+        for turn in &naming {
+            turn.comes().await;
+        }
+        let parts = self.under_asked_names(ingress, notification).await?;
+        let turns = self.turns.take(parts.iter().flat_map(pairs));
+        drop(naming);
+        for part in &parts {
+            self.notify_watchers(ingress, part, &turns).await?;
         }
         Ok(Answer::Done)
     }
@@ -32,16 +42,16 @@ impl Relay {
     async fn notify_watchers(
         &self,
         ingress: &Ingress,
-        notification: PresenceNotification,
+        notification: &PresenceNotification,
+        turns: &[Turn<'_>],
     ) -> Result<(), Refusal> {
-        let turns = self.turns.take(pairs(&notification));
         let split = self
             .split(ingress, &notification.watchers, RouteService::Pres)
             .await;
         let telling = split
             .groups
             .iter()
-            .map(|group| self.notify_group(ingress, &notification, group, &turns));
+            .map(|group| self.notify_group(ingress, notification, group, turns));
         let told = join_all(telling).await.into_iter().flatten();
         let unrouted = split.refused.into_iter().filter_map(|one| {
             let refusal = one.outcome.err()?;
@@ -51,11 +61,10 @@ impl Relay {
         let bounds = split.groups.iter().filter_map(|group| group.target.bound());
         batch.bounds.extend(bounds);
         for untold in told.chain(unrouted) {
-            self.keep(&mut batch, ingress, &notification, &untold, &turns)
+            self.keep(&mut batch, ingress, notification, &untold, turns)
                 .await?;
         }
         self.commit_outcomes(batch).await.map_err(refused_by_store)?;
-        drop(turns);
         Ok(())
     }
 

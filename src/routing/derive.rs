@@ -24,7 +24,10 @@ use super::{
     router::{Explain, Shared},
     rules::Rules,
 };
-use crate::model::{Domain, E164, FactSource, LocalPart, RouteStep, Timestamp, WvAddress};
+use crate::{
+    model::{Domain, E164, FactSource, LocalPart, RouteStep, Timestamp, WvAddress},
+    wire::naptr::TelParams,
+};
 
 /// One route being derived.
 #[derive(Debug)]
@@ -124,6 +127,11 @@ impl<'s> Derivation<'s> {
             return self.routed(address.clone(), Ok(plan));
         }
         self.shared.conflicts.end(NumberKey::new(number, self.service));
+        if let Some(params) = address.portability()
+            && let Some(routed) = self.ported(address, number, params).await
+        {
+            return routed;
+        }
         let outcome = self.walk(number).await;
         self.steps.extend(outcome.steps);
         match outcome.verdict {
@@ -162,6 +170,43 @@ impl<'s> Derivation<'s> {
                 self.routed(address.clone(), Ok(plan))
             }
         }
+    }
+
+    /// The route by what came with the number: `cic`, then `rn`, and no second look into ENUM after `npdi` or `enumdi`, which
+    /// guard against loops (RFC 4694 §5.1). `None` when it says nothing that counts. Nothing of it is kept: it holds for this
+    /// request.
+    async fn ported(&mut self, address: &WvAddress, number: &E164, params: &str) -> Option<Routed> {
+        let note = |text: String| remark(format!("portability ;{params}"), FactSource::Config, text);
+        let params = match TelParams::parse(params) {
+            Ok(params) => params,
+            Err(error) => {
+                self.steps.push(note(format!("ignored: {error}")));
+                return None;
+            }
+        };
+        let rules = Arc::clone(&self.rules);
+        for routing in [&params.cic, &params.rn].into_iter().flatten() {
+            match rules.routing_number(&routing.number) {
+                // It has arrived: from here the number itself decides.
+                Some((_, domain)) if rules.own(domain).is_some() => {}
+                Some((_, domain)) => {
+                    self.steps.push(note(format!("{} is {domain}", routing.number)));
+                    let (_, decision) = self.domain(domain).await;
+                    let plan = self.finish(decision.outcome.clone(), Some(number), Some(domain));
+                    return Some(self.routed(address.with_domain(Some(domain.clone())), plan));
+                }
+                None => self.steps.push(note(format!(
+                    "{} is in no entry of routing_numbers",
+                    routing.number
+                ))),
+            }
+        }
+        if !params.npdi && !params.enumdi {
+            return None;
+        }
+        self.steps.push(note("ENUM was asked before".into()));
+        let plan = self.unknown(address, number).await;
+        Some(self.routed(address.clone(), plan))
     }
 
     fn home(&mut self, domain: &Domain) -> Arc<Plan> {
@@ -346,7 +391,7 @@ impl<'s> Derivation<'s> {
             };
         }
         if let Some(domain) = address.domain() {
-            let text = format!("no apex knows the number, so {domain} is asked");
+            let text = format!("nothing else leads further, so {domain} is asked");
             self.steps
                 .push(remark("domain as written", FactSource::Config, text));
             let (_, decision) = self.domain(domain).await;

@@ -203,6 +203,10 @@ impl Router {
     /// refresh.
     #[must_use]
     pub fn cached(&self, address: &WvAddress, service: RouteService, now: Timestamp) -> Option<Routed> {
+        // What a peer says of this one request is no fact about the number.
+        if address.portability().is_some() {
+            return None;
+        }
         let shared = &*self.shared;
         let epoch = shared.epoch.load(Ordering::Acquire);
         match address.number() {

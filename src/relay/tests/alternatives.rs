@@ -1,9 +1,12 @@
 //! Numbers whose records name several domains (ENUM and SRV routing §6, case P4): each is tried once, then it waits.
 
 use super::*;
-use crate::routing::tests::{
-    config,
-    dns::{Dns, naptr},
+use crate::routing::{
+    GatewayConfig,
+    tests::{
+        config,
+        dns::{Dns, naptr},
+    },
 };
 
 /// A number of no override, and where it is looked up.
@@ -47,14 +50,20 @@ async fn next_domain_takes_what_the_first_can_not() {
     let Request::Send(sent) = &asked[1].request else {
         panic!("{asked:?}");
     };
-    let delivered = report(sent.id.as_ref().unwrap().as_str(), MAY, ADA);
+    assert_eq!(
+        sent.recipients,
+        people(&["wv:may@other.example"]),
+        "as it knows her"
+    );
+    let id = sent.id.as_ref().unwrap();
+    let delivered = report(id.as_str(), "wv:may@other.example", ADA);
     let passed_on = world
         .handle(world.theirs("other", "r"), Request::Report(delivered))
         .await;
     assert_eq!(passed_on, Ok(Answer::Done));
     let home = world.home.asked();
     assert!(
-        matches!(&home[..], [one] if matches!(&one.request, Request::Report(report) if report.message.as_str() == "m1")),
+        matches!(&home[..], [one] if matches!(&one.request, Request::Report(report) if report.message.as_str() == "m1" && report.recipient == person(MAY))),
         "{home:?}"
     );
 }
@@ -141,4 +150,32 @@ async fn every_domain_has_its_share_of_the_time() {
     let deadlines: Vec<_> = world.ssp.asked().iter().map(|one| one.deadline).collect();
     let after = |millis| began.plus(Duration::from_millis(millis));
     assert_eq!(deadlines, [after(2_500), after(5_000)]);
+}
+
+#[tokio::test]
+async fn default_gateway_is_no_alternative() {
+    let (world, dns) = world(100, |setup| {
+        setup.agreements.push(agreement("hub"));
+        setup.routing.default_gateway.push(GatewayConfig {
+            peer: "hub".parse().unwrap(),
+            service: None,
+            prefix: None,
+            domain: None,
+        });
+    })
+    .await;
+    dns.is_mute("other.example");
+    world.ssp.takes_nothing();
+    assert_eq!(world.ada_sends("m1", MAY).await, Ok(Acceptance::Stored));
+    assert_eq!(
+        asked(&world),
+        ["op.example"],
+        "the first domain has servers, and they may come back"
+    );
+    // When no domain of the number speaks anything, nobody is left but the gateway.
+    dns.is_mute("op.example");
+    world.advance(3600);
+    world.deliver_due().await;
+    assert_eq!(asked(&world), ["hub.example"]);
+    assert!(world.waiting().await.is_empty());
 }

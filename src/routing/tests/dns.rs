@@ -117,6 +117,12 @@ impl Dns {
         self.a(&host);
     }
 
+    /// A domain without an SSP server.
+    pub(crate) fn is_mute(&self, domain: &str) {
+        let name = format!("_imps-server._tcp.{domain}.");
+        self.say(&name, RecordType::SRV, Reply::NxDomain(None));
+    }
+
     /// How often a question came.
     pub(crate) fn asked(&self, name: &str, rtype: RecordType) -> usize {
         let key = (name.to_owned(), rtype.0);

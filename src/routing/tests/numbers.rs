@@ -502,3 +502,75 @@ async fn failed_route_has_its_account() {
     assert_eq!(routed.steps[0].answer, ["the resolver answered SERVFAIL"]);
     assert!(net.now() > Timestamp(0));
 }
+
+/// A net in which the routing numbers +12155550199 and +12155550155 are of `new.example` and of ours.
+async fn with_routing_numbers() -> Net {
+    let net = Net::with(|config| {
+        for (prefix, to) in [("+121555501", "new.example"), ("+1215555015", "alpha.example")] {
+            config.routing_numbers.push(RangeConfig {
+                prefix: prefix.into(),
+                domain: domain(to),
+            });
+        }
+    })
+    .await;
+    net.dns.alice();
+    net.dns.ssp("new.example");
+    net.dns.ssp("written.example");
+    net
+}
+
+async fn route_as_ported(net: &Net, address: &str, params: &str) -> crate::routing::Routed {
+    let address: crate::model::WvAddress = address.parse().unwrap();
+    let address = address.with_portability(params);
+    net.router
+        .route(&address, RouteService::Im, net.now(), Explain::No)
+        .await
+}
+
+#[tokio::test]
+async fn routing_number_goes_before_enum_and_carrier_before_it() {
+    let net = with_routing_numbers().await;
+    net.route(NUMBER).await;
+    for params in [
+        "npdi;rn=+12155550199",
+        "rn=+1-215-555-0199",
+        "cic=+12155550199;rn=+12155550155",
+    ] {
+        let routed = route_as_ported(&net, NUMBER, params).await;
+        assert_eq!(serving(&routed), "new.example", "{params}");
+        assert_eq!(routed.user.to_string(), "wv:+447700900123@new.example");
+    }
+    assert_eq!(
+        serving(&net.route(NUMBER).await),
+        "op.example",
+        "nothing of it is kept"
+    );
+}
+
+#[tokio::test]
+async fn enum_is_not_asked_twice_for_a_number_that_was_looked_up() {
+    let net = with_routing_numbers().await;
+    for params in ["npdi", "enumdi", "npdi;rn=+12155550155"] {
+        let routed = route_as_ported(&net, &format!("{NUMBER}@written.example"), params).await;
+        assert_eq!(serving(&routed), "written.example", "{params}");
+        assert!(
+            is_absent(&route_as_ported(&net, NUMBER, params).await),
+            "{params}"
+        );
+    }
+    assert_eq!(net.dns.asked(ENUM, RecordType::NAPTR), 0);
+}
+
+#[tokio::test]
+async fn portability_that_says_nothing_of_use_leaves_the_number_to_enum() {
+    let net = with_routing_numbers().await;
+    for params in [
+        "rn=+4915550199",
+        "rn=+12155550199;rn=+12155550199",
+        "phone-context=+1",
+    ] {
+        let routed = route_as_ported(&net, NUMBER, params).await;
+        assert_eq!(serving(&routed), "op.example", "{params}");
+    }
+}

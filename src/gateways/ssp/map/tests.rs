@@ -436,3 +436,23 @@ fn timeouts_name_the_service_that_failed() {
         assert_eq!(status.code.0, wanted, "{}", request.name());
     }
 }
+
+#[test]
+fn portability_is_believed_from_peers_that_are_trusted_with_it() {
+    for (is_trusted, wanted) in [(true, Some("npdi;rn=+12155550199")), (false, None)] {
+        let eyes = Eyes::with(json!({ "trust_portability": is_trusted }));
+        let asked = message(
+            person("wv:sam@bravo.example"),
+            vec![person("wv:+447700900123@alpha.example")],
+        );
+        let mut wire = sent(eyes.other_end().writes(&Request::Send(asked.clone())));
+        wire.info.recipients = vec![Entity::user(
+            "wv:+447700900123;npdi;rn=+12155550199@alpha.example",
+        )];
+        let Request::Send(read) = eyes.reads_request(Primitive::SendMessageRequest(wire)) else {
+            panic!("no message");
+        };
+        assert_eq!(read.recipients, asked.recipients, "the same person");
+        assert_eq!(read.recipients[0].portability(), wanted);
+    }
+}

@@ -27,17 +27,22 @@ impl View<'_> {
 
     /// Somebody of our side, as the peer wrote him.
     pub(super) fn ours(&self, text: &str) -> Result<WvAddress, Refusal> {
-        read(text, self.own)
+        let address = read(text, self.own)?;
+        let is_trusted = self.agreement.config.trust_portability && is_number(&address);
+        Ok(match portability(text).filter(|_| is_trusted) {
+            Some(params) => address.with_portability(params),
+            None => address,
+        })
     }
 
     /// Somebody of the peer's side: a person, a group or one participant of it.
     pub(super) fn entity_of_theirs(&self, entity: &Entity) -> Result<WvAddress, Refusal> {
-        read_entity(entity, self.peer)
+        read_entity(entity, self.theirs(entity.address())?)
     }
 
     /// Somebody of our side: a person, a group or one participant of it.
     pub(super) fn entity_of_ours(&self, entity: &Entity) -> Result<WvAddress, Refusal> {
-        read_entity(entity, self.own)
+        read_entity(entity, self.ours(entity.address())?)
     }
 
     /// Several of our side.
@@ -155,8 +160,15 @@ fn read(text: &str, side: &Domain) -> Result<WvAddress, Refusal> {
     Ok(address)
 }
 
-fn read_entity(entity: &Entity, side: &Domain) -> Result<WvAddress, Refusal> {
-    let address = read(entity.address(), side)?;
+/// The parameters between a number and its domain.
+fn portability(text: &str) -> Option<&str> {
+    let user = text.split('@').next().unwrap_or_default();
+    user.split_once(';')
+        .map(|(_, params)| params)
+        .filter(|params| !params.is_empty())
+}
+
+fn read_entity(entity: &Entity, address: WvAddress) -> Result<WvAddress, Refusal> {
     match entity {
         Entity::User(_) | Entity::GroupId(_) => Ok(address),
         Entity::ScreenName(named) => address
