@@ -163,21 +163,30 @@ impl WvAddress {
     /// The canonical identity as text, lower case: `+digits` for a number whatever its domain, else `name@domain`.
     #[must_use]
     pub fn key(&self) -> String {
-        let mut key = match &self.local {
-            LocalPart::Msisdn(number) if self.resource.is_none() => return number.to_string(),
-            LocalPart::Msisdn(number) => number.to_string(),
-            LocalPart::Name(name) => name.to_lowercase(),
-            LocalPart::Service => String::new(),
+        let (number, name) = match &self.local {
+            LocalPart::Msisdn(number) => (number.digits(), ""),
+            LocalPart::Name(name) => ("", &**name),
+            LocalPart::Service => ("", ""),
         };
-        if let Some(resource) = &self.resource {
+        let is_bare = !number.is_empty() && self.resource.is_none();
+        let resource = self.resource.as_deref().unwrap_or_default();
+        let domain = self.domain.as_ref().filter(|_| !is_bare).map(Domain::as_str);
+        let octets = number.len() + name.len() + resource.len() + domain.map_or(0, str::len);
+        let mut key = String::with_capacity(octets + SIGNS);
+        if !number.is_empty() {
+            key.push('+');
+            key.push_str(number);
+        }
+        push_lower_case(&mut key, name);
+        if self.resource.is_some() {
             key.push('/');
-            key.push_str(&resource.to_lowercase());
+            push_lower_case(&mut key, resource);
         }
-        if let Some(domain) = &self.domain {
+        if let Some(domain) = domain {
             key.push('@');
-            key.push_str(domain.as_str());
+            key.push_str(domain);
         }
-        if let Some(name) = &self.screen_name {
+        if let Some(name) = self.screen_name.as_ref().filter(|_| !is_bare) {
             key.push('#');
             key.push_str(&percent_encoded(name));
         }
@@ -272,15 +281,17 @@ impl fmt::Display for WvAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("wv:")?;
         match &self.local {
-            LocalPart::Msisdn(number) => write!(f, "{number}")?,
+            LocalPart::Msisdn(number) => number.fmt(f)?,
             LocalPart::Name(name) => f.write_str(name)?,
             LocalPart::Service => {}
         }
         if let Some(resource) = &self.resource {
-            write!(f, "/{resource}")?;
+            f.write_str("/")?;
+            f.write_str(resource)?;
         }
         if let Some(domain) = &self.domain {
-            write!(f, "@{domain}")?;
+            f.write_str("@")?;
+            f.write_str(domain.as_str())?;
         }
         if let Some(name) = &self.screen_name {
             write!(f, "#{}", percent_encoded(name))?;
@@ -293,12 +304,15 @@ impl PartialEq for WvAddress {
     fn eq(&self, other: &Self) -> bool {
         let local = match (&self.local, &other.local) {
             (LocalPart::Msisdn(a), LocalPart::Msisdn(b)) => a == b,
-            (LocalPart::Name(a), LocalPart::Name(b)) => a.to_lowercase() == b.to_lowercase(),
+            (LocalPart::Name(a), LocalPart::Name(b)) => is_same_folded(a, b),
             (LocalPart::Service, LocalPart::Service) => true,
             (LocalPart::Msisdn(_) | LocalPart::Name(_) | LocalPart::Service, _) => false,
         };
-        let resource = self.resource.as_ref().map(|text| text.to_lowercase())
-            == other.resource.as_ref().map(|text| text.to_lowercase());
+        let resource = match (&self.resource, &other.resource) {
+            (Some(a), Some(b)) => is_same_folded(a, b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         local && resource && self.domain == other.domain && self.screen_name == other.screen_name
     }
 }
@@ -379,4 +393,27 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(octets).ok()
 }
 
+/// Appends a text in lower case.
+fn push_lower_case(to: &mut String, text: &str) {
+    let from = to.len();
+    if text.is_ascii() {
+        to.push_str(text);
+        if let Some(added) = to.get_mut(from..) {
+            added.make_ascii_lowercase();
+        }
+    } else {
+        to.push_str(&text.to_lowercase());
+    }
+}
+
+/// Whether two texts differ in case at most.
+fn is_same_folded(a: &str, b: &str) -> bool {
+    if a.is_ascii() && b.is_ascii() {
+        return a.eq_ignore_ascii_case(b);
+    }
+    a.to_lowercase() == b.to_lowercase()
+}
+
+/// The `+`, `/` and `@` of a key.
+const SIGNS: usize = 3;
 const MAX_ADDRESS: usize = 512;

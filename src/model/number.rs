@@ -51,7 +51,8 @@ impl FromStr for E164 {
 
 impl fmt::Display for E164 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{}", self.0)
+        f.write_str("+")?;
+        f.write_str(&self.0)
     }
 }
 

@@ -45,11 +45,17 @@ pub(super) fn admit(
     } else {
         "services.in"
     };
-    let clause = format!(
-        "{list} of {} has {}; sender is of {domain}",
-        agreement.peer(),
-        request.service().name()
-    );
+    let (peer, service) = (agreement.peer().as_str(), request.service().name());
+    let clause = [
+        list,
+        " of ",
+        peer,
+        " has ",
+        service,
+        "; sender is of ",
+        domain.as_str(),
+    ]
+    .concat();
     ingress.trail.add(now, Stop::Admit, StepEvent::Checked { clause });
     Ok(())
 }

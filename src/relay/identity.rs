@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ring::{digest, hmac};
@@ -108,64 +108,56 @@ pub(super) struct Recorded {
 }
 
 /// Requests under way, so that a repeat waits for the first instead of racing it.
+///
+/// Hardly anybody ever waits, so what is waited on is made by the first who does.
 #[derive(Debug, Default)]
-pub(super) struct InProgress(Mutex<HashMap<String, watch::Receiver<()>>>);
+pub(super) struct InProgress(Mutex<HashMap<Arc<str>, Option<watch::Sender<()>>>>);
 
 impl InProgress {
-    /// Begins a request, or returns what to wait on when the same one is under way.
+    /// Begins a request, or returns what to wait on when the same one is under way: it closes when that has ended.
     pub(super) fn begin(&self, key: &str) -> Result<Progress<'_>, watch::Receiver<()>> {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = map.get(key) {
-            return Err(first.clone());
+        let mut map = self.lock();
+        if let Some(ended) = map.get_mut(key) {
+            return Err(waited_on(ended));
         }
-        let (ended, watch) = watch::channel(());
-        map.insert(key.to_owned(), watch);
-        Ok(Progress {
-            all: self,
-            key: key.to_owned(),
-            _ended: ended,
-        })
+        let key: Arc<str> = key.into();
+        map.insert(Arc::clone(&key), None);
+        Ok(Progress { all: self, key })
     }
-}
 
-impl InProgress {
     /// Whether such a request is under way.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(key)
+        self.lock().contains_key(key)
     }
 
     /// Waits until a request that is under way has ended; at once when it is not.
     pub(super) async fn ended(&self, key: &str) {
-        let first = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned();
+        let first = self.lock().get_mut(key).map(waited_on);
         if let Some(mut first) = first {
             while first.changed().await.is_ok() {}
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<watch::Sender<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn waited_on(ended: &mut Option<watch::Sender<()>>) -> watch::Receiver<()> {
+    ended.get_or_insert_with(|| watch::Sender::new(())).subscribe()
 }
 
 /// A request under way; ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Progress<'a> {
     all: &'a InProgress,
-    key: String,
-    _ended: watch::Sender<()>,
+    key: Arc<str>,
 }
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        self.all
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        // Whoever waits sees the sender go with its entry.
+        self.all.lock().remove(&self.key);
     }
 }
 

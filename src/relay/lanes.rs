@@ -169,7 +169,7 @@ impl Relay {
 
 /// The unit of order: what one person says to another.
 pub(super) fn conversation(sender: &WvAddress, recipient: &WvAddress) -> String {
-    format!("{}>{}", sender.key(), recipient.key())
+    [&*sender.key(), ">", &*recipient.key()].concat()
 }
 
 fn key(lane: &Lane) -> (String, String) {

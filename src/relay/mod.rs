@@ -201,20 +201,21 @@ impl Relay {
         self.rates.load().take(&ingress.side, &request)?;
         self.check_own(ingress, &request).await?;
         match request {
-            Request::Search(search) => self.search(ingress, search).await,
-            Request::StopSearch { by, cursor } => self.stop_search(ingress, by, cursor).await,
-            Request::ContactAdded(notice) => self.contact_added(ingress, notice).await,
-            Request::Subscribe(subscribe) => self.subscribe(ingress, subscribe).await,
-            Request::Unsubscribe(unsubscribe) => self.unsubscribe(ingress, unsubscribe).await,
-            Request::GetPresence(get) => self.presence(ingress, get).await,
-            Request::Notify(notification) => self.notify(ingress, notification).await,
+            // Messages are nearly all there is; what is rare is boxed, so that it makes no room in every request's future.
             Request::Send(message) => self.send(ingress, message).await,
-            Request::Report(report) => self.report(ingress, report).await,
-            Request::Invite(invite) => self.invite(ingress, invite).await,
-            Request::InviteAnswer(answer) => self.answer_invite(ingress, answer).await,
-            Request::CancelInvite(cancel) => self.cancel_invite(ingress, cancel).await,
-            Request::Group(group) => self.group(ingress, group).await,
-            Request::GroupEvent(event) => self.group_event(ingress, event).await,
+            Request::Search(search) => Box::pin(self.search(ingress, search)).await,
+            Request::StopSearch { by, cursor } => Box::pin(self.stop_search(ingress, by, cursor)).await,
+            Request::ContactAdded(notice) => Box::pin(self.contact_added(ingress, notice)).await,
+            Request::Subscribe(subscribe) => Box::pin(self.subscribe(ingress, subscribe)).await,
+            Request::Unsubscribe(unsubscribe) => Box::pin(self.unsubscribe(ingress, unsubscribe)).await,
+            Request::GetPresence(get) => Box::pin(self.presence(ingress, get)).await,
+            Request::Notify(notification) => Box::pin(self.notify(ingress, notification)).await,
+            Request::Report(report) => Box::pin(self.report(ingress, report)).await,
+            Request::Invite(invite) => Box::pin(self.invite(ingress, invite)).await,
+            Request::InviteAnswer(answer) => Box::pin(self.answer_invite(ingress, answer)).await,
+            Request::CancelInvite(cancel) => Box::pin(self.cancel_invite(ingress, cancel)).await,
+            Request::Group(group) => Box::pin(self.group(ingress, group)).await,
+            Request::GroupEvent(event) => Box::pin(self.group_event(ingress, event)).await,
         }
     }
 

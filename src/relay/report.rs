@@ -34,12 +34,12 @@ pub(super) struct Reference {
 
 impl Reference {
     pub(super) fn row_key(egress: &Domain, id: &MessageId, recipient: &WvAddress) -> String {
-        format!("{egress} {id} {}", recipient.key())
+        [egress.as_str(), " ", id.as_str(), " ", &recipient.key()].concat()
     }
 
     /// What a late answer waits for, which names nobody; no row has this key.
     pub(super) fn any_row_key(egress: &Domain, id: &MessageId) -> String {
-        format!("{egress} {id} *")
+        [egress.as_str(), " ", id.as_str(), " *"].concat()
     }
 }
 

@@ -77,8 +77,14 @@ impl Relay {
                 self.journalling(ingress, message, to, &hop.group.people)
             })
             .collect();
-        let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
-        results.extend(sent.into_iter().flatten());
+        match hops.as_slice() {
+            // Needs no bookkeeping of many.
+            [hop] => results.extend(self.send_group(hop, deadline).await),
+            hops => {
+                let sent = join_all(hops.iter().map(|hop| self.send_group(hop, deadline))).await;
+                results.extend(sent.into_iter().flatten());
+            }
+        }
         let outcomes = self.journal(ingress, message, results, &turns).await;
         drop(journalling);
         outcomes

@@ -1,5 +1,7 @@
 //! A request in 200 octets or less: kept for weeks, when the full trail is gone or was never kept.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::model::{StepEvent, Timestamp, TrailId, TrailRecord};
@@ -63,15 +65,20 @@ impl TrailSummary {
                 | StepEvent::Answered { .. } => {}
             }
         }
-        let room = MAX_LINE.saturating_sub(summary.line_without_outcome().len());
+        let room = MAX_LINE.saturating_sub(summary.octets_without_outcome());
         summary.outcome = cut(&summary.outcome, room);
         summary
     }
 
     /// As one line, without its end.
     pub fn line(&self) -> String {
-        let mut line = self.line_without_outcome();
-        line.push_str(&self.outcome);
+        let mut line = String::with_capacity(MAX_LINE + 1);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            line,
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            self.id, self.started.0, self.from, self.request, self.sender, self.recipient, self.outcome
+        );
         line
     }
 
@@ -90,16 +97,18 @@ impl TrailSummary {
         })
     }
 
-    fn line_without_outcome(&self) -> String {
-        format!(
-            "{}\t{}\t{}\t{}\t{}\t{}\t",
-            self.id, self.started.0, self.from, self.request, self.sender, self.recipient
-        )
+    fn octets_without_outcome(&self) -> usize {
+        let digits = self.started.0.checked_ilog10().unwrap_or(0) as usize + 1;
+        let fields = [&self.from, &self.request, &self.sender, &self.recipient];
+        ID_DIGITS + digits + FIELD_ENDS + fields.into_iter().map(String::len).sum::<usize>()
     }
 }
 
 /// At most so many octets, in whole characters, without tabs and line ends.
 fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most && text.bytes().all(|octet| (b' '..0x7f).contains(&octet)) {
+        return text.to_owned();
+    }
     let mut kept = String::new();
     for c in text.chars() {
         let c = if c.is_control() { ' ' } else { c };
@@ -113,3 +122,7 @@ fn cut(text: &str, most: usize) -> String {
 
 /// With its end a line has 200 octets at most.
 const MAX_LINE: usize = 199;
+/// A trail's ID in hexadecimal digits.
+const ID_DIGITS: usize = 16;
+/// The tabs before the outcome.
+const FIELD_ENDS: usize = 6;

@@ -1,26 +1,28 @@
 //! The trails of a node on its own disk: full ones in a ring bounded by octets and age, a summary of every request.
 //!
-//! Writing is off the hot path: a bounded channel to one thread; what does not fit is dropped and counted. Full trails
-//! are kept when the request failed or was stored (what went on from the store too), is followed, or is in the sample. A look-up reads the files, newest
-//! first: it is for people, takes about a second a GiB, and belongs on a blocking thread. Nothing here is flushed to the
-//! disk's platter: a loss of power may take the last seconds.
+//! Writing is off the hot path: a bounded buffer and one thread (`writing.rs`); what does not fit is dropped and counted. Full
+//! trails are kept when the request failed or was stored (what went on from the store too), is followed, or is in the sample.
+//! A look-up reads the files, newest first: it is for people, takes about a second a GiB, and belongs on a blocking thread.
+//! Nothing here is flushed to the disk's platter: a loss of power may take the last seconds.
+
+mod writing;
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Seek, Write},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Seek},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::sync_channel,
     },
-    thread,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
+use self::writing::{Writer, Writing};
 use super::{Clock, TrailSummary};
 use crate::model::{ByteSize, StepEvent, Timestamp, TrailId, TrailRecord, duration};
 
@@ -71,7 +73,7 @@ pub struct TrailBook {
     seen: AtomicU64,
     dropped: AtomicU64,
     followed: Mutex<HashMap<String, Timestamp>>,
-    channel: SyncSender<Entry>,
+    writing: Writing,
 }
 
 impl TrailBook {
@@ -81,19 +83,10 @@ impl TrailBook {
     /// When the folder can't be made or read.
     pub fn open(dir: PathBuf, config: &TrailConfig, clock: Clock) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let (channel, entries) = sync_channel(WAITING);
-        let mut writer = Writer {
-            dir: dir.clone(),
-            segment_size: (config.max_size.0 / SEGMENTS).max(1 << 20),
-            keep: config.keep,
-            keep_days: config.keep_summaries.as_secs().div_ceil(DAY.as_secs()).max(1),
-            segment: None,
-            day: None,
-        };
+        let segment_size = (config.max_size.0 / SEGMENTS).max(1 << 20);
+        let keep_days = config.keep_summaries.as_secs().div_ceil(DAY.as_secs()).max(1);
+        let writer = Writer::new(dir.clone(), segment_size, config.keep, keep_days);
         writer.forget_old(clock.now());
-        thread::Builder::new()
-            .name("trails".into())
-            .spawn(move || writer.run(&entries))?;
         Ok(Self {
             dir,
             clock,
@@ -101,14 +94,14 @@ impl TrailBook {
             seen: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             followed: Mutex::new(HashMap::new()),
-            channel,
+            writing: Writing::start(writer)?,
         })
     }
 
     /// Takes a finished trail. Never waits.
     pub fn keep(&self, trail: TrailRecord) {
         let is_full = self.is_kept_in_full(&trail);
-        if self.channel.try_send(Entry::Trail { trail, is_full }).is_err() {
+        if !self.writing.keep(trail, is_full) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -163,10 +156,9 @@ impl TrailBook {
     /// Waits until what was taken before is in the files. Blocks.
     pub fn settle(&self) {
         let (done, wait) = sync_channel(1);
-        if self.channel.send(Entry::Settle(done)).is_ok() {
-            // An error says that the thread is gone, and with it anything to wait for.
-            let _ = wait.recv();
-        }
+        self.writing.settle(done);
+        // An error says that the thread is gone, and with it anything to wait for.
+        let _ = wait.recv();
     }
 
     fn is_kept_in_full(&self, trail: &TrailRecord) -> bool {
@@ -248,112 +240,6 @@ impl TrailBook {
     }
 }
 
-enum Entry {
-    Trail { trail: TrailRecord, is_full: bool },
-    Settle(SyncSender<()>),
-}
-
-/// The thread that owns the files.
-struct Writer {
-    dir: PathBuf,
-    segment_size: u64,
-    keep: Duration,
-    keep_days: u64,
-    segment: Option<(File, u64)>,
-    day: Option<(File, u64)>,
-}
-
-impl Writer {
-    fn run(&mut self, entries: &Receiver<Entry>) {
-        while let Ok(entry) = entries.recv() {
-            match entry {
-                Entry::Trail { trail, is_full } => {
-                    if let Err(error) = self.write(&trail, is_full) {
-                        tracing::error!(%error, dir = %self.dir.display(), "trails can't be written; check the disk");
-                        self.segment = None;
-                        self.day = None;
-                    }
-                }
-                Entry::Settle(done) => {
-                    // The one who waits may have gone.
-                    let _ = done.send(());
-                }
-            }
-        }
-    }
-
-    fn write(&mut self, trail: &TrailRecord, is_full: bool) -> io::Result<()> {
-        let at = trail.started;
-        let mut line = TrailSummary::of(trail).line();
-        line.push('\n');
-        self.day_file(at)?.write_all(line.as_bytes())?;
-        if is_full {
-            let mut line = serde_json::to_string(trail)?;
-            line.push('\n');
-            let size = u64::try_from(line.len()).unwrap_or(u64::MAX);
-            self.segment_file(at, size)?.write_all(line.as_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn day_file(&mut self, at: Timestamp) -> io::Result<&mut File> {
-        let day = at.seconds() / DAY.as_secs();
-        if self.day.as_ref().is_none_or(|(_, open)| *open != day) {
-            self.forget_old(at);
-            self.day = Some((append(&self.dir.join(format!("{SUMMARY}{day:08}")))?, day));
-        }
-        let file = self.day.as_mut().map(|(file, _)| file);
-        file.ok_or_else(|| io::Error::other("no file"))
-    }
-
-    fn segment_file(&mut self, at: Timestamp, size: u64) -> io::Result<&mut File> {
-        let is_full = |written: u64| written.saturating_add(size) > self.segment_size;
-        if self.segment.as_ref().is_none_or(|(_, written)| is_full(*written)) {
-            self.forget_old(at);
-            // Times may repeat, names may not.
-            let mut name = at.0;
-            while self.dir.join(format!("{FULL}{name:016}")).exists() {
-                name += 1;
-            }
-            self.segment = Some((append(&self.dir.join(format!("{FULL}{name:016}")))?, 0));
-        }
-        let Some((file, written)) = self.segment.as_mut() else {
-            return Err(io::Error::other("no file"));
-        };
-        *written += size;
-        Ok(file)
-    }
-
-    fn forget_old(&mut self, now: Timestamp) {
-        let Ok(full) = files(&self.dir, FULL) else { return };
-        let room = usize::try_from(SEGMENTS).unwrap_or(usize::MAX) - 1;
-        let too_many = full.len().saturating_sub(room);
-        let oldest = now.minus(self.keep).0;
-        // A segment goes when the one after it began too long ago, because then all of it is too old.
-        let begins: Vec<u64> = full.iter().map(|path| number(path, FULL)).collect();
-        for (index, path) in full.iter().enumerate() {
-            let is_old = begins.get(index + 1).is_some_and(|next| *next < oldest);
-            if index < too_many || is_old {
-                remove(path);
-            }
-        }
-        let first_day = (now.seconds() / DAY.as_secs()).saturating_sub(self.keep_days);
-        for path in files(&self.dir, SUMMARY).unwrap_or_default() {
-            if number(&path, SUMMARY) < first_day {
-                remove(&path);
-            }
-        }
-    }
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         tracing::warn!(%error, path = %path.display(), "old trails can't be removed");
@@ -430,8 +316,6 @@ fn has_word(text: &str, word: &str) -> bool {
 const DAY: Duration = Duration::from_secs(86_400);
 /// Full trails are in so many files at most; the oldest goes when another begins.
 const SEGMENTS: u64 = 8;
-/// Trails that may wait for the disk.
-const WAITING: usize = 8192;
 /// Numbers and addresses followed at once.
 const MAX_FOLLOWED: usize = 1000;
 /// More are not looked at by a person.

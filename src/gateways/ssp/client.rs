@@ -255,7 +255,7 @@ impl SspClient {
             }
             if !self.is_http1.load(Ordering::Relaxed) {
                 let place = self.place().await?;
-                return self.dial(place).await;
+                return Box::pin(self.dial(place)).await;
             }
         }
         let place = self.place().await?;
@@ -268,7 +268,8 @@ impl SspClient {
                 });
             }
         }
-        self.dial(place).await
+        // Rare, and no reason to make every document's future larger.
+        Box::pin(self.dial(place)).await
     }
 
     async fn dial(&self, place: OwnedSemaphorePermit) -> Result<Channel, PostError> {

@@ -88,11 +88,11 @@ impl SspGateway {
             Document::Setup(step) => {
                 let source = arrival.source().ip().to_string();
                 let spoken_to = arrival.asked_domain().and_then(|name| name.parse().ok());
-                let verdict = self
-                    .receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
-                        is_authenticated(&arrival, domain, agreement)
-                    })
-                    .await;
+                // Rare, and no reason to make every document's future larger.
+                let received = self.receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
+                    is_authenticated(&arrival, domain, agreement)
+                });
+                let verdict = Box::pin(received).await;
                 match verdict {
                     SetupVerdict::Taken => Reply::Taken,
                     SetupVerdict::Refused(reason) => {
@@ -145,10 +145,11 @@ impl SspGateway {
         tokio::spawn(async move {
             let each = work.into_iter().map(|(turn, work)| {
                 let (gateway, session, agreement) = (&gateway, &session, &agreement);
-                async move {
+                // Boxed where it begins, because a future of this size is costly to move.
+                Box::pin(async move {
                     turn.comes().await;
                     gateway.work(session, agreement, work).await;
-                }
+                })
             });
             futures_util::future::join_all(each).await;
             drop((slot, underway));

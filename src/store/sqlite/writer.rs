@@ -2,7 +2,8 @@
 //!
 //! It takes everything that waits in its queue into one transaction, each batch in a savepoint of its own, commits
 //! once, and then answers all. While the disk works the next group gathers by itself; a disk that is fast gives it a
-//! moment more. An idle store commits a lone batch at once, a busy one shares each flush among all its callers.
+//! moment more, until as many have come as the last time. An idle store commits a lone batch at once, a busy one shares
+//! each flush among all its callers.
 
 use std::{
     fs::File,
@@ -150,9 +151,7 @@ impl Thread {
     /// Carries out a group that begins with this job; returns the job that ended it by not fitting in.
     fn group(&mut self, first: Job) -> Option<Job> {
         let mut answers = Vec::new();
-        if self.last_group >= BUSY {
-            thread::sleep(GATHERING);
-        }
+        self.gather();
         let begun = self.execute("BEGIN IMMEDIATE");
         let mut bytes = 0;
         let mut job = Some(first);
@@ -176,6 +175,19 @@ impl Thread {
             answer(ended.clone());
         }
         job
+    }
+
+    /// Waits for the rest of a group when the last one says that more are on their way.
+    fn gather(&self) {
+        if self.last_group < BUSY {
+            return;
+        }
+        for _ in 0..GATHERINGS {
+            if self.queue.len() + 1 >= self.last_group.min(MAX_JOBS) {
+                return;
+            }
+            thread::sleep(GATHERING);
+        }
     }
 
     fn carry_out(&mut self, job: Job) -> Answer {
@@ -356,9 +368,11 @@ fn lost() -> StoreError {
 /// More than keys, labels and the pages of a split take for one write.
 const PART_BYTES: usize = 64 * 1024;
 /// A group of so many jobs says that more are on their way.
-const BUSY: usize = 8;
-/// How long a group of a busy store gathers before it is carried out.
-const GATHERING: Duration = Duration::from_micros(300);
+const BUSY: usize = 4;
+/// How long a group of a busy store gathers before it is looked at again.
+const GATHERING: Duration = Duration::from_micros(250);
+/// How often it is, before it is carried out as it is.
+const GATHERINGS: u32 = 3;
 /// Jobs in one transaction; more would only lengthen the wait of the first.
 const MAX_JOBS: usize = 512;
 /// Bytes in one transaction, about.

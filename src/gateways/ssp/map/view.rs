@@ -112,7 +112,7 @@ impl View<'_> {
 
     /// Our domain as a service.
     pub(super) fn service(&self) -> String {
-        format!("wv:@{}", self.own)
+        ["wv:@", self.own.as_str()].concat()
     }
 
     fn via(&self, via: &[Domain]) -> Vec<String> {
