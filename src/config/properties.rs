@@ -83,32 +83,49 @@ fn gateway() -> impl Strategy<Value = GatewayConfig> {
     })
 }
 
-/// Durations as long as a setting may sensibly be, in every unit.
-fn duration() -> impl Strategy<Value = Duration> {
+/// Durations between two numbers of milliseconds, in every unit that fits.
+fn duration(from: u64, to: u64) -> impl Strategy<Value = Duration> {
     let unit = select(vec![1, 1000, 60_000, 3_600_000, 86_400_000]);
-    (1_u64..1000, unit).prop_map(|(count, unit)| Duration::from_millis(count * unit))
+    (from..=to, unit).prop_map(move |(time, unit)| {
+        let whole = time / unit * unit;
+        Duration::from_millis(if whole < from { time } else { whole })
+    })
 }
 
 fn relay() -> impl Strategy<Value = RelayConfig> {
+    let (minute, day) = (60_000, 86_400_000);
     (
-        1000_u64..30_000,
-        [duration(), duration(), duration(), duration()],
+        duration(1000, 30_000),
+        duration(1000, 5 * minute),
+        [duration(minute, 90 * day), duration(minute, 90 * day)],
+        duration(1000, day),
+        [duration(1000, 60 * minute), duration(1000, 60 * minute)],
         1_usize..1000,
     )
-        .prop_map(|(cut_through, mut times, outbox_concurrency)| {
-            times.sort();
-            let [first_retry, query_timeout, default_validity, max_validity] = times;
-            RelayConfig {
-                cut_through: Duration::from_millis(cut_through),
+        .prop_map(
+            |(
+                cut_through,
                 query_timeout,
-                default_validity,
-                max_validity,
-                notification_validity: query_timeout,
-                first_retry,
-                longest_retry: max_validity,
+                mut validities,
+                notification_validity,
+                mut retries,
                 outbox_concurrency,
-            }
-        })
+            )| {
+                validities.sort();
+                retries.sort();
+                let ([default_validity, max_validity], [first_retry, longest_retry]) = (validities, retries);
+                RelayConfig {
+                    cut_through,
+                    query_timeout,
+                    default_validity,
+                    max_validity,
+                    notification_validity,
+                    first_retry,
+                    longest_retry,
+                    outbox_concurrency,
+                }
+            },
+        )
 }
 
 /// Up to three, each with a name and domains of its own.
@@ -150,7 +167,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
         form,
         ways,
         any::<(bool, bool, bool, bool)>(),
-        duration(),
+        duration(1000, 7 * 86_400_000),
         servers,
         parts,
     )
@@ -197,12 +214,19 @@ fn services() -> impl Strategy<Value = Services> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let media_types = btree_set("[a-z]{1,8}/(\\*|[a-z.+-]{1,12})", 0..4);
-    let size = (0_u64..1 << 20, 0_u32..3).prop_map(|(count, unit)| ByteSize(count << (10 * unit)));
+    let size = (1_u64..=64, 0_u32..3).prop_map(|(count, unit)| ByteSize(count << (10 * unit)));
+    let counts = [
+        1_u32..=100_000_000,
+        1..=100_000_000,
+        1..=100_000_000,
+        1..=100_000,
+        1..=10_000,
+    ];
     (
-        [1_u32.., 1.., 1.., 1.., 1..],
+        counts,
         size,
         media_types,
-        [0..i64::MAX as u64, 0..i64::MAX as u64],
+        [1_u64..=1_000_000_000, 1..=1_000_000_000],
     )
         .prop_map(
             |(

@@ -101,6 +101,8 @@ pub(super) const RANGES: &[Range] = &[
     range("ssp.max_connections_per_address", Kind::Count, "1", "1000000"),
     range("ssp.open_requests_per_peer", Kind::Count, "1", "1000000"),
     range("ssp.max_waiting", Kind::Count, "1", "10000000"),
+    range("ssp.max_waiting_size", Kind::Size, "64 KiB", "64 GiB"),
+    range("ssp.max_reading", Kind::Size, "64 KiB", "64 GiB"),
     range("relay.cut_through", Kind::Time, "1s", "30s"),
     range("relay.query_timeout", Kind::Time, "1s", "5m"),
     range("relay.default_validity", Kind::Time, "1m", "90d"),
@@ -151,6 +153,12 @@ pub(super) const RANGES: &[Range] = &[
     range("agreement.limits.max_content", Kind::Size, "1", "64 MiB"),
     range("agreement.limits.max_recipients", Kind::Count, "1", "100000"),
     range("agreement.limits.max_queued", Kind::Count, "1", "1000000000"),
+    range(
+        "agreement.limits.max_subscriptions",
+        Kind::Count,
+        "1",
+        "1000000000",
+    ),
     range("agreement.limits.documents_in_flight", Kind::Count, "1", "10000"),
 ];
 

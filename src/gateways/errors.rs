@@ -139,6 +139,7 @@ fn samples() -> Vec<Refusal> {
             reason: text(),
         },
         Refusal::Wildcard,
+        Refusal::NotSearched { what: text() },
         Refusal::InvalidAddress {
             address: text(),
             reason: text(),
@@ -155,6 +156,9 @@ fn samples() -> Vec<Refusal> {
         Refusal::Unreachable {
             domain: domain.clone(),
             reason: text(),
+        },
+        Refusal::EndsConnections {
+            domain: domain.clone(),
         },
         Refusal::TimedOut {
             domain: domain.clone(),

@@ -93,7 +93,7 @@ fn domain() -> impl Strategy<Value = String> {
 
 /// What a user or a group may be called.
 fn name() -> impl Strategy<Value = String> {
-    let is_free = |c: char| !c.is_whitespace() && !c.is_control() && !"/@;".contains(c);
+    let is_free = |c: char| !c.is_whitespace() && !c.is_control() && !"/@;#".contains(c);
     "\\PC{1,24}".prop_filter("no name", move |text| {
         text.chars().all(is_free) && !text.starts_with('+')
     })

@@ -413,7 +413,7 @@ apexes = [{{ apex = "e164.example", view = "test", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
 
 [relay]
-first_retry = "50ms"
+first_retry = "100ms"
 longest_retry = "500ms"
 "#,
         folder.display()
