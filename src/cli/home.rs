@@ -351,9 +351,10 @@ fn read(file: &Path) -> Result<Vec<Row>, Failure> {
 }
 
 fn reason(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Deserialize { err, .. } => err.to_string(),
-        _ => error.to_string(),
+    if let csv::ErrorKind::Deserialize { err, .. } = error.kind() {
+        err.to_string()
+    } else {
+        error.to_string()
     }
 }
 
