@@ -257,13 +257,12 @@ class Handset {
   async say() {
     const text = this.parts.text.value, to = this.open;
     this.parts.text.value = "";
-    const line = { mine: true, text, mark: { text: "…" } };
+    // The ID is the handset's own, because the report may be quicker than the answer.
+    const line = { mine: true, id: crypto.randomUUID(), text, mark: { text: "…" } };
     this.line(to, line);
     try {
-      const sent = await this.call("messages", "POST", { to: [to], text, report: true });
-      line.id = sent.id;
+      const sent = await this.call("messages", "POST", { id: line.id, to: [to], text, report: true });
       const one = sent.recipients[0];
-      // The report may have been quicker than the answer.
       if (line.mark.text === "…") {
         line.mark = one.error ? { text: `✗ ${one.error.text}`, kind: "bad" } : { text: one.accepted === "taken" ? "✓ taken" : "✓ kept until it can go" };
       }
