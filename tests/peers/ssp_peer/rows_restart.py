@@ -5,6 +5,8 @@ Sessions, undelivered messages, outstanding reports in both directions and prese
 
 from __future__ import annotations
 
+import threading
+
 from . import primitives
 from .context import Context, Skipped
 from .record import carries
@@ -61,11 +63,18 @@ def check_16_10_restart_keeps_an_undelivered_message(c: Context) -> None:
 def check_16_10_restart_keeps_an_outstanding_report(c: Context) -> None:
     c.session()
     held: list[tuple] = []
-    c.peer.follow_up = lambda *what: held.append(what)  # what the peer would tell later
+    told = threading.Event()
+
+    def hold(*what) -> None:  # what the peer would tell later
+        held.append(what)
+        told.set()
+
+    c.peer.follow_up = hold
     try:
         ref = c.ada.send_message(c.BEA, c.text("report later"))
         c.bea_gets(c.marks["text"], 60)
         c.ada_sees("result", 60, ref=ref, code=200)
+        told.wait(c.seconds(30))  # the answer reaches the subscriber before the peer goes on
     finally:
         del c.peer.follow_up
     _restart(c)
