@@ -78,7 +78,10 @@ stage_peers() {
   python3 tests/peers/dns.py || { [ $? = 77 ] && skip "Knot, Unbound or dig is missing"; }
 }
 
-stage_lab() { timeout 120 cargo run --release --quiet -- lab --once; }
+stage_lab() {
+  cargo build --release --quiet || return 1
+  timeout 120 cargo run --release --quiet -- lab --once
+}
 
 stage_deny() {
   [ -f deny.toml ] || { skip "deny.toml is not there"; return; }

@@ -81,7 +81,7 @@ impl WvAddress {
             ..self.clone()
         };
         // What can't be read back must not be kept.
-        if participant.to_string().len() > MAX_ADDRESS {
+        if participant.to_string().len() > SCHEME + MAX_ADDRESS {
             return Err(InvalidAddress::TooLong);
         }
         Ok(participant)
@@ -234,21 +234,28 @@ impl FromStr for WvAddress {
     /// Reads an address with or without `wv:`, in any case, as peers write it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        if text.len() > MAX_ADDRESS {
-            return Err(InvalidAddress::TooLong);
-        }
         let rest = match text.get(..3) {
             Some(scheme) if scheme.eq_ignore_ascii_case("wv:") => text.get(3..).unwrap_or_default(),
             _ => text,
         };
+        if rest.len() > MAX_ADDRESS {
+            return Err(InvalidAddress::TooLong);
+        }
         if let Some((group, name)) = rest.split_once('#') {
             let name = percent_decoded(name).ok_or(InvalidAddress::BadCharacter)?;
             return group.parse::<Self>()?.participant(&name);
         }
         let (user, domain) = match rest.split_once('@') {
-            Some((user, domain)) => (user, Some(domain.parse()?)),
+            Some((user, domain)) => (user, Some(domain.parse::<Domain>()?)),
             None => (rest, None),
         };
+        // A domain may be longer in its one spelling than it came.
+        if domain
+            .as_ref()
+            .is_some_and(|domain| user.len() + 1 + domain.as_str().len() > MAX_ADDRESS)
+        {
+            return Err(InvalidAddress::TooLong);
+        }
         let (name, resource) = match user.split_once('/') {
             Some((name, resource)) => (name, Some(resource)),
             None => (user, None),
@@ -417,3 +424,5 @@ fn is_same_folded(a: &str, b: &str) -> bool {
 /// The `+`, `/` and `@` of a key.
 const SIGNS: usize = 3;
 const MAX_ADDRESS: usize = 512;
+/// Octets of `wv:`.
+const SCHEME: usize = 3;

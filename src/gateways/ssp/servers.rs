@@ -366,7 +366,9 @@ impl Server {
             _ => return Err(format!("{url} is neither https nor http")),
         };
         let host = uri.host().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| format!("{url} names no server"))?;
+        let host = host
+            .filter(|host| is_name_or_address(host))
+            .ok_or_else(|| format!("{url} names no server"))?;
         let has_more = uri
             .authority()
             .is_some_and(|authority| authority.as_str() != host);
@@ -452,6 +454,12 @@ fn servers_at(servers: &[Server], index: usize) -> crate::routing::HostAddress {
             host: "".into(),
             port: 0,
         })
+}
+
+/// What stands in brackets is an IPv6 address, without the name of an interface of the peer's.
+fn is_name_or_address(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bracketed.is_none_or(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
