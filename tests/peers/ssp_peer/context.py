@@ -93,6 +93,7 @@ class Context:
     def start(self, personality: Personality = STRICT) -> None:
         """A clean peer with this personality; the marks are set to now."""
         self.peer.settle(self.seconds(20))
+        self.peer.ladders.settle(self.seconds(5))
         self.peer.reset(personality)
         self.peer.tells_unknown_sessions = True
         self.marks = {"peer": self.peer.record.mark(), "ada": self.ada.mark()}

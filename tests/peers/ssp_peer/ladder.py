@@ -97,6 +97,14 @@ class Ladders:
         handshake.ended.wait(timeout)
         return handshake.session
 
+    def settle(self, timeout: float) -> None:
+        """Waits until the handshakes that are under way have ended: one that is forgotten leaves the other side waiting for it."""
+        until = time.monotonic() + timeout
+        with self._lock:
+            under_way = list(self._open)
+        for handshake in under_way:
+            handshake.ended.wait(max(0.0, until - time.monotonic()))
+
     def forget(self) -> None:
         """Drops every handshake and half-open record, as after a restart without state."""
         with self._lock:
