@@ -414,7 +414,7 @@ ladder = {{ ssp = true, sip = false, xmpp = false }}
 
 [relay]
 first_retry = "100ms"
-longest_retry = "500ms"
+longest_retry = "1s"
 "#,
         folder.display()
     );
