@@ -459,7 +459,12 @@ fn servers_at(servers: &[Server], index: usize) -> crate::routing::HostAddress {
 /// What stands in brackets is an IPv6 address, without the name of an interface of the peer's.
 fn is_name_or_address(host: &str) -> bool {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    bracketed.is_none_or(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
+    }
 }
 
 #[cfg(test)]
