@@ -4,6 +4,9 @@
 #
 #   fuzz/run.sh SECONDS [TARGET...]     each target runs for SECONDS; without targets, all of them
 #
+# FUZZ_SEED=N makes the run repeatable: the engine draws from that seed and starts from the committed inputs alone. Without it
+# each run draws anew and goes on from what earlier runs found.
+#
 # One build makes all targets; then as many run at once as there are processors (FUZZ_JOBS=N for another number). New
 # inputs go to fuzz/target/corpus/, which is not committed; a crash goes to fuzz/artifacts/<target>/. Put the crashing input,
 # under a name that says what it is, into fuzz/corpus/<target>/: tests/corpus.rs replays it from then on.
@@ -34,6 +37,7 @@ programs=fuzz/target/$(rustc -vV | sed -n 's/^host: //p')/release
 
 fuzz() { # target; one line, and the exit code of the engine
   local target=$1 log=fuzz/target/$1.log grown=fuzz/target/corpus/$1 corpora seeds seed code executions
+  [ -z "${FUZZ_SEED:-}" ] || { grown=fuzz/target/seeded/$target && rm -rf "$grown"; }
   mkdir -p "$grown" "fuzz/artifacts/$target"
   corpora=("$grown")
   case $target in
@@ -45,7 +49,7 @@ fuzz() { # target; one line, and the exit code of the engine
   for seed in "${seeds[@]}"; do [ -d "$seed" ] && corpora+=("$seed"); done
   # The outer limit is for an engine that hangs; an input that takes over 10 s is a crash of its own.
   timeout $((seconds + 60)) "$programs/$target" "${corpora[@]}" -artifact_prefix="fuzz/artifacts/$target/" \
-    -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >"$log" 2>&1
+    -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >"$log" 2>&1
   code=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
   if [ "$code" = 0 ]; then

@@ -4,7 +4,7 @@
 #   tests/run.sh               everything
 #   tests/run.sh STAGE...      only these stages: lint build test browser peers lab deny fuzz doc
 #   REQUIRE_PEERS=1            a missing peer fails instead of being skipped
-#   FUZZ_SECONDS=15            how long each fuzz target runs
+#   FUZZ_SECONDS=15            how long each fuzz target runs, from the same seed each time
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -15,6 +15,8 @@ stages=("${@:-}")
 [ -n "${stages[0]:-}" ] || stages=("${all[@]}")
 passed=0 failed=0 skipped=0
 failures=()
+logs=target/stages # what each stage printed
+mkdir -p "$logs"
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -22,8 +24,8 @@ stage() { # name, function
   local name=$1 began=$SECONDS code
   case " ${stages[*]} " in *" $name "*) ;; *) return 0 ;; esac
   say "$name"
-  "stage_$name"
-  code=$?
+  "stage_$name" 2>&1 | tee "$logs/$name.log"
+  code=${PIPESTATUS[0]}
   case $code in
     0) passed=$((passed + 1)); echo "-- $name passed in $((SECONDS - began)) s" ;;
     77) skipped=$((skipped + 1)); echo "-- $name SKIPPED after $((SECONDS - began)) s" ;;
@@ -88,6 +90,8 @@ stage_deny() {
   if ! command -v cargo-deny >/dev/null 2>&1; then
     CARGO_PROFILE_RELEASE_DEBUG=0 cargo install cargo-deny --locked --quiet || { skip "cargo-deny can't be installed"; return; }
   fi
+  # It reads the crates of every platform, not only of this one.
+  cargo fetch --locked --quiet || { skip "the crates of other platforms can't be fetched"; return; }
   cargo deny --offline check licenses bans sources
 }
 
@@ -96,7 +100,8 @@ stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet; }
 stage_fuzz() {
   # The engine is C++, and cargo-fuzz is installed by the script itself.
   need c++ g++ || { skip "a C++ compiler can't be installed"; return; }
-  bash fuzz/run.sh "$FUZZ_SECONDS"
+  # The same inputs each time: what is found anew is found by `fuzz/run.sh`, not by whoever happens to run the tests.
+  FUZZ_SEED=${FUZZ_SEED:-1} bash fuzz/run.sh "$FUZZ_SECONDS"
   local code=$?
   [ "$code" != 77 ] || { skip "cargo-fuzz can't be installed"; return; }
   return "$code"
@@ -104,6 +109,10 @@ stage_fuzz() {
 
 for name in "${all[@]}"; do stage "$name"; done
 
+# What failed is said again where it is seen: at the end.
+for name in "${failures[@]}"; do
+  grep -aE '^(FAIL|UNSTEADY|SKIPPED|error)|FAILED|panicked at' "$logs/$name.log" | head -20 | sed "s/^/$name: /"
+done
 [ "$failed" = 0 ] || printf 'failed stages: %s\n' "${failures[*]}"
 printf 'stages: %d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]

@@ -243,45 +243,50 @@ impl FromStr for WvAddress {
         }
         if let Some((group, name)) = rest.split_once('#') {
             let name = percent_decoded(name).ok_or(InvalidAddress::BadCharacter)?;
-            return group.parse::<Self>()?.participant(&name);
+            return without_scheme(group)?.participant(&name);
         }
-        let (user, domain) = match rest.split_once('@') {
-            Some((user, domain)) => (user, Some(domain.parse::<Domain>()?)),
-            None => (rest, None),
-        };
-        // A domain may be longer in its one spelling than it came.
-        if domain
-            .as_ref()
-            .is_some_and(|domain| user.len() + 1 + domain.as_str().len() > MAX_ADDRESS)
-        {
-            return Err(InvalidAddress::TooLong);
-        }
-        let (name, resource) = match user.split_once('/') {
-            Some((name, resource)) => (name, Some(resource)),
-            None => (user, None),
-        };
-        let name = name.split(';').next().unwrap_or_default();
-        if resource.is_some_and(str::is_empty) || (name.is_empty() && domain.is_none()) {
-            return Err(InvalidAddress::Empty);
-        }
-        if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(InvalidAddress::BadCharacter);
-        }
-        let local = if name.is_empty() {
-            LocalPart::Service
-        } else if name.starts_with('+') {
-            LocalPart::Msisdn(name.parse()?)
-        } else {
-            LocalPart::Name(name.into())
-        };
-        Ok(Self {
-            local,
-            resource: resource.map(Into::into),
-            domain,
-            screen_name: None,
-            portability: None,
-        })
+        without_scheme(rest)
     }
+}
+
+/// Reads what follows the scheme, up to a participant's name.
+fn without_scheme(rest: &str) -> Result<WvAddress, InvalidAddress> {
+    let (user, domain) = match rest.split_once('@') {
+        Some((user, domain)) => (user, Some(domain.parse::<Domain>()?)),
+        None => (rest, None),
+    };
+    // A domain may be longer in its one spelling than it came.
+    if domain
+        .as_ref()
+        .is_some_and(|domain| user.len() + 1 + domain.as_str().len() > MAX_ADDRESS)
+    {
+        return Err(InvalidAddress::TooLong);
+    }
+    let (name, resource) = match user.split_once('/') {
+        Some((name, resource)) => (name, Some(resource)),
+        None => (user, None),
+    };
+    let name = name.split(';').next().unwrap_or_default();
+    if resource.is_some_and(str::is_empty) || (name.is_empty() && domain.is_none()) {
+        return Err(InvalidAddress::Empty);
+    }
+    if user.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(InvalidAddress::BadCharacter);
+    }
+    let local = if name.is_empty() {
+        LocalPart::Service
+    } else if name.starts_with('+') {
+        LocalPart::Msisdn(name.parse()?)
+    } else {
+        LocalPart::Name(name.into())
+    };
+    Ok(WvAddress {
+        local,
+        resource: resource.map(Into::into),
+        domain,
+        screen_name: None,
+        portability: None,
+    })
 }
 
 impl fmt::Display for WvAddress {

@@ -55,6 +55,12 @@ impl Turns {
         })
     }
 
+    /// How many turns of a conversation are out.
+    #[cfg(test)]
+    pub(super) fn out(&self, conversation: &str) -> usize {
+        self.with(|lines| lines.open.get(conversation).map_or(0, |line| line.open.len()))
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Lines) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -311,8 +311,8 @@ async fn notification_behind_one_that_is_under_way_comes_last() {
     let first = tell(1);
     world.home.is_asked(1).await;
     let (second, third) = (tell(2), tell(3));
-    // What would overtake needs nothing but its turn of the executor.
-    for _ in 0..100 {
+    let conversation = format!("presence {}>{}", person(BO).key(), person(ADA).key());
+    while world.relay.turns.out(&conversation) < 3 {
         tokio::task::yield_now().await;
     }
     assert_eq!(told(&world), [notification(BO, 1)]);
