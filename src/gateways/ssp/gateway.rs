@@ -241,9 +241,10 @@ impl SspGateway {
         self.servers.reload();
     }
 
-    /// Forgets idle sources of handshakes; called every minute or so.
+    /// Forgets idle sources of handshakes and idle connections; called every minute or so.
     pub fn forget_idle(&self) {
         self.handshakes.forget_idle();
+        self.servers.forget_idle();
     }
 
     pub(super) fn is_suspended(&self, agreement: &InterconnectionAgreement) -> bool {

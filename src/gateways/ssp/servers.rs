@@ -227,6 +227,12 @@ impl Servers {
         Ok(posted?)
     }
 
+    /// Closes connections that are kept and not used again.
+    pub(super) fn forget_idle(&self) {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.values().for_each(|client| client.forget_idle());
+    }
+
     fn client(
         &self,
         server: &Server,

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{PostError, Scheme, Target};
+use super::{PostError, Scheme, Target, exclusive::Exclusive};
 use crate::gateways::ssp::certificates::Certificates;
 use crate::gateways::ssp::tls::{self, HttpVersions, PeerIdentity, TlsFailure};
 
@@ -35,7 +35,7 @@ pub(super) struct Dialler {
 
 /// A connection that is ready for requests.
 pub(super) enum Dialled {
-    Http1(http1::SendRequest<Full<Bytes>>),
+    Http1(Exclusive),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
@@ -245,8 +245,7 @@ impl Dialler {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(READ_BUFFER);
             let (sender, connection) = builder.handshake(io).await.map_err(broken)?;
-            tokio::spawn(connection);
-            Ok(Dialled::Http1(sender))
+            Ok(Dialled::Http1(Exclusive::new(sender, connection)))
         }
     }
 

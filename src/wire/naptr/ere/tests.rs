@@ -107,3 +107,12 @@ fn groups_are_counted() {
     );
     assert_eq!(Ere::compile(b"[(]\\(", false).unwrap().groups(), 0);
 }
+
+#[test]
+fn group_that_is_repeated_no_times_keeps_its_number() {
+    let ere = Ere::compile(b"^(a){0}(b)$", false).unwrap();
+    let captures = ere.captures(b"b").unwrap();
+    assert_eq!(ere.groups(), 2);
+    assert!(captures.get(1).is_none());
+    assert_eq!(captures.get(2).map(|group| group.as_bytes()), Some(&b"b"[..]));
+}
