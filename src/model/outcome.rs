@@ -229,7 +229,7 @@ pub enum Refusal {
         what: String,
     },
     /// The other side refused with a status of its own, passed on as it is.
-    #[error("{domain} answered {status} {text}")]
+    #[error("{domain} answered {status}{}", said(text))]
     Remote {
         /// The other side.
         domain: Domain,
@@ -244,6 +244,15 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+}
+
+/// What comes behind a status, if anything was said.
+fn said(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(" {text}")
+    }
 }
 
 impl Refusal {

@@ -84,7 +84,7 @@ pub(super) fn write_unreadable(request: &Request, unreadable: &[Unreadable]) -> 
 
 /// A refusal as a bare `Status`.
 pub fn write_refusal(refusal: &Refusal, service: Service) -> Primitive {
-    let mut status = Status::new(code_of(refusal, service)).described(refusal.to_string());
+    let mut status = Status::new(code_of(refusal, service)).described(description(refusal));
     if let Refusal::RateExceeded { retry_after, .. } = refusal {
         status.try_again_after = Some(*retry_after);
     }
@@ -246,9 +246,20 @@ fn gathered(failed: Vec<DetailedResult>, all: usize, when_none: StatusCode) -> S
     failed.into_iter().fold(Status::new(code), Status::detailed)
 }
 
+/// What a refusal says of itself on the wire. What another side said goes on in its words, so that it does not grow from
+/// gateway to gateway.
+pub(super) fn description(refusal: &Refusal) -> String {
+    if let Refusal::Remote { text, .. } = refusal
+        && !text.is_empty()
+    {
+        return text.clone();
+    }
+    refusal.to_string()
+}
+
 fn detail(view: &View<'_>, recipient: &WvAddress, refusal: &Refusal, service: Service) -> DetailedResult {
     let mut detail = DetailedResult::new(code_of(refusal, service));
-    detail.description = Some(refusal.to_string());
+    detail.description = Some(description(refusal));
     match view.entity_ours(recipient) {
         Entity::User(user) => detail.user_ids.push(user.user_id),
         Entity::GroupId(group_id) => detail.group_ids.push(group_id),
@@ -263,7 +274,7 @@ fn unreadable_details(
 ) -> impl Iterator<Item = DetailedResult> + use<'_> {
     unreadable.iter().map(move |one| {
         let mut detail = DetailedResult::new(code_of(&one.refusal, service));
-        detail.description = Some(one.refusal.to_string());
+        detail.description = Some(description(&one.refusal));
         detail.user_ids.push(one.text.clone());
         detail
     })

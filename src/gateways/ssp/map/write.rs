@@ -1,6 +1,6 @@
 //! What we ask of a peer, out of the model.
 
-use super::{View, group, presence};
+use super::{View, answer::description, group, presence};
 use crate::{
     gateways::ssp::{link::Expects, status::code_of},
     model::{
@@ -179,7 +179,7 @@ fn report(view: &View<'_>, report: &DeliveryReport, via: &[Domain]) -> DeliveryS
     let result = match &report.disposition {
         Disposition::Delivered => Status::new(StatusCode::SUCCESS),
         Disposition::Failed(refusal) => {
-            Status::new(code_of(refusal, Service::Message)).described(refusal.to_string())
+            Status::new(code_of(refusal, Service::Message)).described(description(refusal))
         }
     };
     let recipients = vec![view.entity_theirs(&report.sender)];
