@@ -71,6 +71,19 @@ impl Cli {
     pub fn is_serve(&self) -> bool {
         matches!(self.command, Command::Serve(_))
     }
+
+    /// How many threads carry requests. A processor that is left to the store's writer and to the system costs nothing:
+    /// threads that hand work to one another over all of them spend more on waking each other.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        let asked = if let Command::Serve(args) = &self.command {
+            args.threads()
+        } else {
+            None
+        };
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        asked.unwrap_or_else(|| processors().saturating_sub(1).max(1))
+    }
 }
 
 /// Runs a command.

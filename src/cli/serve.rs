@@ -18,6 +18,18 @@ pub struct ServeArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
+    /// Threads that carry requests; by default one less than there are processors, and at least one, because the
+    /// store's writer and the system's network need theirs
+    #[arg(long, value_name = "N", env = "IMPSGW_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl ServeArgs {
+    /// The threads that were asked for.
+    #[must_use]
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
 }
 
 /// Runs the gateway.

@@ -10,13 +10,13 @@ use super::{
     identity::Progress,
     journal::reference_until,
     outbox::{Queued, QueuedKind},
-    report::side_to_speak_to,
+    report::{Reference, side_to_speak_to},
 };
 use crate::{
     agreement::ProfileName,
     model::{DeliveryReport, Disposition, Refusal, Request, SendMessage, Timestamp, WvAddress},
     routing::RouteService,
-    store::{Batch, NewItem, OutboxItem, Settle, Space, WorkerId},
+    store::{Batch, NewItem, OutboxItem, Settle, WorkerId},
 };
 
 impl Relay {
@@ -242,8 +242,8 @@ impl Relay {
             return batch;
         };
         // The one that was kept before may say that its report was passed on.
-        match self.store.row(Space::Reference, &key, batch.now).await {
-            Ok(None) => batch.put(Space::Reference, key, value, Some(reference_until(expires))),
+        match self.store.row(Reference::SPACE, &key, batch.now).await {
+            Ok(None) => batch.put(Reference::SPACE, key, value, Some(reference_until(expires))),
             Ok(Some(_)) | Err(_) => batch,
         }
     }

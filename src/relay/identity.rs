@@ -40,19 +40,29 @@ impl RequestKey {
         first_16(context.finish().as_ref())
     }
 
-    /// The row key of one recipient's outcome: 32 hexadecimal digits.
+    /// The row key of one recipient's outcome: 32 hexadecimal digits, the first 16 of them the request's
+    /// [`anchor`](Self::anchor).
     #[must_use]
     pub(super) fn row_key(&self, side: &Side, primitive: &str, recipient: &WvAddress) -> String {
         let recipient = recipient.key();
-        let parts: [&[u8]; 6] = [
+        let one = Self::hash([primitive.as_bytes(), recipient.as_bytes()]);
+        let mut key = self.anchor(side);
+        push_hex(&mut key, one.iter().take(HALF));
+        key
+    }
+
+    /// What the rows of a request have in common: 16 hexadecimal digits. They begin with it, and so does the ID that it
+    /// carries on the way out, so that a commit changes one page of the store and not one for each row.
+    fn anchor(&self, side: &Side) -> String {
+        let parts: [&[u8]; 4] = [
             side.name().as_bytes(),
             side.domain().as_str().as_bytes(),
-            primitive.as_bytes(),
             self.id.as_bytes(),
-            recipient.as_bytes(),
             &self.hash,
         ];
-        hex(&Self::hash(parts))
+        let mut anchor = String::with_capacity(4 * HALF);
+        push_hex(&mut anchor, Self::hash(parts).iter().take(HALF));
+        anchor
     }
 }
 
@@ -66,7 +76,7 @@ impl IdentitySecret {
         Self(hmac::Key::new(hmac::HMAC_SHA256, octets))
     }
 
-    /// The ID that a request carries towards a serving domain.
+    /// The ID that a request carries towards a serving domain: its anchor, and what only we can derive.
     #[must_use]
     pub(super) fn egress_id(&self, side: &Side, key: &RequestKey, serving: &str) -> MessageId {
         let mut context = hmac::Context::with_key(&self.0);
@@ -75,7 +85,8 @@ impl IdentitySecret {
             context.update(part.as_bytes());
         }
         context.update(&key.hash);
-        let text = hex(&first_16(context.sign().as_ref()));
+        let mut text = key.anchor(side);
+        push_hex(&mut text, context.sign().as_ref().iter().take(HALF));
         // 32 hexadecimal digits are a valid ID; the fallback keeps the function total.
         text.parse().unwrap_or_else(|_| unreachable_id())
     }
@@ -163,12 +174,24 @@ impl Drop for Progress<'_> {
 
 /// Lower-case hexadecimal.
 pub(super) fn hex(octets: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-    octets
-        .iter()
-        .flat_map(|octet| [digit(octet >> 4), digit(octet & 15)])
-        .collect()
+    let mut text = String::with_capacity(octets.len() * 2);
+    push_hex(&mut text, octets.iter());
+    text
+}
+
+/// Adds octets in lower-case hexadecimal.
+fn push_hex<'a>(text: &mut String, octets: impl Iterator<Item = &'a u8>) {
+    let digit = |nibble: u8| {
+        char::from(if nibble < 10 {
+            b'0' + nibble
+        } else {
+            b'a' - 10 + nibble
+        })
+    };
+    for octet in octets {
+        text.push(digit(octet >> 4));
+        text.push(digit(octet & 15));
+    }
 }
 
 fn first_16(octets: &[u8]) -> [u8; 16] {
@@ -183,3 +206,6 @@ fn first_16(octets: &[u8]) -> [u8; 16] {
 fn unreachable_id() -> MessageId {
     "0".parse().expect("0 is an ID")
 }
+
+/// Octets of an anchor, and of what stands behind it.
+const HALF: usize = 8;

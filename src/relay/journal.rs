@@ -235,7 +235,7 @@ impl Relay {
             && let Some((key, value)) =
                 self.reference(ingress, message, (target, egress_id), &sent.one.recipient)?
         {
-            batch = batch.put(Space::Reference, key, value, Some(reference_until(expires)));
+            batch = batch.put(Reference::SPACE, key, value, Some(reference_until(expires)));
         }
         if sent.item.is_some() {
             batch.bounds.extend(sent.target.as_ref().and_then(Target::bound));

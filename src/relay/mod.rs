@@ -143,8 +143,19 @@ impl Relay {
     /// # Cancel safety
     /// Not cancel safe: what was accepted is recorded before the answer, so the caller must wait for it.
     pub async fn handle(&self, ingress: Ingress, request: Request) -> Outcome {
+        self.carry(&ingress, &request).await
+    }
+
+    /// As [`Relay::handle`], for a listener that needs the request afterwards.
+    ///
+    /// # Errors
+    /// As [`Relay::handle`].
+    ///
+    /// # Cancel safety
+    /// As [`Relay::handle`].
+    pub async fn carry(&self, ingress: &Ingress, request: &Request) -> Outcome {
         let _underway = self.underway.begin();
-        let outcome = self.admit_and_carry_out(&ingress, request).await;
+        let outcome = self.admit_and_carry_out(ingress, request).await;
         let now = self.clock.now();
         match &outcome {
             Ok(answer) => {
@@ -196,26 +207,30 @@ impl Relay {
         self.rates.load().forget_idle();
     }
 
-    async fn admit_and_carry_out(&self, ingress: &Ingress, request: Request) -> Outcome {
-        admit::admit(ingress, &request, &self.own, self.clock.now())?;
-        self.rates.load().take(&ingress.side, &request)?;
-        self.check_own(ingress, &request).await?;
+    async fn admit_and_carry_out(&self, ingress: &Ingress, request: &Request) -> Outcome {
+        admit::admit(ingress, request, &self.own, self.clock.now())?;
+        self.rates.load().take(&ingress.side, request)?;
+        self.check_own(ingress, request).await?;
         match request {
             // Messages are nearly all there is; what is rare is boxed, so that it makes no room in every request's future.
             Request::Send(message) => self.send(ingress, message).await,
-            Request::Search(search) => Box::pin(self.search(ingress, search)).await,
-            Request::StopSearch { by, cursor } => Box::pin(self.stop_search(ingress, by, cursor)).await,
-            Request::ContactAdded(notice) => Box::pin(self.contact_added(ingress, notice)).await,
-            Request::Subscribe(subscribe) => Box::pin(self.subscribe(ingress, subscribe)).await,
-            Request::Unsubscribe(unsubscribe) => Box::pin(self.unsubscribe(ingress, unsubscribe)).await,
-            Request::GetPresence(get) => Box::pin(self.presence(ingress, get)).await,
-            Request::Notify(notification) => Box::pin(self.notify(ingress, notification)).await,
-            Request::Report(report) => Box::pin(self.report(ingress, report)).await,
-            Request::Invite(invite) => Box::pin(self.invite(ingress, invite)).await,
-            Request::InviteAnswer(answer) => Box::pin(self.answer_invite(ingress, answer)).await,
-            Request::CancelInvite(cancel) => Box::pin(self.cancel_invite(ingress, cancel)).await,
-            Request::Group(group) => Box::pin(self.group(ingress, group)).await,
-            Request::GroupEvent(event) => Box::pin(self.group_event(ingress, event)).await,
+            Request::Search(search) => Box::pin(self.search(ingress, search.clone())).await,
+            Request::StopSearch { by, cursor } => {
+                Box::pin(self.stop_search(ingress, by.clone(), cursor.clone())).await
+            }
+            Request::ContactAdded(notice) => Box::pin(self.contact_added(ingress, notice.clone())).await,
+            Request::Subscribe(subscribe) => Box::pin(self.subscribe(ingress, subscribe.clone())).await,
+            Request::Unsubscribe(unsubscribe) => {
+                Box::pin(self.unsubscribe(ingress, unsubscribe.clone())).await
+            }
+            Request::GetPresence(get) => Box::pin(self.presence(ingress, get.clone())).await,
+            Request::Notify(notification) => Box::pin(self.notify(ingress, notification.clone())).await,
+            Request::Report(report) => Box::pin(self.report(ingress, report.clone())).await,
+            Request::Invite(invite) => Box::pin(self.invite(ingress, invite.clone())).await,
+            Request::InviteAnswer(answer) => Box::pin(self.answer_invite(ingress, answer.clone())).await,
+            Request::CancelInvite(cancel) => Box::pin(self.cancel_invite(ingress, cancel.clone())).await,
+            Request::Group(group) => Box::pin(self.group(ingress, group.clone())).await,
+            Request::GroupEvent(event) => Box::pin(self.group_event(ingress, event.clone())).await,
         }
     }
 

@@ -201,7 +201,7 @@ impl Relay {
             let key = Reference::row_key(domain, id, &one.recipient);
             let row = self
                 .store
-                .row(Space::Reference, &key, self.now())
+                .row(Reference::SPACE, &key, self.now())
                 .await
                 .ok()
                 .flatten();

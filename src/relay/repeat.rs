@@ -110,7 +110,7 @@ impl Relay {
                 return true;
             }
             // A store that can't be read is met again at the journal.
-            if let Ok(Some(_)) = self.store.row(Space::Reference, &key, self.now()).await {
+            if let Ok(Some(_)) = self.store.row(Reference::SPACE, &key, self.now()).await {
                 return true;
             }
         }

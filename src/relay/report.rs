@@ -33,13 +33,16 @@ pub(super) struct Reference {
 }
 
 impl Reference {
+    /// Where references are kept: beside the identities of their messages, whose keys begin alike.
+    pub(super) const SPACE: Space = Space::Seen;
+
     pub(super) fn row_key(egress: &Domain, id: &MessageId, recipient: &WvAddress) -> String {
-        [egress.as_str(), " ", id.as_str(), " ", &recipient.key()].concat()
+        [id.as_str(), " ", egress.as_str(), " ", &recipient.key()].concat()
     }
 
     /// What a late answer waits for, which names nobody; no row has this key.
     pub(super) fn any_row_key(egress: &Domain, id: &MessageId) -> String {
-        [egress.as_str(), " ", id.as_str(), " *"].concat()
+        [id.as_str(), " ", egress.as_str(), " *"].concat()
     }
 }
 
@@ -59,7 +62,7 @@ impl Relay {
         };
         let row = self
             .store
-            .row(Space::Reference, &row_key, self.now())
+            .row(Reference::SPACE, &row_key, self.now())
             .await
             .map_err(refused_by_store)?;
         let Some(row) = row else {
@@ -88,7 +91,7 @@ impl Relay {
             recipient: reference.recipient.clone(),
             ..report
         };
-        let settled = Batch::new(self.now()).put(Space::Reference, row_key, value, until);
+        let settled = Batch::new(self.now()).put(Reference::SPACE, row_key, value, until);
         self.report_back(ingress, &reference.side, report, settled).await
     }
 

@@ -101,8 +101,11 @@ impl Filter {
         !self.is_complete.load(Ordering::Acquire) || self.bits(key).all(|(word, bit)| has(word, bit))
     }
 
-    /// Enters an identity.
+    /// Enters an identity; the references that stand among them are none.
     pub(super) fn enter(&self, key: &str) {
+        if key.len() != IDENTITY {
+            return;
+        }
         for (word, bit) in self.bits(key) {
             word.fetch_or(bit, Ordering::AcqRel);
         }
@@ -167,6 +170,8 @@ fn has(word: &AtomicU64, bit: u64) -> bool {
     word.load(Ordering::Acquire) & bit != 0
 }
 
+/// Digits of an identity.
+const IDENTITY: usize = 32;
 /// 4 MiB.
 const WORDS: usize = 1 << 19;
 /// With eight bits an identity, one new request in forty asks the store in vain; with four, one in six.

@@ -25,7 +25,7 @@ use crate::{
 
 impl Relay {
     /// Delivers a message to each of its recipients, or commits to doing so.
-    pub(super) async fn send(&self, ingress: &Ingress, message: SendMessage) -> Outcome {
+    pub(super) async fn send(&self, ingress: &Ingress, message: &SendMessage) -> Outcome {
         if message.recipients.is_empty() {
             return Err(Refusal::BadRequest {
                 reason: "the message has no recipient".into(),
@@ -40,7 +40,7 @@ impl Relay {
             .begin_all(ingress, "send-message", &message.recipients)
             .await?;
         if !fresh.is_empty() {
-            recipients.extend(self.send_fresh(ingress, &message, &fresh).await?);
+            recipients.extend(self.send_fresh(ingress, message, &fresh).await?);
         }
         drop(under_way);
         Ok(Answer::Sent { id, recipients })

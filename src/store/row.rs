@@ -14,9 +14,10 @@ pub enum Space {
     Session = 1,
     /// Presence subscriptions that cross the gateway. `relay`.
     Subscription = 2,
-    /// Identities of requests with their recorded outcome. `relay`.
+    /// Identities of requests with their recorded outcome; beside them (egress ID, egress peer, recipient) to (ingress peer,
+    /// IDs, address form). `relay`.
     Seen = 3,
-    /// (egress peer, egress ID, recipient) to (ingress peer, IDs, address form). `relay`.
+    /// Names by which others know people, and members of others' groups. `relay`.
     Reference = 4,
     /// Accounts of the home domain. `gateways/home`.
     Account = 5,

@@ -261,14 +261,15 @@ impl SspGateway {
                     tracing::info!(peer = %session.peer, request = request.name(), refusal = one.refusal.masked(), "recipient refused");
                 }
                 let carrier = self.carrier(&view, &request, &transaction);
-                let kept = async {
-                    if let Some((key, carrier)) = &carrier {
-                        let now = self.now();
-                        self.transactions.keep_carrier(key.clone(), carrier, now).await;
-                    }
-                };
                 let relayed = self.relay_request(session, agreement, &request, key, via);
-                let (outcome, ()) = tokio::join!(relayed, kept);
+                let outcome = match &carrier {
+                    // Few peers are carried for; what only they need makes no room in every request's future.
+                    Some((key, carrier)) => {
+                        let kept = self.transactions.keep_carrier(key.clone(), carrier, self.now());
+                        Box::pin(async { tokio::join!(relayed, kept).0 }).await
+                    }
+                    None => relayed.await,
+                };
                 answer(write_answer(&view, &request, &unreadable, &outcome));
                 if let Some((_, carrier)) = carrier {
                     carrier.set_answered();
@@ -309,18 +310,14 @@ impl SspGateway {
             own: session.own.clone(),
             domain: session.peer.clone(),
         };
-        relay
-            .handle(
-                Ingress {
-                    side,
-                    protocol: Protocol::Ssp,
-                    key,
-                    via,
-                    trail,
-                },
-                request.clone(),
-            )
-            .await
+        let ingress = Ingress {
+            side,
+            protocol: Protocol::Ssp,
+            key,
+            via,
+            trail,
+        };
+        relay.carry(&ingress, request).await
     }
 
     /// What an answer is about that nobody waits for any more: a message that was given up, as it was asked to be taken, or as

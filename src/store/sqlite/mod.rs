@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod checkpoint;
 mod claim;
 mod codec;
 mod config;

@@ -71,13 +71,29 @@ pub(super) fn writer(path: &Path, synchronous: Synchronous) -> Result<Connection
         return Err(StoreError::Engine { reason });
     }
     tune(&connection, 16 * 1024)?;
+    make_durable(&connection, synchronous)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    Ok(connection)
+}
+
+/// The connection that moves the log into the database.
+///
+/// # Errors
+/// When the engine can't open it.
+pub(super) fn checkpointer(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    tune(&connection, 1024)?;
+    make_durable(&connection, synchronous)?;
+    Ok(connection)
+}
+
+fn make_durable(connection: &Connection, synchronous: Synchronous) -> Result<(), StoreError> {
     connection.pragma_update(None, "synchronous", synchronous.pragma())?;
     // Some systems' plain fsync leaves the bytes in the drive.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// A connection that reads beside the writer.
@@ -140,7 +156,5 @@ pub(super) fn disk(path: &Path, error: &io::Error) -> StoreError {
 const BUSY: Duration = Duration::from_secs(10);
 /// Prepared statements kept by a connection; more than we have.
 const STATEMENTS: usize = 96;
-/// Pages in the log after which the writer moves them to the database (16 MiB).
-const CHECKPOINT_PAGES: i64 = 4096;
 /// What the log is cut to after a burst.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;

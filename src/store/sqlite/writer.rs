@@ -14,7 +14,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{SqliteConfig, apply, claim, tally, tally::Change, tally::Tally};
+use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim, tally, tally::Change, tally::Tally};
 use crate::{
     model::Timestamp,
     store::{Batch, Claim, Committed, Expected, OutboxItem, StoreError},
@@ -50,13 +50,18 @@ impl Writer {
     /// # Errors
     /// When the items can't be counted, or the system has no thread to give.
     pub(super) fn start(
-        connection: Connection,
+        mut connection: Connection,
         lock: Option<File>,
         config: &SqliteConfig,
     ) -> Result<Self, StoreError> {
         let tally = Tally::count(&connection, config)?;
+        let checkpointer = lock
+            .is_some()
+            .then(|| Checkpointer::start(&mut connection, config))
+            .transpose()?;
         let (jobs, queue) = mpsc::channel(config.queued_batches.max(1));
         let thread = Thread {
+            checkpointer,
             connection,
             tally,
             max_bytes: config.max_bytes,
@@ -120,6 +125,8 @@ impl Drop for Writer {
 
 /// What the thread owns.
 struct Thread {
+    /// First, so that the writer's connection is the last to be closed. None in memory, where there is no log.
+    checkpointer: Option<Checkpointer>,
     connection: Connection,
     tally: Tally,
     max_bytes: Option<u64>,
@@ -173,6 +180,9 @@ impl Thread {
         }
         for answer in answers {
             answer(ended.clone());
+        }
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.committed(&self.connection);
         }
         job
     }
@@ -317,6 +327,7 @@ impl Thread {
 
     fn end(mut self, reply: Reply<()>) {
         self.queue.close();
+        drop(self.checkpointer.take());
         // The last connection to a database moves the log into it.
         let closed = self.connection.close().map_err(|(_, error)| error.into());
         drop(self.lock);
