@@ -9,7 +9,13 @@ use crate::store::Space;
 async fn message_is_taken_under_an_id_of_ours_and_its_body_is_not_stored() {
     let world = World::new();
     let answer = world
-        .handle(world.ours("m1"), Request::Send(message("m1", ADA, &[BEA])))
+        .handle(
+            world.ours("m1"),
+            Request::Send(SendMessage {
+                content: Content::text("between us two"),
+                ..message("m1", ADA, &[BEA])
+            }),
+        )
         .await
         .unwrap();
     assert_eq!(outcome_of(&answer, BEA), Ok(Acceptance::Taken));
@@ -37,7 +43,7 @@ async fn message_is_taken_under_an_id_of_ours_and_its_body_is_not_stored() {
     };
     assert_eq!(identity.key[..16], reference.key[..16], "they stand side by side");
     assert!(identity.value.len() < 200, "{:?}", identity.value);
-    let is_kept = |row: &crate::store::Row| String::from_utf8_lossy(&row.value).contains("hello");
+    let is_kept = |row: &crate::store::Row| String::from_utf8_lossy(&row.value).contains("between us");
     assert!(!rows.iter().any(is_kept));
 }
 
