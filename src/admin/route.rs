@@ -7,7 +7,10 @@ use super::{
     answer::{Answer, Asked, Shared, with_plus},
     error::ApiError,
 };
-use crate::routing::{Explain, Explanation, Plan, RouteService, typed_address};
+use crate::{
+    model::Domain,
+    routing::{Explain, Explanation, Plan, RouteService, typed_address},
+};
 
 /// An address and what it is wanted for.
 #[derive(Debug, Deserialize)]
@@ -39,10 +42,17 @@ pub(super) async fn ask(State(parts): State<Shared>, Asked(question): Asked<Ques
     };
     let now = parts.clock.now();
     let mut routed = Box::pin(parts.router.route(&address, service, now, Explain::Yes)).await;
+    let agreements = parts.agreements.load();
+    let is_agreed = |domain: &Domain| agreements.for_domain(domain).is_some();
+    routed.plan = routed.plan.map(|plan| {
+        let (plan, step) = parts.router.agreed(plan, &address, service, is_agreed);
+        routed.steps.extend(step);
+        plan
+    });
     if let Ok(plan) = &routed.plan
         && let Plan::Domain { domain, .. } = &**plan
         && address.number().is_some()
-        && let Some(agreement) = parts.agreements.load().for_domain(domain)
+        && let Some(agreement) = agreements.for_domain(domain)
         && !agreement.config.names_from_enum
     {
         routed.user = address.with_domain(Some(domain.clone()));

@@ -34,7 +34,7 @@ pub async fn run(
     };
     writeln!(
         out,
-        "impsgw lab: two operators on this machine, over mutual TLS, with their own DNS"
+        "impsgw lab: four operators on this machine, over mutual TLS, with their own DNS"
     )?;
     if let Err(error) = std::fs::create_dir_all(&folder) {
         return Err(format!(
@@ -47,10 +47,10 @@ pub async fn run(
     writeln!(out, "  folder  {}", folder.display())?;
     writeln!(
         out,
-        "  DNS     {}   zones e164enum.net, alpha.example, beta.example",
+        "  DNS     {}   zones e164enum.net, alpha.example, beta.example, hub.example, isle.example",
         federation.dns
     )?;
-    for operator in [&federation.alpha, &federation.beta] {
+    for operator in federation.operators() {
         let ssp: Vec<_> = operator.app.ssp.iter().map(ToString::to_string).collect();
         writeln!(
             out,
@@ -78,7 +78,7 @@ pub async fn run(
             ExitCode::FAILURE
         });
     }
-    let pages = Pages::start(&mut [&mut federation.alpha, &mut federation.beta]).await?;
+    let pages = Pages::start(&mut federation.operators_mut()).await?;
     let program = std::env::current_exe().unwrap_or_else(|_| "impsgw".into());
     let program = program.display();
     writeln!(

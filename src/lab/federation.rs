@@ -1,4 +1,7 @@
-//! Brings up DNS and the operators Alpha and Beta, each a full gateway with an embedded home domain.
+//! Brings up DNS and the operators Alpha, Beta, Hub and Isle, each a full gateway with an embedded home domain.
+//!
+//! Alpha, Beta and Hub have agreements with one another; Isle has one with Hub alone, which carries what Isle and the
+//! others have for one another.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -27,6 +30,10 @@ pub struct Federation {
     pub alpha: Operator,
     /// Operator Beta: Bea, +447700900456.
     pub beta: Operator,
+    /// Operator Hub, in transit between Isle and the others: Hal, +447700900223.
+    pub hub: Operator,
+    /// Operator Isle: Isa, +447700900323.
+    pub isle: Operator,
     zone: ZoneServer,
 }
 
@@ -97,32 +104,52 @@ impl Federation {
         let now = std::time::SystemTime::now();
         let authority = Authority::new("impsgw lab", now)?;
         write_file(&folder.join("ca.pem"), authority.certificate_pem(), 0o644)?;
-        for name in [ALPHA.name, BETA.name] {
-            let domain = format!("{name}.example");
+        let casts = [&ALPHA, &BETA, &HUB, &ISLE];
+        let mut sockets = Vec::with_capacity(casts.len());
+        for cast in casts {
+            let domain = format!("{}.example", cast.name);
             authority
                 .issue(&CertificateOrder::for_domain(&domain, now))?
-                .write(folder, name)?;
+                .write(folder, cast.name)?;
+            sockets.push((cast, bind().await?));
         }
-        let (alpha_ssp, beta_ssp) = (bind().await?, bind().await?);
-        let zones = zones(alpha_ssp.local_addr()?.port(), beta_ssp.local_addr()?.port())?;
+        let zones = zones(&sockets)?;
         let zone = ZoneServer::start(zones, loopback())
             .await
             .map_err(|error| LabError::Zones(error.to_string()))?;
         let dns = zone.local_addr();
-        let alpha = operator(&ALPHA, &BETA, folder, dns, alpha_ssp).await?;
-        let beta = operator(&BETA, &ALPHA, folder, dns, beta_ssp).await?;
+        let mut operators = Vec::with_capacity(casts.len());
+        for (cast, ssp) in sockets {
+            operators.push(operator(cast, folder, dns, ssp).await?);
+        }
+        let [alpha, beta, hub, isle] =
+            <[Operator; 4]>::try_from(operators).unwrap_or_else(|_| unreachable!("one for each cast"));
         Ok(Self {
             dns,
             alpha,
             beta,
+            hub,
+            isle,
             zone,
         })
     }
 
+    /// All operators.
+    #[must_use]
+    pub fn operators(&self) -> [&Operator; 4] {
+        [&self.alpha, &self.beta, &self.hub, &self.isle]
+    }
+
+    /// All operators.
+    pub fn operators_mut(&mut self) -> [&mut Operator; 4] {
+        [&mut self.alpha, &mut self.beta, &mut self.hub, &mut self.isle]
+    }
+
     /// Ends everything in order.
     pub async fn shut_down(self) {
-        self.alpha.app.shut_down().await;
-        self.beta.app.shut_down().await;
+        for operator in [self.alpha, self.beta, self.hub, self.isle] {
+            operator.app.shut_down().await;
+        }
         self.zone.shutdown().await;
     }
 }
@@ -130,26 +157,65 @@ impl Federation {
 #[derive(Debug)]
 struct Cast {
     name: &'static str,
+    /// Number, user name, friendly name.
     subscribers: &'static [(&'static str, &'static str, &'static str)],
+    /// Those with whom there is an agreement.
+    peers: &'static [&'static str],
+    /// Who takes what goes to a domain without an agreement.
+    gateway: Option<&'static str>,
 }
 
 const ALPHA: Cast = Cast {
     name: "alpha",
     subscribers: &[("+447700900123", "ada", "Ada"), ("+447700900124", "al", "Al")],
+    peers: &["beta", "hub"],
+    gateway: Some("hub"),
 };
 const BETA: Cast = Cast {
     name: "beta",
     subscribers: &[("+447700900456", "bea", "Bea"), ("+447700900457", "ben", "Ben")],
+    peers: &["alpha", "hub"],
+    gateway: Some("hub"),
 };
+const HUB: Cast = Cast {
+    name: "hub",
+    subscribers: &[("+447700900223", "hal", "Hal")],
+    peers: &["alpha", "beta", "isle"],
+    gateway: None,
+};
+const ISLE: Cast = Cast {
+    name: "isle",
+    subscribers: &[("+447700900323", "isa", "Isa")],
+    peers: &["hub"],
+    gateway: Some("hub"),
+};
+
+impl Cast {
+    /// What an agreement says of transit: whether the peer may send through us, and in whose name besides its own.
+    fn transit_with(&self, peer: &str) -> String {
+        if self.gateway == Some(peer) {
+            let others = [ALPHA, BETA, HUB, ISLE].map(|one| one.name);
+            let spoken_for: Vec<_> = others
+                .iter()
+                .filter(|one| **one != self.name && **one != peer && !self.peers.contains(one))
+                .map(|one| format!("\"{one}.example\""))
+                .collect();
+            return format!("speaks_for.domains = [{}]\n", spoken_for.join(", "));
+        }
+        if self.gateway.is_none() {
+            return "transit = true\n".to_owned();
+        }
+        String::new()
+    }
+}
 
 async fn operator(
     cast: &'static Cast,
-    other: &Cast,
     folder: &Path,
     dns: SocketAddr,
     ssp: TcpListener,
 ) -> Result<Operator, LabError> {
-    let text = config_text(cast, other, folder, dns, ssp.local_addr()?);
+    let text = config_text(cast, folder, dns, ssp.local_addr()?);
     let path = folder.join(format!("{}.toml", cast.name));
     write_file(&path, &text, 0o600)?;
     let config = Config::load(&path)?;
@@ -176,8 +242,12 @@ async fn operator(
 }
 
 /// The configuration of an operator, as one would write it by hand.
-fn config_text(cast: &Cast, other: &Cast, folder: &Path, dns: SocketAddr, ssp: SocketAddr) -> String {
-    let (name, peer, folder) = (cast.name, other.name, folder.display());
+fn config_text(cast: &Cast, folder: &Path, dns: SocketAddr, ssp: SocketAddr) -> String {
+    let (name, folder) = (cast.name, folder.display());
+    let gateway = cast
+        .gateway
+        .map(|peer| format!("default_gateway = [{{ peer = \"{peer}\" }}]\n"))
+        .unwrap_or_default();
     let mut text = format!(
         r#"# Operator {name} of the lab.
 [gateway]
@@ -195,7 +265,7 @@ authorities = "{folder}/ca.pem"
 views = [{{ name = "lab", resolvers = ["{dns}"] }}]
 apexes = [{{ apex = "e164enum.net", view = "lab", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
-
+{gateway}
 [admin]
 listen = "127.0.0.1:0"
 
@@ -220,36 +290,40 @@ password = "{password}"
 "#
         ));
     }
-    text.push_str(&format!(
-        r#"
+    for peer in cast.peers {
+        let transit = cast.transit_with(peer);
+        text.push_str(&format!(
+            r#"
 [[agreement]]
 peer = "{peer}"
 domains = ["{peer}.example"]
 services.in = ["search", "presence", "message", "invite", "notice", "group"]
 services.out = ["search", "presence", "message", "invite", "notice", "group"]
 allowed_networks = ["127.0.0.0/8"]
-"#
-    ));
+{transit}"#
+        ));
+    }
     text
 }
 
 /// The bundled zones, with the ports of this run.
-fn zones(alpha: u16, beta: u16) -> Result<ZoneSet, LabError> {
+fn zones(servers: &[(&'static Cast, TcpListener)]) -> Result<ZoneSet, LabError> {
     let fault = |error: &dyn std::fmt::Debug| LabError::Zones(format!("{error:?}"));
     let mut zones = ZoneSet::default();
     for (origin, text) in [
         ("e164enum.net", include_str!("../../zones/e164enum.net.zone")),
         ("alpha.example", include_str!("../../zones/alpha.example.zone")),
         ("beta.example", include_str!("../../zones/beta.example.zone")),
+        ("hub.example", include_str!("../../zones/hub.example.zone")),
+        ("isle.example", include_str!("../../zones/isle.example.zone")),
     ] {
         let origin: Name = origin.parse().map_err(|error| fault(&error))?;
         zones = zones.with_zone(text, &origin).map_err(|error| fault(&error))?;
     }
-    for (owner, port) in [
-        ("_imps-server._tcp.alpha.example", alpha),
-        ("_imps-server._tcp.beta.example", beta),
-    ] {
+    for (cast, socket) in servers {
+        let owner = format!("_imps-server._tcp.{}.example", cast.name);
         let owner: Name = owner.parse().map_err(|error| fault(&error))?;
+        let port = socket.local_addr()?.port();
         zones = zones.with_srv_port(&owner, port).map_err(|error| fault(&error))?;
     }
     Ok(zones)

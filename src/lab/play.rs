@@ -28,6 +28,8 @@ pub struct Played {
 pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Played, PlayError> {
     let mut ada = Handset::log_in(&federation.alpha.subscribers, "+447700900123", "ada-on-the-lab").await?;
     let mut bea = Handset::log_in(&federation.beta.subscribers, "bea@beta.example", "bea-on-the-lab").await?;
+    let mut hal = Handset::log_in(&federation.hub.subscribers, "+447700900223", "hal-on-the-lab").await?;
+    let mut isa = Handset::log_in(&federation.isle.subscribers, "+447700900323", "isa-on-the-lab").await?;
     let mut stage = Stage {
         out,
         federation,
@@ -38,12 +40,14 @@ pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Pl
     presence(&mut stage, &mut ada, &mut bea).await?;
     messages(&mut stage, &mut ada, &mut bea).await?;
     invitation(&mut stage, &mut ada, &mut bea).await?;
+    transit(&mut stage, &mut ada, &mut isa).await?;
+    three(&mut stage, &mut ada, &mut bea, &mut hal).await?;
     refusals(&mut stage, &mut ada).await?;
     let (held, failed) = (stage.held, stage.failed);
     Ok(Played {
         held,
         failed,
-        handsets: vec![ada, bea],
+        handsets: vec![ada, bea, hal, isa],
     })
 }
 
@@ -133,13 +137,7 @@ async fn presence(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset) -
     let changed = bea.call("PUT", "/v1/presence", change).await;
     let seen = match changed {
         Ok(_) => {
-            let fits = |event: &Value| {
-                let attributes = event.get("attributes").and_then(Value::as_array);
-                attributes
-                    .into_iter()
-                    .flatten()
-                    .any(|one| text(one, "value") == "On the 08:15")
-            };
+            let fits = |event: &Value| says(event, "On the 08:15");
             said(ada.event("presence", "carries the new text", fits).await)
         }
         Err(error) => Err(error.to_string()),
@@ -277,6 +275,123 @@ async fn invitation(stage: &mut Stage<'_>, ada: &mut Handset, bea: &mut Handset)
     Ok(())
 }
 
+/// Alpha and Isle have no agreement with each other; both have one with Hub.
+async fn transit(stage: &mut Stage<'_>, ada: &mut Handset, isa: &mut Handset) -> Result<(), PlayError> {
+    stage.title("In transit: Ada and Isa, whose operators have an agreement with Hub alone")?;
+    let began = clock();
+    let added = ada.call("POST", "/v1/contacts", json!({ "number": ISA })).await;
+    let named = said(added).and_then(|contact| match contact.pointer("/contact/nickname") {
+        Some(name) if *name == json!("Isa") => Ok(contact),
+        _ => Err(contact.to_string()),
+    });
+    stage.step("Ada enters +44 7700 900323 and has Isa on her list", began, named)?;
+    let began = clock();
+    let notice = isa
+        .event("notice", "names Ada", |event| {
+            text(event, "friendly_name") == "Ada"
+        })
+        .await;
+    isa.acknowledge(&notice).await;
+    let back = match said(notice) {
+        Ok(_) => said(isa.call("POST", "/v1/contacts", json!({ "number": ADA })).await),
+        Err(error) => Err(error),
+    };
+    stage.step("Isa is told, and adds Ada in return", began, back)?;
+    let began = clock();
+    let told = ada
+        .event("notice", "names Isa", |event| {
+            text(event, "friendly_name") == "Isa"
+        })
+        .await;
+    ada.acknowledge(&told).await;
+    let change = json!({ "attributes": { "StatusText": "On the ferry" } });
+    let seen = match said(told).and(said(isa.call("PUT", "/v1/presence", change).await)) {
+        Ok(_) => said(
+            ada.event("presence", "carries the new text", |event| {
+                says(event, "On the ferry")
+            })
+            .await,
+        ),
+        Err(error) => Err(error),
+    };
+    stage.step("Isa changes her status, Ada sees it", began, seen)?;
+    one_message(stage, (ada, "Ada"), (isa, "Isa"), ISA, "Is the sea rough?").await?;
+    one_message(stage, (isa, "Isa"), (ada, "Ada"), ADA, "As a mirror").await
+}
+
+/// A conversation of three people at three operators.
+async fn three(
+    stage: &mut Stage<'_>,
+    ada: &mut Handset,
+    bea: &mut Handset,
+    hal: &mut Handset,
+) -> Result<(), PlayError> {
+    stage.title("Three people at three operators")?;
+    one_to_two(
+        stage,
+        (ada, "Ada"),
+        [(bea, "Bea", BEA), (hal, "Hal", HAL)],
+        "Supper at 8?",
+    )
+    .await?;
+    one_to_two(
+        stage,
+        (hal, "Hal"),
+        [(ada, "Ada", ADA), (bea, "Bea", BEA)],
+        "I cook",
+    )
+    .await?;
+    one_to_two(
+        stage,
+        (bea, "Bea"),
+        [(hal, "Hal", HAL), (ada, "Ada", ADA)],
+        "And I bring the wine",
+    )
+    .await
+}
+
+async fn one_to_two(
+    stage: &mut Stage<'_>,
+    (from, from_name): (&mut Handset, &str),
+    to: [(&mut Handset, &str, &str); 2],
+    words: &str,
+) -> Result<(), PlayError> {
+    let began = clock();
+    let numbers = to.each_ref().map(|(_, _, number)| *number);
+    let names = to.each_ref().map(|(_, name, _)| *name);
+    let sent = from
+        .call("POST", "/v1/messages", json!({ "to": numbers, "text": words }))
+        .await;
+    let mut outcome = said(sent);
+    for (handset, _, _) in to {
+        let fits = |event: &Value| text(event, "text") == words;
+        let arrived = handset.event("message", "carries the words", fits).await;
+        let inbox = |event: &Value| event.get("inbox_id").and_then(Value::as_u64).unwrap_or_default();
+        let taken = match &arrived {
+            Ok(event) => {
+                let path = format!("/v1/inbox/{}/ack", inbox(event));
+                said(handset.call("POST", &path, Value::Null).await)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        outcome = outcome.and(taken);
+    }
+    let what = format!(
+        "{from_name} writes to {} and {} at once, and both have it",
+        names[0], names[1]
+    );
+    Ok(stage.step(&what, began, outcome)?)
+}
+
+/// Whether a presence event carries a value.
+fn says(event: &Value, value: &str) -> bool {
+    let attributes = event.get("attributes").and_then(Value::as_array);
+    attributes
+        .into_iter()
+        .flatten()
+        .any(|one| text(one, "value") == value)
+}
+
 async fn refusals(stage: &mut Stage<'_>, ada: &mut Handset) -> Result<(), PlayError> {
     stage.title("What is refused")?;
     for (number, status, what) in [
@@ -330,7 +445,7 @@ impl Stage<'_> {
                 self.failed.push(format!("{what}: {reason}"));
             }
         }
-        for operator in [&mut self.federation.alpha, &mut self.federation.beta] {
+        for operator in self.federation.operators_mut() {
             for line in heard(operator) {
                 writeln!(self.out, "         {line}")?;
             }
@@ -388,3 +503,5 @@ fn clock() -> Instant {
 
 const ADA: &str = "+447700900123";
 const BEA: &str = "+447700900456";
+const HAL: &str = "+447700900223";
+const ISA: &str = "+447700900323";

@@ -195,6 +195,11 @@ impl Relay {
                 return Err(refusal_of(person, failure));
             }
         };
+        let agreements = self.agreements.load_full();
+        let is_agreed = |domain: &Domain| agreements.for_domain(domain).is_some();
+        let (plan, step) = self.router.agreed(plan, person, service, is_agreed);
+        let mut steps = routed.steps;
+        steps.extend(step);
         let mut target = Target {
             alternatives: routed.alternatives,
             ..self.plan_target(&plan, now).await?
@@ -223,7 +228,7 @@ impl Relay {
             StepEvent::Routed {
                 recipient: person.clone(),
                 decision,
-                steps: routed.steps,
+                steps,
             },
         );
         Ok(target)

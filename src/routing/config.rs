@@ -162,7 +162,7 @@ pub struct LadderConfig {
     pub xmpp_address_fallback: bool,
 }
 
-/// A peer that takes what no enabled protocol reaches.
+/// A peer that takes what no enabled protocol reaches, and what goes to a domain without an agreement.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {

@@ -17,6 +17,7 @@ use super::{
     cache::{DomainKey, Facts, NumberEntry, NumberKey, Routes, Slot, Target},
     config::RoutingConfig,
     conflict::Conflicts,
+    decide::remark,
     derive::Derivation,
     fact::{Question, ViewId},
     health::Health,
@@ -27,7 +28,7 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    model::{Domain, E164, Timestamp, WvAddress},
+    model::{Domain, E164, FactSource, RouteStep, Timestamp, WvAddress},
     telemetry::Clock,
 };
 use arc_swap::ArcSwap;
@@ -197,6 +198,34 @@ impl Router {
     ) -> Result<Arc<Plan>, RouteFailure> {
         let derivation = Derivation::new(&self.shared, service, now, Explain::No);
         Box::pin(derivation.run_domain(domain)).await
+    }
+
+    /// The plan as it can be carried out: a domain that is spoken to under no agreement is the default gateway's, where
+    /// there is one. The step says so.
+    #[must_use]
+    pub fn agreed(
+        &self,
+        plan: Arc<Plan>,
+        address: &WvAddress,
+        service: RouteService,
+        is_agreed: impl Fn(&Domain) -> bool,
+    ) -> (Arc<Plan>, Option<RouteStep>) {
+        let Plan::Domain { domain, .. } = &*plan else {
+            return (plan, None);
+        };
+        if is_agreed(domain) {
+            return (plan, None);
+        }
+        let rules = self.shared.rules.load();
+        let Some(gateway) = rules.default_gateway(service, address.number(), Some(domain)) else {
+            return (plan, None);
+        };
+        let Plan::Gateway { peer, .. } = &*gateway else {
+            return (plan, None);
+        };
+        let answer = format!("there is none: the default gateway {peer} takes it");
+        let step = remark(format!("agreement with {domain}"), FactSource::Config, answer);
+        (gateway, Some(step))
     }
 
     /// The route of an address when it is known already; never waits. A hit in the last part of its life starts a

@@ -31,7 +31,7 @@ async fn clean_zones_are_good() {
 async fn directory_means_its_zone_files() {
     let (code, text) = output(&["check", "zones"]).await;
     assert_eq!(code, ExitCode::from(BAD), "one of them is made of mistakes");
-    assert!(text.contains("\n5 files, "), "{text}");
+    assert!(text.contains("\n7 files, "), "{text}");
     let (code, text) = output(&["check", "config"]).await;
     assert_eq!((code, text.as_str()), (ExitCode::from(USAGE), ""));
 }

@@ -186,3 +186,37 @@ async fn report_crosses_us_on_its_way_back() {
     assert_eq!(asked[0].domain, domain("tau.example"));
     assert!(matches!(&asked[0].request, Request::Report(report) if report.message.as_str() == "m1"));
 }
+
+#[tokio::test]
+async fn domain_without_an_agreement_is_reached_through_the_default_gateway() {
+    let dns = crate::routing::tests::dns::Dns::start().await;
+    dns.ssp("delta.example");
+    let world = World::with(|setup| {
+        setup.agreements.push(agreement("tau"));
+        setup.routing = crate::routing::tests::config(dns.address);
+        let hub = json!({ "peer": "tau" });
+        setup.routing.default_gateway = vec![serde_json::from_value(hub).unwrap()];
+    });
+    let dan = "wv:dan@delta.example";
+    let request = Request::Send(message("m1", ADA, &[dan]));
+    let answer = world.handle(world.ours("m1"), request).await.unwrap();
+    assert_eq!(outcome_of(&answer, dan), Ok(Acceptance::Taken));
+    assert_eq!(world.ssp.asked()[0].domain, domain("tau.example"));
+    let trail = world.trails.lock().unwrap().pop().unwrap();
+    let says = |step: &crate::model::Step| {
+        let crate::model::StepEvent::Routed { steps, .. } = &step.event else {
+            return false;
+        };
+        let last = steps.last().unwrap();
+        last.question == "agreement with delta.example" && last.answer[0].contains("tau takes it")
+    };
+    assert!(trail.steps.iter().any(says), "{trail:?}");
+
+    let without = World::with(|setup| setup.routing = crate::routing::tests::config(dns.address));
+    let request = Request::Send(message("m1", ADA, &[dan]));
+    let answer = without.handle(without.ours("m1"), request).await.unwrap();
+    assert!(
+        matches!(outcome_of(&answer, dan), Err(Refusal::NoAgreement { .. })),
+        "{answer:?}"
+    );
+}
