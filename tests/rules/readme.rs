@@ -33,6 +33,7 @@ fn pages_lead_to_files_that_are_there() {
             .filter_map(|rest| rest.split(')').next())
         {
             let is_elsewhere = link.starts_with("http") || link.starts_with('#');
+            let link = link.split('#').next().unwrap_or(link);
             assert!(
                 is_elsewhere || folder.join(link).exists(),
                 "{page} leads to {link}, which is not there"
