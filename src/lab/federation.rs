@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     app::{App, Sockets, StartError},
     config::{Config, Mistakes},
-    model::TrailRecord,
+    model::{E164, TrailRecord},
     wire::naptr::Name,
     zone::{ZoneServer, ZoneSet},
 };
@@ -34,6 +35,7 @@ pub struct Federation {
     pub hub: Operator,
     /// Operator Isle: Isa, +447700900323.
     pub isle: Operator,
+    ports: Vec<(&'static str, u16)>,
     zone: ZoneServer,
 }
 
@@ -50,20 +52,55 @@ pub struct Operator {
     pub subscribers: String,
     /// Its configuration, to read and to start by hand.
     pub config: PathBuf,
-    cast: &'static Cast,
 }
 
 impl Operator {
-    /// Its subscribers.
+    /// Its subscribers of today.
     pub fn people(&self) -> impl Iterator<Item = Person> + '_ {
-        let person = |&(number, user, name): &(&'static str, &'static str, &'static str)| Person {
-            operator: self.name,
-            number,
-            user: format!("{user}@{}.example", self.name),
-            name,
-            password: password_of(user),
+        let everybody = CASTS.into_iter().flat_map(|cast| cast.subscribers);
+        everybody.filter_map(|&(number, user, name)| {
+            let home = self.app.home.as_ref()?;
+            home.account_of_number(&number.parse().ok()?)?;
+            Some(Person {
+                operator: self.name,
+                number,
+                user: format!("{user}@{}.example", self.name),
+                name,
+                password: password_of(user),
+            })
+        })
+    }
+
+    /// Asks its admin API, as its operator would.
+    ///
+    /// # Errors
+    /// What it says, or why it can't be asked.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> Result<Value, String> {
+        let admin = self.app.admin.ok_or("it has no admin API")?;
+        let folder = self.config.parent().unwrap_or(Path::new("."));
+        let token = folder.join(format!("{}-data/admin-token", self.name));
+        let token = std::fs::read_to_string(token).map_err(|error| error.to_string())?;
+        let asked = async {
+            let http = reqwest::Client::builder().no_proxy().build()?;
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
+            let request = http
+                .request(method, format!("http://{admin}{path}"))
+                .bearer_auth(token.trim());
+            let request = if body.is_null() {
+                request
+            } else {
+                request.json(&body)
+            };
+            let answer = request.send().await?;
+            let is_good = answer.status().is_success();
+            let said: Value = answer.json().await.unwrap_or(Value::Null);
+            Ok::<_, reqwest::Error>((is_good, said))
         };
-        self.cast.subscribers.iter().map(person)
+        match asked.await {
+            Ok((true, said)) => Ok(said),
+            Ok((false, said)) => Err(format!("{method} {path}: {said}")),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Hands over what its gateway says of each request from now on; `trails` stays silent.
@@ -104,21 +141,24 @@ impl Federation {
         let now = std::time::SystemTime::now();
         let authority = Authority::new("impsgw lab", now)?;
         write_file(&folder.join("ca.pem"), authority.certificate_pem(), 0o644)?;
-        let casts = [&ALPHA, &BETA, &HUB, &ISLE];
-        let mut sockets = Vec::with_capacity(casts.len());
-        for cast in casts {
+        let mut sockets = Vec::with_capacity(CASTS.len());
+        for cast in CASTS {
             let domain = format!("{}.example", cast.name);
             authority
                 .issue(&CertificateOrder::for_domain(&domain, now))?
                 .write(folder, cast.name)?;
             sockets.push((cast, bind().await?));
         }
-        let zones = zones(&sockets)?;
+        let mut ports = Vec::with_capacity(CASTS.len());
+        for (cast, socket) in &sockets {
+            ports.push((cast.name, socket.local_addr()?.port()));
+        }
+        let zones = zones(&ports, "")?;
         let zone = ZoneServer::start(zones, loopback())
             .await
             .map_err(|error| LabError::Zones(error.to_string()))?;
         let dns = zone.local_addr();
-        let mut operators = Vec::with_capacity(casts.len());
+        let mut operators = Vec::with_capacity(CASTS.len());
         for (cast, ssp) in sockets {
             operators.push(operator(cast, folder, dns, ssp).await?);
         }
@@ -130,8 +170,31 @@ impl Federation {
             beta,
             hub,
             isle,
+            ports,
             zone,
         })
+    }
+
+    /// ENUM leads a number of Alpha's to another operator from now on, as after a port.
+    ///
+    /// # Errors
+    /// [`LabError::Zones`] when that can't be said in a zone.
+    pub async fn lead(&self, number: &E164, to: &str) -> Result<(), LabError> {
+        let mut labels: Vec<_> = number.digits().chars().rev().map(String::from).collect();
+        let owner = labels.join(".");
+        // A name that exists hides the wildcard above it from its siblings, so they get one of their own.
+        labels.remove(0);
+        let siblings = format!("*.{}", labels.join("."));
+        let mut records = String::new();
+        for (owner, domain) in [(owner.as_str(), to), (siblings.as_str(), self.alpha.name)] {
+            for service in ["im", "pres"] {
+                records.push_str(&format!(
+                    "{owner} IN NAPTR 100 10 \"u\" \"E2U+{service}\" \"!^(.*)$!{service}:\\\\1@{domain}.example!\" .\n"
+                ));
+            }
+        }
+        self.zone.replace(zones(&self.ports, &records)?).await;
+        Ok(())
     }
 
     /// All operators.
@@ -190,11 +253,13 @@ const ISLE: Cast = Cast {
     gateway: Some("hub"),
 };
 
+const CASTS: [&Cast; 4] = [&ALPHA, &BETA, &HUB, &ISLE];
+
 impl Cast {
     /// What an agreement says of transit: whether the peer may send through us, and in whose name besides its own.
     fn transit_with(&self, peer: &str) -> String {
         if self.gateway == Some(peer) {
-            let others = [ALPHA, BETA, HUB, ISLE].map(|one| one.name);
+            let others = CASTS.map(|one| one.name);
             let spoken_for: Vec<_> = others
                 .iter()
                 .filter(|one| **one != self.name && **one != peer && !self.peers.contains(one))
@@ -237,7 +302,6 @@ async fn operator(
         trails,
         subscribers,
         config: path,
-        cast,
     })
 }
 
@@ -306,8 +370,8 @@ allowed_networks = ["127.0.0.0/8"]
     text
 }
 
-/// The bundled zones, with the ports of this run.
-fn zones(servers: &[(&'static Cast, TcpListener)]) -> Result<ZoneSet, LabError> {
+/// The bundled zones, with the ports of this run, and with more records in ENUM.
+fn zones(ports: &[(&'static str, u16)], records: &str) -> Result<ZoneSet, LabError> {
     let fault = |error: &dyn std::fmt::Debug| LabError::Zones(format!("{error:?}"));
     let mut zones = ZoneSet::default();
     for (origin, text) in [
@@ -318,13 +382,18 @@ fn zones(servers: &[(&'static Cast, TcpListener)]) -> Result<ZoneSet, LabError> 
         ("isle.example", include_str!("../../zones/isle.example.zone")),
     ] {
         let origin: Name = origin.parse().map_err(|error| fault(&error))?;
-        zones = zones.with_zone(text, &origin).map_err(|error| fault(&error))?;
+        let text = match origin.as_str() {
+            "e164enum.net." | "e164enum.net" => format!("{text}\n$ORIGIN e164enum.net.\n{records}"),
+            _ => text.to_owned(),
+        };
+        zones = zones.with_zone(&text, &origin).map_err(|error| fault(&error))?;
     }
-    for (cast, socket) in servers {
-        let owner = format!("_imps-server._tcp.{}.example", cast.name);
+    for (name, port) in ports {
+        let owner = format!("_imps-server._tcp.{name}.example");
         let owner: Name = owner.parse().map_err(|error| fault(&error))?;
-        let port = socket.local_addr()?.port();
-        zones = zones.with_srv_port(&owner, port).map_err(|error| fault(&error))?;
+        zones = zones
+            .with_srv_port(&owner, *port)
+            .map_err(|error| fault(&error))?;
     }
     Ok(zones)
 }

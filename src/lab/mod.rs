@@ -6,6 +6,7 @@
 pub mod certs;
 mod federation;
 mod handset;
+mod moving;
 mod pages;
 mod play;
 

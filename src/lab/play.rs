@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Federation, Handset, HandsetError, Operator};
+use super::{Federation, Handset, HandsetError, Operator, moving};
 use crate::model::{StepEvent, TrailRecord};
 
 /// What the play came to.
@@ -42,6 +42,7 @@ pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Pl
     invitation(&mut stage, &mut ada, &mut bea).await?;
     transit(&mut stage, &mut ada, &mut isa).await?;
     three(&mut stage, &mut ada, &mut bea, &mut hal).await?;
+    moving::a_number_moves(&mut stage, &mut ada, &mut bea).await?;
     refusals(&mut stage, &mut ada).await?;
     let (held, failed) = (stage.held, stage.failed);
     Ok(Played {
@@ -384,7 +385,7 @@ async fn one_to_two(
 }
 
 /// Whether a presence event carries a value.
-fn says(event: &Value, value: &str) -> bool {
+pub(super) fn says(event: &Value, value: &str) -> bool {
     let attributes = event.get("attributes").and_then(Value::as_array);
     attributes
         .into_iter()
@@ -421,19 +422,24 @@ async fn refusals(stage: &mut Stage<'_>, ada: &mut Handset) -> Result<(), PlayEr
     Ok(())
 }
 
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     out: &'a mut dyn Write,
-    federation: &'a mut Federation,
+    pub(super) federation: &'a mut Federation,
     held: usize,
     failed: Vec<String>,
 }
 
 impl Stage<'_> {
-    fn title(&mut self, title: &str) -> std::io::Result<()> {
+    pub(super) fn title(&mut self, title: &str) -> std::io::Result<()> {
         writeln!(self.out, "\n{title}")
     }
 
-    fn step<T>(&mut self, what: &str, began: Instant, outcome: Result<T, String>) -> std::io::Result<()> {
+    pub(super) fn step<T>(
+        &mut self,
+        what: &str,
+        began: Instant,
+        outcome: Result<T, String>,
+    ) -> std::io::Result<()> {
         let took = began.elapsed();
         match outcome {
             Ok(_) => {
@@ -484,11 +490,11 @@ fn in_one_line(trail: &TrailRecord) -> String {
     words.join(" → ")
 }
 
-fn said<T>(outcome: Result<T, HandsetError>) -> Result<T, String> {
+pub(super) fn said<T>(outcome: Result<T, HandsetError>) -> Result<T, String> {
     outcome.map_err(|error| error.to_string())
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -497,11 +503,11 @@ fn shown(took: Duration) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the play times its steps for people")]
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     Instant::now()
 }
 
-const ADA: &str = "+447700900123";
+pub(super) const ADA: &str = "+447700900123";
 const BEA: &str = "+447700900456";
 const HAL: &str = "+447700900223";
 const ISA: &str = "+447700900323";

@@ -67,7 +67,12 @@ impl Relay {
         let mut recipients = split.refused;
         for (serving, outcomes) in answers {
             for one in &outcomes {
-                if one.outcome.is_err() {
+                if let Err(refusal) = &one.outcome {
+                    if refusal.is_temporary() {
+                        batch = self
+                            .followed(batch, &subscribe.watcher, &one.recipient, &serving)
+                            .await?;
+                    }
                     continue;
                 }
                 let kept = KeptSubscription {
@@ -95,6 +100,29 @@ impl Relay {
             }
         }
         Ok(Answer::Recipients(recipients))
+    }
+
+    /// A subscription that stands and could not be renewed is kept for who serves the person now, so that it is asserted there
+    /// as soon as he can be reached.
+    async fn followed(
+        &self,
+        batch: Batch,
+        watcher: &WvAddress,
+        presentity: &WvAddress,
+        serving: &Domain,
+    ) -> Result<Batch, Refusal> {
+        let key = KeptSubscription::row_key(watcher, presentity);
+        let row = self.store.row(Space::Subscription, &key, batch.now).await;
+        let Some(row) = row.map_err(refused_by_store)? else {
+            return Ok(batch);
+        };
+        let mut kept: KeptSubscription = serde_json::from_slice(&row.value).map_err(damaged)?;
+        if kept.serving == *serving {
+            return Ok(batch);
+        }
+        kept.serving = serving.clone();
+        let value = serde_json::to_vec(&kept).map_err(damaged)?;
+        Ok(batch.put(Space::Subscription, key, value, None))
     }
 
     /// Ends subscriptions; an unsubscription of nothing succeeds.

@@ -1,6 +1,6 @@
 //! Accounts as the operator makes, changes and removes them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     HomeDomain, HomeError,
@@ -42,6 +42,7 @@ impl HomeDomain {
             }
         }
         self.enter(&Arc::new(subscriber));
+        self.watch_moved(HashSet::from([account.number.clone()]));
         tracing::info!(account = %WvAddress::msisdn(account.number.clone()).masked(), "account made");
         Ok(account)
     }
@@ -84,7 +85,8 @@ impl HomeDomain {
         random_text()
     }
 
-    /// Closes an account to everything (ported out) or opens it again; nothing of it is lost.
+    /// Closes an account to everything (ported out) or opens it again; nothing of it is lost. Those of ours who watch him
+    /// are subscribed at whoever serves the number now.
     ///
     /// # Errors
     /// [`HomeError::NoAccount`], or the store's failure.
@@ -96,6 +98,7 @@ impl HomeDomain {
             self.log_out_everywhere(&subscriber, None).await?;
         }
         self.update_online(&subscriber);
+        self.watch_moved(HashSet::from([number.clone()]));
         Ok(())
     }
 
@@ -113,11 +116,20 @@ impl HomeDomain {
 
     /// Forgets a subscriber: account, relations, inbox, devices. What others hold of him (contact lists) is theirs.
     ///
+    /// His watchers see him go offline, senders of what he has not fetched are told that it did not reach him, and those of
+    /// ours who watch him are subscribed at whoever serves the number now.
+    ///
     /// # Errors
     /// [`HomeError::NoAccount`], or the store's failure; then some of it may be gone, and the call can be repeated.
     pub async fn remove_account(&self, number: &E164) -> Result<(), HomeError> {
         let subscriber = self.known(number)?;
         self.set_active(number, false).await?;
+        if let Err(refusal) = self.give_up_inbox(&subscriber).await {
+            tracing::warn!(
+                refusal = refusal.masked(),
+                "senders could not be told of a closed account"
+            );
+        }
         let spaces = [
             (Space::Relation, ""),
             (Space::Inbox, ""),
@@ -125,7 +137,8 @@ impl HomeDomain {
             (Space::Home, "device/"),
         ]
         .into_iter()
-        .chain(["report/", "seen/", "invited/", "inviting/"].map(|kind| (Space::Home, kind)));
+        // Reports that are owed go to their senders, whatever becomes of the account.
+        .chain(["seen/", "invited/", "inviting/"].map(|kind| (Space::Home, kind)));
         for (space, kind) in spaces {
             self.remove_rows(space, &format!("{kind}{number}/")).await?;
         }

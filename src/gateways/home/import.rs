@@ -89,6 +89,7 @@ impl HomeDomain {
         for subscriber in subscribers {
             self.enter(&Arc::new(subscriber));
         }
+        self.watch_moved(imported.iter().map(|one| one.account.number.clone()).collect());
         tracing::info!(accounts = imported.len(), "accounts imported");
         Ok(imported)
     }

@@ -205,6 +205,23 @@ impl HomeDomain {
         }
     }
 
+    /// Everything that waits goes with its owner; the senders are told that he is not served here any more.
+    ///
+    /// # Errors
+    /// When the store can't be written; what is left stays.
+    pub(crate) async fn give_up_inbox(&self, subscriber: &Arc<Subscriber>) -> Result<(), Refusal> {
+        let _writing = subscriber.writing.lock().await;
+        let all: Vec<u64> = subscriber.state().inbox.waiting.keys().copied().collect();
+        let recipient = WvAddress::msisdn(subscriber.number.clone());
+        for id in all {
+            let gone = Refusal::UnknownUser {
+                recipient: recipient.clone(),
+            };
+            self.remove(subscriber, id, Disposition::Failed(gone)).await?;
+        }
+        Ok(())
+    }
+
     async fn remove(
         &self,
         subscriber: &Arc<Subscriber>,

@@ -162,6 +162,20 @@ async fn subscription_follows_a_ported_number() {
 }
 
 #[tokio::test]
+async fn subscription_that_can_not_follow_at_once_is_asserted_when_the_new_operator_is_back() {
+    let world = World::new();
+    world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
+    world.serves("number", "+46701234567", "gamma");
+    world.ssp.takes_nothing();
+    let again = world.handle(world.ours("t"), subscribe(&[BEA])).await.unwrap();
+    assert!(outcome_of(&again, BEA).is_err());
+    world.ssp.asked();
+    let asserted = world.relay.reassert_subscriptions(&domain("gamma.example")).await;
+    assert_eq!(asserted, Ok(1));
+    assert_eq!(subscribed(&world), [("gamma.example".to_owned(), person(BEA))]);
+}
+
+#[tokio::test]
 async fn subscription_ends_when_there_is_nobody_to_watch_and_only_then() {
     let world = World::new();
     world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();

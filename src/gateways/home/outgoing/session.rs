@@ -1,6 +1,6 @@
 //! Devices: logging in subscribes to the contact list, logging the last one out shows the subscriber offline.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::stream::{self, StreamExt};
 
@@ -16,7 +16,7 @@ use super::{
     people::refusal_of,
 };
 use crate::{
-    model::{LocalPart, Refusal, Request, Timestamp, Unsubscribe, WvAddress},
+    model::{E164, LocalPart, Refusal, Request, Timestamp, Unsubscribe, WvAddress},
     store::{Batch, Space},
 };
 
@@ -207,6 +207,31 @@ impl HomeDomain {
             stream::iter(everybody)
                 .for_each_concurrent(WATCHING_AGAIN, again)
                 .await;
+        });
+    }
+
+    /// These numbers have come to us or have left: who of ours is logged in and watches one of them subscribes to it anew, at
+    /// whoever serves it now. Who logs in later does so then.
+    pub(crate) fn watch_moved(&self, numbers: HashSet<E164>) {
+        let Some(home) = self.me.upgrade() else { return };
+        let now = self.clock.now();
+        let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
+        self.errands.run(async move {
+            for subscriber in everybody {
+                let moved: Vec<_> = {
+                    let state = subscriber.state();
+                    if !state.devices.values().any(|device| device.expires > now) {
+                        continue;
+                    }
+                    let watched = state.relations.watched().into_iter();
+                    let is_moved =
+                        |one: &WvAddress| one.number().is_some_and(|number| numbers.contains(number));
+                    watched.filter(is_moved).collect()
+                };
+                home.watch_all(&subscriber, &moved).await;
+                // Many subscribers are looked through, and others have work too.
+                tokio::task::yield_now().await;
+            }
         });
     }
 

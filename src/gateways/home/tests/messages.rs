@@ -230,6 +230,22 @@ async fn expired_message_is_reported_as_failed() {
 }
 
 #[tokio::test]
+async fn message_that_waits_for_somebody_who_leaves_is_reported_as_failed() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.ada();
+    fixture.deliver(send("m1", &[ADA], "x")).await.unwrap();
+    fixture.home.set_active(&ada.number, false).await.unwrap();
+    fixture.home.underway().idle().await;
+    assert!(fixture.line.reports().is_empty(), "he may come back");
+    fixture.home.remove_account(&ada.number).await.unwrap();
+    fixture.home.underway().idle().await;
+    let gone = Refusal::UnknownUser {
+        recipient: address("wv:+447700900123"),
+    };
+    assert_eq!(fixture.line.reports()[0].disposition, Disposition::Failed(gone));
+}
+
+#[tokio::test]
 async fn fetch_mode_keeps_messages_off_the_stream() {
     let fixture = Fixture::new().await;
     let ada = fixture.ada();

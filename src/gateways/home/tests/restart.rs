@@ -176,6 +176,7 @@ async fn removed_account_leaves_no_row() {
     fixture.deliver(message("m1")).await.unwrap();
     fixture.home.set_presence(&ada, [].into()).await.unwrap();
     fixture.home.remove_account(&ada.number).await.unwrap();
+    fixture.home.underway().idle().await;
     for space in [Space::Account, Space::Relation, Space::Inbox, Space::Home] {
         let rows = fixture
             .store

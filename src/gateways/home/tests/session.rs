@@ -200,3 +200,44 @@ async fn requests_a_minute_are_bounded() {
     assert!(take(&fixture).is_ok());
     assert!(take(&fixture).is_err());
 }
+
+#[tokio::test]
+async fn who_watches_a_number_that_moved_subscribes_anew_where_it_is_served_now() {
+    let fixture = Fixture::new().await;
+    let home = &fixture.home;
+    let (ada, ben) = (fixture.ada(), fixture.ben());
+    fixture.log_in(ADA).await;
+    for number in ["+447700900124", "+447700900999"] {
+        let wish = Wish::Number(number.into());
+        let added = home.add_contact(&ada, NewContact { wish, nickname: None }).await;
+        added.unwrap();
+    }
+    home.underway().idle().await;
+    let anew = || {
+        let sent = fixture.line.take().into_iter();
+        let subscribed = sent.filter_map(|request| {
+            let Request::Subscribe(subscribe) = request else {
+                return None;
+            };
+            Some((subscribe.watcher, subscribe.presentities))
+        });
+        subscribed.collect::<Vec<_>>()
+    };
+    anew();
+    home.remove_account(&ben.number).await.unwrap();
+    home.underway().idle().await;
+    assert_eq!(
+        anew(),
+        [(address("wv:+447700900123"), vec![address("wv:+447700900124")])],
+        "he left"
+    );
+    let new = super::account("+447700900999", "nina", "alpha.example");
+    home.add_account(new).await.unwrap();
+    home.underway().idle().await;
+    assert_eq!(
+        anew(),
+        [(address("wv:+447700900123"), vec![address("wv:+447700900999")])],
+        "she came"
+    );
+    assert_eq!(ada.state().relations.contacts.len(), 2, "the list is hers");
+}
