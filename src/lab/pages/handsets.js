@@ -128,7 +128,7 @@ class Handset {
   async listen() {
     for (let pause = 500; ; pause = Math.min(pause * 2, 8000)) {
       try {
-        const response = await fetch(`/${this.person.operator}/v1/events`, { headers: { Authorization: "Bearer " + this.token } });
+        const response = await fetch(`${streams[this.person.operator]}/v1/events`, { headers: { Authorization: "Bearer " + this.token } });
         if (response.ok) {
           this.setOnline(true);
           pause = 500;
@@ -533,6 +533,7 @@ function stepWords(step) {
 }
 
 let people = [];
+let streams = {}; // where each operator's events come from
 
 function nameOf(address) {
   if (!address) return "somebody";
@@ -543,7 +544,7 @@ function nameOf(address) {
 
 async function begin() {
   const response = await fetch("/cast.json");
-  people = (await response.json()).people;
+  ({ people, streams } = await response.json());
   const ways = new Ways();
   ways.listen();
   const handsets = people.map((person) => new Handset(person));

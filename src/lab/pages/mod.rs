@@ -1,11 +1,12 @@
 //! The handset pages: one page with a handset for each subscriber of the lab, and beside them the way of a request.
 //!
 //! A listener on loopback serves three static files, each operator's subscriber API below its name, and the Trails of all
-//! operators as server-sent events. It is for people at this machine: the cast's passwords are no secret, so whoever asks
+//! operators as server-sent events. The subscribers' own events come from a port of each operator, because a browser opens few
+//! connections to one. It is for people at this machine: the cast's passwords are no secret, so whoever asks
 //! under another host name than this machine's is refused.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,7 +15,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{
         Html, IntoResponse, Response,
@@ -60,11 +61,24 @@ impl Pages {
     pub async fn start(operators: &mut [&mut Operator]) -> std::io::Result<Self> {
         let listener = super::federation::bind().await?;
         let address = listener.local_addr()?;
+        let mut streams = Vec::with_capacity(operators.len());
+        for operator in operators.iter() {
+            let listener = super::federation::bind().await?;
+            let at = listener.local_addr()?;
+            streams.push((operator.name, listener, at));
+        }
         let board = Arc::new(Board {
             people: operators.iter().flat_map(|one| one.people()).collect(),
             told: Mutex::default(),
             news: broadcast::Sender::new(KEPT),
-            hosts: [format!("{address}"), format!("localhost:{}", address.port())],
+            origins: [
+                format!("http://{address}"),
+                format!("http://localhost:{}", address.port()),
+            ],
+            streams: streams
+                .iter()
+                .map(|(name, _, at)| (*name, format!("http://{at}")))
+                .collect(),
         });
         let mut tasks = JoinSet::new();
         let mut router = Router::new()
@@ -75,9 +89,11 @@ impl Pages {
             .route("/cast.json", get(cast))
             .route("/trails", get(trails))
             .with_state(Arc::clone(&board));
-        for operator in operators {
+        for (operator, (_, listener, _)) in operators.iter_mut().zip(streams) {
             if let Some(home) = &operator.app.home {
                 router = router.nest(&format!("/{}", operator.name), home.api());
+                let guarded = middleware::from_fn_with_state(Arc::clone(&board), guard_stream);
+                tasks.spawn(serve(listener, home.api().layer(guarded)));
             }
             let (board, name) = (Arc::clone(&board), operator.name);
             let mut trails = operator.take_trails();
@@ -102,8 +118,10 @@ struct Board {
     /// The newest Trails, for a page that is opened later.
     told: Mutex<VecDeque<Arc<str>>>,
     news: broadcast::Sender<Arc<str>>,
-    /// The host names that this machine's browsers use.
-    hosts: [String; 2],
+    /// Where the page is, by the names that this machine's browsers use.
+    origins: [String; 2],
+    /// Where each operator's events come from.
+    streams: BTreeMap<&'static str, String>,
 }
 
 impl Board {
@@ -165,16 +183,46 @@ impl<'a> TrailView<'a> {
 
 /// Names of other hosts that lead here are some web page's doing (DNS rebinding).
 async fn guard(State(board): State<Arc<Board>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    let is_here = host.is_some_and(|host| board.hosts.iter().any(|here| host.as_bytes() == here.as_bytes()));
-    if !is_here {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let is_of = |origin: &String| origin.strip_prefix("http://") == host;
+    if !board.origins.iter().any(is_of) {
         return (StatusCode::FORBIDDEN, "ask for this page by its address").into_response();
     }
     let mut response = next.run(request).await;
-    let policy = HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'");
+    let streams: Vec<_> = board.streams.values().map(String::as_str).collect();
+    let policy = format!(
+        "default-src 'self'; connect-src 'self' {}; frame-ancestors 'none'",
+        streams.join(" ")
+    );
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, policy);
+}
+
+/// Streams are for the page alone, which comes from another port (Fetch standard, CORS protocol).
+async fn guard_stream(State(board): State<Arc<Board>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.filter(|origin| board.origins.iter().any(|page| origin == page.as_str()));
+    let Some(origin) = origin else {
+        return (StatusCode::FORBIDDEN, "the handsets' page alone asks here").into_response();
+    };
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization"),
+    );
     response
 }
 
@@ -200,11 +248,13 @@ async fn icon() -> impl IntoResponse {
 #[derive(Serialize)]
 struct Cast {
     people: Vec<Person>,
+    streams: BTreeMap<&'static str, String>,
 }
 
 async fn cast(State(board): State<Arc<Board>>) -> Json<Cast> {
     Json(Cast {
         people: board.people.clone(),
+        streams: board.streams.clone(),
     })
 }
 
