@@ -179,7 +179,7 @@ async fn accounts(asked: &mut Asked) {
     let listed = asked
         .call("get", "/api/v1/accounts", "", query, Value::Null)
         .await;
-    assert_eq!(listed["next"], "+447700900124", "{listed}");
+    assert_eq!(listed["next"], "+447700900125", "{listed}");
     for (method, action) in [("get", ""), ("post", "/close"), ("post", "/open")] {
         let path = format!("/api/v1/accounts/{{number}}{action}");
         let body = if action.is_empty() { Value::Null } else { json!({}) };
