@@ -6,6 +6,7 @@ mod events;
 mod import;
 mod invitations;
 mod joined;
+mod limits;
 mod messages;
 mod openapi;
 mod presence;
