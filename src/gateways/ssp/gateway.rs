@@ -177,7 +177,11 @@ impl SspGateway {
                 unclaimed: link.unclaimed(),
             }
         };
-        links.values().map(view).collect()
+        links
+            .values()
+            .filter(|link| self.is_spoken(link))
+            .map(view)
+            .collect()
     }
 
     /// From now on nothing that a peer asks is taken; what it answers is. For an orderly end: the peer tries another server.
@@ -239,6 +243,24 @@ impl SspGateway {
     /// Takes up changed certificates and agreements for new connections.
     pub fn reload(&self) {
         self.servers.reload();
+        self.leave_names();
+    }
+
+    /// Ends the sessions in names that the agreements now in force do not present to the peer any more.
+    fn leave_names(&self) {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        for link in links.values().filter(|link| !self.is_spoken(link)) {
+            if let Some(session) = link.close() {
+                tracing::info!(own = %link.own, peer = %link.peer, "the session ends, because we speak in that name no more");
+                self.log_out(session);
+            }
+        }
+    }
+
+    /// Whether a link is of a pair that may have a session. Without an agreement nobody asks.
+    fn is_spoken(&self, link: &Link) -> bool {
+        let agreement = self.agreements.load().for_domain(&link.peer).cloned();
+        agreement.is_none_or(|agreement| self.may_speak_as(&link.own, &agreement))
     }
 
     /// Forgets idle sources of handshakes and idle connections; called every minute or so.
@@ -313,6 +335,18 @@ impl SspGateway {
         new
     }
 
+    /// Whether a session with this peer may be in the name of a domain: as the agreements in force have it.
+    pub(super) fn may_speak_as(&self, own: &Domain, agreement: &InterconnectionAgreement) -> bool {
+        if agreement.config.role == Role::Partner {
+            return true;
+        }
+        if !agreement.presents_partners() {
+            return *own == self.service;
+        }
+        let is_its_own = agreement.config.domains.contains(own);
+        !is_its_own && (self.own.contains(own) || self.agreements.load().is_presented_to(own, agreement))
+    }
+
     pub(super) fn this(&self) -> Option<Arc<Self>> {
         self.this.upgrade()
     }
@@ -322,8 +356,15 @@ impl SspGateway {
         delivery: &Delivery,
         agreement: &InterconnectionAgreement,
     ) -> Result<Answer, Undelivered> {
-        let is_home = agreement.config.role == Role::Home;
-        let own = if is_home { &self.service } else { &delivery.own };
+        let is_as_ourselves = agreement.config.role == Role::Home && !agreement.presents_partners();
+        let own = if is_as_ourselves {
+            &self.service
+        } else {
+            &delivery.own
+        };
+        if !self.may_speak_as(own, agreement) {
+            return Err(Undelivered::Refused(Refusal::NoAgreement { domain: own.clone() }));
+        }
         let link = self.link(own, &delivery.domain);
         link.set_candidates(&delivery.candidates);
         let profile = profile(agreement);
