@@ -84,10 +84,10 @@ impl Target {
         if !is_met {
             return side.own().clone();
         }
-        // A number is of whoever sends it.
-        let is_named = |sender: &&WvAddress| sender.number().is_none() || sender.is_group();
-        let named = request.sender().filter(is_named).and_then(WvAddress::domain);
-        named.unwrap_or_else(|| side.domain()).clone()
+        let sender = request.sender();
+        sender
+            .map_or_else(|| side.domain(), |sender| domain_of(sender, side.domain()))
+            .clone()
     }
 
     /// How much may wait for this side, as its agreement says.
@@ -215,7 +215,14 @@ impl Relay {
             ..self.plan_target(&plan, now).await?
         };
         if target.leads_back(ingress) {
-            return Err(Refusal::Loop);
+            // A home server that asks for somebody whom it serves itself does not know him.
+            let recipient = person.clone();
+            let is_its_own = ingress.side.is_home();
+            return Err(if is_its_own {
+                Refusal::UnknownUser { recipient }
+            } else {
+                Refusal::Loop
+            });
         }
         if target.takes_enum_names() && is_renamed(person, &routed.user) {
             target.aliases.push(Alias {
@@ -451,6 +458,12 @@ impl From<Undelivered> for Refusal {
             | Undelivered::Unanswered(refusal) => refusal,
         }
     }
+}
+
+/// The domain that somebody of a side speaks as: that in his name; a number is of whoever sends it.
+pub(super) fn domain_of<'a>(person: &'a WvAddress, side: &'a Domain) -> &'a Domain {
+    let is_number = person.number().is_some() && !person.is_group();
+    person.domain().filter(|_| !is_number).unwrap_or(side)
 }
 
 /// Whether ENUM names a person who was asked for by number.

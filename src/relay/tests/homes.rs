@@ -216,7 +216,7 @@ async fn home_servers_people_do_not_come_back_to_it_from_a_stranger() {
     let answer = world.handle(ingress, request).await;
     let refused = answer.map(|answer| outcome_of(&answer, "wv:oda@omega.example"));
     assert!(
-        matches!(refused, Err(Refusal::Loop) | Ok(Err(Refusal::Loop))),
+        matches!(refused, Ok(Err(Refusal::UnknownUser { .. }))),
         "{refused:?}"
     );
 }
@@ -243,4 +243,32 @@ async fn home_server_searches_at_the_partner_that_it_asks_for() {
         (asked.domain, asked.own),
         (domain("beta.example"), domain("omega.example"))
     );
+}
+
+#[tokio::test]
+async fn home_servers_subscriptions_are_asserted_in_the_session_that_was_opened() {
+    let world = met_by_omega();
+    for (peer, watcher) in [("beta", BO), ("gamma", GIL)] {
+        let request = Request::Subscribe(crate::model::Subscribe {
+            watcher: person(watcher),
+            presentities: people(&[OLE]),
+            attributes: Vec::new(),
+        });
+        let mut ingress = world.theirs(peer, watcher);
+        if let Side::Peer { own, .. } = &mut ingress.side {
+            *own = domain("omega.example");
+        }
+        world.handle(ingress, request).await.unwrap();
+    }
+    world.ssp.asked();
+    let opened = |own: &str, serving: &str| {
+        let (own, serving) = (domain(own), domain(serving));
+        let world = &world;
+        async move { world.relay.reassert_in_session(&own, &serving).await }
+    };
+    assert_eq!(opened("gamma.example", "omega.example").await, Ok(1));
+    let asked = world.ssp.asked();
+    assert_eq!(asked[0].own, domain("gamma.example"));
+    assert_eq!(asked[0].request.sender(), Some(&person(GIL)));
+    assert_eq!(opened("delta.example", "omega.example").await, Ok(0));
 }
