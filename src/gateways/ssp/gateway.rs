@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,7 +31,7 @@ use crate::{
     routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
-    wire::ssp::Profile,
+    wire::ssp::{Profile, TransactionId},
 };
 
 /// What the gateway is built from.
@@ -95,6 +95,8 @@ pub struct SspGateway {
     links: RwLock<HashMap<(Domain, Domain), Arc<Link>>>,
     relay: OnceLock<Weak<Relay>>,
     incarnation: String,
+    /// Counts the requests of all links: a peer may hold several sessions with us, and tell what it was asked by the ID alone.
+    asked: AtomicU64,
     this: Weak<Self>,
     suspended: Mutex<HashMap<String, String>>,
     store: Arc<dyn Store>,
@@ -134,6 +136,7 @@ impl SspGateway {
             links: RwLock::default(),
             relay: OnceLock::new(),
             incarnation: format!("{}-{}", parts.node, super::random::text(6)),
+            asked: AtomicU64::new(1),
             this: this.clone(),
             suspended: Mutex::new(suspended),
             store,
@@ -199,8 +202,38 @@ impl SspGateway {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    /// Opens a session with a peer's domain now, whether traffic needs it or not.
-    pub fn reconnect(&self, own: &Domain, peer: &Domain) {
+    /// Opens the sessions with a peer's domain now, whether traffic needs them or not: in each of our names; with a home server that
+    /// meets partners through us in the names that are in use, or that of the first partner.
+    pub fn reconnect(&self, peer: &Domain) {
+        let agreements = self.agreements.load();
+        let Some(agreement) = agreements.for_domain(peer) else {
+            return;
+        };
+        let names = if agreement.presents_partners() {
+            let links = self.board();
+            let used: Vec<_> = links
+                .into_iter()
+                .filter(|link| link.peer == *peer)
+                .map(|link| link.own)
+                .collect();
+            let all = agreements.all().iter().flat_map(|one| &one.config.domains);
+            let first = all.filter(|own| self.may_speak_as(own, agreement)).take(1);
+            if used.is_empty() {
+                first.cloned().collect()
+            } else {
+                used
+            }
+        } else if agreement.config.role == Role::Home {
+            vec![self.service.clone()]
+        } else {
+            self.own.clone()
+        };
+        for own in names {
+            self.reopen(&own, peer);
+        }
+    }
+
+    fn reopen(&self, own: &Domain, peer: &Domain) {
         let link = self.link(own, peer);
         if let Some(session) = link.close() {
             self.log_out(session);
@@ -295,6 +328,12 @@ impl SspGateway {
 
     pub(super) fn incarnation(&self) -> &str {
         &self.incarnation
+    }
+
+    /// The ID of the next request.
+    pub(super) fn next_transaction(&self) -> TransactionId {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        TransactionId::new(format!("{}-{number}", self.incarnation))
     }
 
     /// How documents to a peer are made up.

@@ -200,5 +200,28 @@ async fn session_of_a_partner_ends_with_its_agreement() {
     assert_eq!(names, [DELTA]);
 }
 
+#[tokio::test]
+async fn reconnecting_opens_the_names_that_are_in_use() {
+    let mut world = home_server().await;
+    world.gateway.reconnect(&bravo());
+    let one = world.peer.step(Mode::Request).await;
+    assert_eq!(
+        service_of(&one),
+        "wv:@charlie.example",
+        "nothing is in use, so the first partner's"
+    );
+    let charlie = world.go_on_climbing(one, "77@bravo.example").await;
+    world.gateway.reconnect(&bravo());
+    let (mut out, mut again) = (None, None);
+    while out.is_none() || again.is_none() {
+        match world.peer.next().await.take() {
+            Document::Setup(step) => again = Some(step),
+            Document::Session { session_id, .. } => out = Some(session_id),
+        }
+    }
+    assert_eq!(out, Some(charlie.ours));
+    assert_eq!(service_of(&again.unwrap()), "wv:@charlie.example");
+}
+
 const CHARLIE: &str = "charlie.example";
 const DELTA: &str = "delta.example";
