@@ -17,6 +17,10 @@ pub struct AgreementConfig {
     /// What the peer is to us.
     #[serde(default)]
     pub role: Role,
+    /// As whom we speak to a home server: `gateway`, in one session with it; or, because it can't be told of a gateway and dials
+    /// each partner itself, `partner-domains`, in one session for each partner, in the name of the partner's domain.
+    #[serde(default)]
+    pub presents: Presents,
     /// How the peer's implementation differs from the specification: `strict` or `observed`.
     #[serde(default)]
     pub profile: ProfileName,
@@ -79,6 +83,18 @@ pub enum Role {
     Partner,
     /// An IMPS server of our own: what it sends goes out to the world, what partners send goes to it.
     Home,
+}
+
+/// As whom we speak to a home server.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presents {
+    /// As ourselves: one session for all the world, for a server that routes to us and takes senders of any domain.
+    #[default]
+    Gateway,
+    /// As each partner: for a server that looks up the partner's `_imps-server._tcp` record itself, answers 901 when a sender's
+    /// domain is not the session's, and does not relay (SSP reference §2, §6.1).
+    PartnerDomains,
 }
 
 /// The named set of quirks of a peer's implementation (`wire/ssp`'s profiles).

@@ -6,8 +6,8 @@
 mod config;
 
 pub use config::{
-    Accept, AgreementConfig, AtclFallback, Disclosure, Limits, MsisdnForm, NetworkList, PeerTls, ProfileName,
-    Role, Services, SpeaksFor,
+    Accept, AgreementConfig, AtclFallback, Disclosure, Limits, MsisdnForm, NetworkList, PeerTls, Presents,
+    ProfileName, Role, Services, SpeaksFor,
 };
 
 use std::{collections::HashMap, sync::Arc};
@@ -57,6 +57,12 @@ impl InterconnectionAgreement {
                     .iter()
                     .any(|prefix| number.has_prefix(prefix.trim_start_matches('+')))
             })
+    }
+
+    /// Whether this is a home server that we meet in the name of each partner.
+    #[must_use]
+    pub fn presents_partners(&self) -> bool {
+        self.config.role == Role::Home && self.config.presents == Presents::PartnerDomains
     }
 
     /// Whether the peer may send through us to third operators.
@@ -121,6 +127,18 @@ impl Agreements {
     #[must_use]
     pub fn for_peer(&self, peer: &PeerName) -> Option<&Arc<InterconnectionAgreement>> {
         self.by_peer.get(peer)
+    }
+
+    /// Whether a domain is somebody's whom a home server may meet through us: another side's, or one that a transit peer speaks
+    /// for by name.
+    #[must_use]
+    pub fn is_presented_to(&self, domain: &Domain, home: &InterconnectionAgreement) -> bool {
+        let is_other = |one: &InterconnectionAgreement| one.peer() != home.peer();
+        self.for_domain(domain).is_some_and(|one| is_other(one))
+            || self
+                .all
+                .iter()
+                .any(|one| is_other(one) && one.config.speaks_for.domains.contains(domain))
     }
 
     /// All of them, in the order of the configuration.

@@ -15,7 +15,6 @@ use crate::{
 
 /// The SSP gateway's register of peers, as the admin API sees it.
 pub(super) struct PeerBoard {
-    pub(super) own: Vec<Domain>,
     pub(super) agreements: Arc<ArcSwap<Agreements>>,
     pub(super) gateway: Arc<SspGateway>,
     pub(super) router: Arc<Router>,
@@ -117,9 +116,7 @@ impl Board for PeerBoard {
 
     async fn reconnect(&self, peer: &PeerName) -> Result<(), LeverError> {
         for domain in self.domains_of(peer)? {
-            for own in &self.own {
-                self.gateway.reconnect(own, &domain);
-            }
+            self.gateway.reconnect(&domain);
         }
         Ok(())
     }

@@ -122,7 +122,6 @@ impl App {
         let listener = bind(address, None, "the admin API").await?;
         let bound = listener.local_addr().unwrap_or(address);
         let board = Arc::new(PeerBoard {
-            own: config.gateway.domains.clone(),
             agreements: Arc::clone(&self.agreements),
             gateway: Arc::clone(&self.gateway),
             router: Arc::clone(&self.router),

@@ -44,7 +44,12 @@ JSON: {\"plan\", \"messages\", \"seconds\", \"per_second\", \"latency\", \"gatew
 pub(super) const ZONE: &str = "\
 Examples:
   impsgw zone serve --zones zones --listen 127.0.0.1:5300
+  impsgw zone serve --gateway-view 10.0.0.53:53 --config /etc/impsgw.toml
+                                          on a second address, the partners of the agreements at the
+                                          gateway: for a home server that can't be told of it
   impsgw zone check zones                 every *.zone file there, together
+
+On SIGHUP the zones and the partners of the configuration are read again.
 
 JSON: serve prints one object a line: {\"view\", \"listening\", \"zones\"} at the start and
 {\"changed\", \"removed\", \"kept\"} at each reload; check prints its report.";

@@ -4,6 +4,8 @@
 //! server the view in which every partner's IMPS server is the gateway. `check` is for anyone who provisions ENUM.
 //! Exit codes: 0 good, 1 the zones are bad or cannot be served, 2 usage, which includes a file that is not there.
 
+mod view;
+
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -16,7 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::wire::naptr::Name;
 use crate::zone::check::{Source, check};
-use crate::zone::{Reloaded, Substitution, ZoneServer, ZoneSet};
+use crate::zone::{Reloaded, ZoneServer, ZoneSet};
+
+pub use view::Host;
+use view::host_and_port;
 
 /// The arguments of `impsgw zone`.
 #[derive(Args, Clone, Debug)]
@@ -44,14 +49,23 @@ pub struct ServeArgs {
     /// Address for UDP and TCP; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5300")]
     pub listen: SocketAddr,
-    /// Also serve, on this address, the view in which every partner's IMPS server is the gateway.
-    #[arg(long, value_name = "ADDR", requires = "gateway")]
+    /// Also serve, on this address, the view in which every partner's IMPS server is the gateway: for a home server that
+    /// can't be told of the gateway, and for nobody else.
+    #[arg(long, value_name = "ADDR", requires = "where")]
     pub gateway_view: Option<SocketAddr>,
-    /// The gateway in that view, as HOST:PORT; the host needs an address in one of the zones.
-    #[arg(long, value_name = "HOST:PORT", requires = "gateway_view", value_parser = host_and_port)]
-    pub gateway: Option<(Name, u16)>,
-    /// A domain that keeps its own records in that view: the home server's. May be repeated.
-    #[arg(long, value_name = "DOMAIN", requires = "gateway_view")]
+    /// The gateway in that view: an address, or a name that the zones or this machine's resolver know. Without it, where
+    /// the configuration's [ssp] listens.
+    #[arg(long, value_name = "HOST:PORT", requires = "gateway_view", group = "where", value_parser = host_and_port)]
+    pub gateway: Option<(Host, u16)>,
+    /// Take the partners of that view from the agreements of this configuration.
+    #[arg(long, value_name = "FILE", requires = "gateway_view", group = "where")]
+    pub config: Option<PathBuf>,
+    /// A partner in that view, besides those of the configuration; may be repeated. Where neither names one, every domain
+    /// of the zones that has an IMPS server is one.
+    #[arg(long, value_name = "DOMAIN", requires = "gateway_view", value_delimiter = ',')]
+    pub partner: Vec<Name>,
+    /// A domain that keeps its own records in that view: the home server's; may be repeated.
+    #[arg(long, value_name = "DOMAIN", requires = "gateway_view", conflicts_with_all = ["partner", "config"])]
     pub home_domain: Vec<Name>,
     /// Print what is served, and each reload, as JSON, one object a line.
     #[arg(long)]
@@ -132,15 +146,10 @@ async fn serve(args: ServeArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
         Err(errors) => return Ok(stop(BAD, &errors.to_string())),
     };
     let mut views = vec![("zones", zones.clone(), args.listen)];
-    if let (Some(listen), Some((host, port))) = (args.gateway_view, args.gateway.clone()) {
-        let substitution = Substitution::Gateway {
-            host,
-            port,
-            except: args.home_domain.clone(),
-        };
-        match zones.with(substitution) {
+    if let Some(listen) = args.gateway_view {
+        match view::gateway_view(&args, zones).await {
             Ok(view) => views.push(("gateway view", view, listen)),
-            Err(errors) => return Ok(stop(BAD, &errors.to_string())),
+            Err(reason) => return Ok(stop(BAD, &reason)),
         }
     }
     let mut hangup = signal(SignalKind::hangup())?;
@@ -167,9 +176,14 @@ async fn serve(args: ServeArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
             end = tokio::signal::ctrl_c() => { end?; break }
             _ = terminate.recv() => break,
             // What they come to is told as of any reload.
-            _ = hangup.recv() => for server in &servers {
-                server.reload().await;
-            },
+            _ = hangup.recv() => {
+                for server in &servers {
+                    server.reload().await;
+                }
+                if let [_, view] = servers.as_slice() {
+                    view::take_up_agreements(&args, view).await;
+                }
+            }
             (report, ..) = next => if let Ok(report) = report {
                 reloaded(&report, args.json, out)?;
             },
@@ -213,13 +227,6 @@ fn reloaded(report: &Reloaded, json: bool, out: &mut dyn Write) -> io::Result<()
         }
     }
     out.flush()
-}
-
-fn host_and_port(text: &str) -> Result<(Name, u16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT")?;
-    let host: Name = host.parse().map_err(|fault| format!("{fault}"))?;
-    let port = port.parse().map_err(|_| format!("{port:?} is not a port"))?;
-    Ok((host, port))
 }
 
 fn stop(code: u8, message: &str) -> ExitCode {

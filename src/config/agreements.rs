@@ -10,7 +10,7 @@ use super::{
     file::{Mistake, Read},
     ranges::out_of_range,
 };
-use crate::agreement::{AgreementConfig, Role};
+use crate::agreement::{AgreementConfig, Presents, Role};
 
 /// Every mistake of the agreements of a configuration.
 pub(super) fn check(config: &Config, agreements: &[Read<AgreementConfig>]) -> Vec<Mistake> {
@@ -95,6 +95,10 @@ impl Found<'_> {
         if agreement.role == Role::Home && agreement.servers.is_empty() {
             let text = "a home server needs servers = [\"host:port\"], because the SRV records of its domain name this gateway";
             self.blame(read, "role", text.into());
+        }
+        if agreement.role == Role::Partner && agreement.presents == Presents::PartnerDomains {
+            let text = "presents = \"partner-domains\" is how we speak to a home server of ours; set role = \"home\" if it is one";
+            self.blame(read, "presents", text.into());
         }
         if needs_plain {
             let text = "tls.required = false needs [ssp] listen_plain for what the peer sends";

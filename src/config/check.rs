@@ -102,6 +102,22 @@ impl Found<'_> {
                 Some(_) | None => {}
             }
         }
+        for (index, identity) in ssp.identities.iter().enumerate() {
+            for (key, path) in [("certificate", &identity.certificate), ("key", &identity.key)] {
+                if !path.is_file() {
+                    self.add(
+                        &format!("ssp.identities.{index}.{key}"),
+                        format!("[[ssp.identities]] {key} = {}: no such file", path.display()),
+                    );
+                }
+            }
+        }
+        if !ssp.identities.is_empty() && ssp.certificate.is_none() {
+            self.add(
+                "ssp.identities",
+                "[[ssp.identities]] come beside [ssp] certificate and key, which are not set",
+            );
+        }
         let are_there = |files: &CertificateFiles| files.all().all(|path| path.is_file());
         if let Some(files) = ssp.certificate_files().filter(are_there)
             && let Err(error) = Bundle::read(&files)

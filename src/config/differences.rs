@@ -56,6 +56,7 @@ const EXCHANGED: &[&str] = &[
     "gateway.agreement_dir",
     "ssp.certificate",
     "ssp.key",
+    "ssp.identities",
     "ssp.authorities",
     "ssp.revocations",
     "home.certificate",

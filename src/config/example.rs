@@ -108,6 +108,13 @@ fn sections() -> Vec<Section> {
         ),
         section("[ssp]", true, SSP, "SspConfig", table(&SspConfig::default())),
         section(
+            "[[ssp.identities]]",
+            false,
+            CERTIFICATES,
+            "IdentityFiles",
+            Table::new(),
+        ),
+        section(
             "[relay]",
             true,
             RELAY,
@@ -310,6 +317,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("ssp.listen", "\"0.0.0.0:7443\""),
     ("ssp.certificate", "\"certs/alpha.pem\""),
     ("ssp.key", "\"certs/alpha.key\""),
+    ("ssp.identities.certificate", "\"certs/beta.example.pem\""),
+    ("ssp.identities.key", "\"certs/beta.example.key\""),
     ("ssp.authorities", "\"certs/authorities.pem\""),
     ("ssp.revocations", "\"certs/revocations.pem\""),
     (
@@ -339,6 +348,7 @@ const SAMPLES: &[(&str, &str)] = &[
 
 /// Lists of tables that have a section of their own.
 const OWN_SECTION: &[&str] = &[
+    "ssp.identities",
     "routing.views",
     "routing.apexes",
     "routing.default_gateway",
@@ -351,6 +361,7 @@ const OWN_SECTION: &[&str] = &[
 const GATEWAY: &str = include_str!("gateway.rs");
 const TRAILS: &str = include_str!("../telemetry/trails.rs");
 const SSP: &str = include_str!("../gateways/ssp/config.rs");
+const CERTIFICATES: &str = include_str!("../gateways/ssp/certificates.rs");
 const HOME: &str = include_str!("../gateways/home/config.rs");
 const RELAY: &str = include_str!("../relay/config.rs");
 const ROUTING: &str = include_str!("../routing/config.rs");

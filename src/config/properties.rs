@@ -14,7 +14,7 @@ use super::{Config, GatewayConfig, LogConfig, LogFormat};
 use crate::{
     agreement::{
         Accept, AgreementConfig, AtclFallback, Disclosure, Limits, MsisdnForm, NetworkList, PeerTls,
-        ProfileName, Role, Services, SpeaksFor,
+        Presents, ProfileName, Role, Services, SpeaksFor,
     },
     model::{AttributeName, ByteSize, Domain, Service},
     relay::RelayConfig,
@@ -186,6 +186,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
                     peer: "peer".parse().unwrap(),
                     domains: Vec::new(),
                     role: Role::Partner,
+                    presents: Presents::Gateway,
                     profile,
                     msisdn_form,
                     services,

@@ -210,6 +210,24 @@ fn each_mistake_is_named_where_it_stands() {
             10,
             "must be in [gateway] domains",
         ),
+        (
+            "answer_timeout = \"10s\"",
+            "presents = \"partner-domains\"",
+            16,
+            "how we speak to a home server",
+        ),
+        (
+            "answer_timeout = \"10s\"",
+            "presents = \"partners\"",
+            16,
+            "partner-domains",
+        ),
+        (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\n[[ssp.identities]]\ncertificate = \"/nowhere\"\nkey = \"/dev/null\"",
+            8,
+            "no such file",
+        ),
         ("[\"127.0.0.0/8\"]", "[\"127.0.0.0/40\"]", 13, "no network"),
         ("[ssp]", "[relay]\ncut_through = \"0s\"\n[ssp]", 6, "1s to 30s"),
         (

@@ -72,7 +72,22 @@ impl Target {
             .agreement
             .as_ref()
             .is_some_and(|to| to.peer() == agreement.peer());
-        (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !ingress.side.is_home()
+        // A home server that meets partners through us would hear its own people from a stranger.
+        let may_return = ingress.side.is_home() && !agreement.presents_partners();
+        (*domain == self.domain || is_of_peer) && self.protocol != Protocol::Home && !may_return
+    }
+
+    /// The domain in whose name a request of this side goes there: one of ours; or, to a home server that meets partners through
+    /// us, the one that its sender is of, because there he speaks only in a session of his own domain.
+    fn spoken_to_by(&self, side: &Side, request: &Request) -> Domain {
+        let is_met = self.agreement.as_ref().is_some_and(|one| one.presents_partners());
+        if !is_met {
+            return side.own().clone();
+        }
+        let sender = request.sender();
+        sender
+            .map_or_else(|| side.domain(), |sender| domain_of(sender, side.domain()))
+            .clone()
     }
 
     /// How much may wait for this side, as its agreement says.
@@ -205,7 +220,14 @@ impl Relay {
             ..self.plan_target(&plan, now).await?
         };
         if target.leads_back(ingress) {
-            return Err(Refusal::Loop);
+            // A home server that asks for somebody whom it serves itself does not know him.
+            let recipient = person.clone();
+            let is_its_own = ingress.side.is_home();
+            return Err(if is_its_own {
+                Refusal::UnknownUser { recipient }
+            } else {
+                Refusal::Loop
+            });
         }
         if target.takes_enum_names() && is_renamed(person, &routed.user) {
             target.aliases.push(Alias {
@@ -362,15 +384,16 @@ impl Relay {
             .await
             .map_err(Undelivered::NotTaken)?;
         let (request, asked) = target.renamed(request);
+        let own = target.spoken_to_by(&ingress.side, &request);
         let began = self.now();
         let answer = egress
             .deliver(Delivery {
                 request,
-                own: ingress.side.own().clone(),
+                own,
                 domain: target.domain.clone(),
                 candidates: Arc::clone(&target.candidates),
                 agreement: target.agreement.clone(),
-                via: self.via(ingress),
+                via: self.via(ingress, target),
                 deadline,
                 trail: Arc::clone(&ingress.trail),
             })
@@ -391,8 +414,13 @@ impl Relay {
     }
 
     /// The chain of gateways for the next hop: ours is added when we relay for somebody else's people.
-    fn via(&self, ingress: &Ingress) -> Vec<Domain> {
-        if ingress.side.is_home() {
+    /// A home server that meets partners through us sees them alone.
+    fn via(&self, ingress: &Ingress, target: &Target) -> Vec<Domain> {
+        let is_hidden = target
+            .agreement
+            .as_ref()
+            .is_some_and(|one| one.presents_partners());
+        if ingress.side.is_home() || is_hidden {
             return Vec::new();
         }
         ingress.via.iter().chain(self.own.first()).cloned().collect()
@@ -435,6 +463,12 @@ impl From<Undelivered> for Refusal {
             | Undelivered::Unanswered(refusal) => refusal,
         }
     }
+}
+
+/// The domain that somebody of a side speaks as: that in his name; a number is of whoever sends it.
+pub(super) fn domain_of<'a>(person: &'a WvAddress, side: &'a Domain) -> &'a Domain {
+    let is_number = person.number().is_some() && !person.is_group();
+    person.domain().filter(|_| !is_number).unwrap_or(side)
 }
 
 /// Whether ENUM names a person who was asked for by number.

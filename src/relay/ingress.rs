@@ -121,6 +121,14 @@ pub enum SideRecord {
 }
 
 impl SideRecord {
+    /// The domain that it speaks as.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        match self {
+            Self::Home { domain } | Self::Peer { domain, .. } => domain,
+        }
+    }
+
     /// The side under the agreements in force; `None` when the agreement has ended.
     #[must_use]
     pub fn to_side(&self, agreements: &Agreements) -> Option<Side> {

@@ -4,6 +4,8 @@
 //! earlier notification is under way the next waits for it, and while one waits in the store the next takes its place
 //! there.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 
 use super::{
@@ -15,7 +17,9 @@ use super::{
     turns::Turn,
 };
 use crate::{
-    model::{Answer, Outcome, Presence, PresenceNotification, Refusal, Request, StepEvent, Stop, WvAddress},
+    model::{
+        Answer, Domain, Outcome, Presence, PresenceNotification, Refusal, Request, StepEvent, Stop, WvAddress,
+    },
     routing::RouteService,
     store::{Batch, Lane, NewItem, Priority},
 };
@@ -31,6 +35,10 @@ impl Relay {
             turn.comes().await;
         }
         let parts = self.under_asked_names(ingress, notification).await?;
+        let parts: Vec<_> = parts
+            .into_iter()
+            .flat_map(|part| by_domain(part, ingress.side.domain()))
+            .collect();
         let turns = self.turns.take(parts.iter().flat_map(pairs));
         drop(naming);
         for part in &parts {
@@ -241,6 +249,30 @@ impl Untold {
             .is_temporary()
             .then(|| Self::later(queue, watcher, &refusal))
     }
+}
+
+/// A notification split by the domains of the people that it tells of, because a home server may hear each in a session of its
+/// own domain only. A number, like everybody of the side's own domain, is of the side; mostly that is all.
+fn by_domain(notification: PresenceNotification, side: &Domain) -> Vec<PresenceNotification> {
+    let domain = |(presentity, _): &(WvAddress, Presence)| {
+        let named = presentity.domain().filter(|_| presentity.number().is_none());
+        named.filter(|named| *named != side).cloned()
+    };
+    if notification.values.iter().all(|value| domain(value).is_none()) {
+        return vec![notification];
+    }
+    let mut parts: BTreeMap<Option<Domain>, PresenceNotification> = BTreeMap::new();
+    for value in notification.values {
+        let watchers = || notification.watchers.clone();
+        let part = parts
+            .entry(domain(&value))
+            .or_insert_with(|| PresenceNotification {
+                watchers: watchers(),
+                values: Vec::new(),
+            });
+        part.values.push(value);
+    }
+    parts.into_values().collect()
 }
 
 /// The conversations of a notification: what each watcher is told of each person.

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use super::{
     Ingress, Relay, Undelivered,
+    forward::domain_of,
     send::{damaged, refused_by_store},
     subscribe::KeptSubscription,
 };
@@ -27,6 +28,21 @@ impl Relay {
     /// The store's words, when it can't be read.
     pub async fn reassert_subscriptions(&self, serving: &Domain) -> Result<u64, Refusal> {
         self.reassert(|kept| kept.serving == *serving).await
+    }
+
+    /// As [`Relay::reassert_subscriptions`], when a session in the name of `own` was opened: where it is one of several with a home
+    /// server that meets partners through us, for those who watch in that name.
+    ///
+    /// # Errors
+    /// As [`Relay::reassert_subscriptions`].
+    pub async fn reassert_in_session(&self, own: &Domain, serving: &Domain) -> Result<u64, Refusal> {
+        let agreement = self.agreements.load().for_domain(serving).cloned();
+        if !agreement.is_some_and(|one| one.presents_partners()) {
+            return self.reassert_subscriptions(serving).await;
+        }
+        let watches = |kept: &KeptSubscription| domain_of(&kept.watcher, kept.side.domain()) == own;
+        self.reassert(|kept| kept.serving == *serving && watches(kept))
+            .await
     }
 
     /// Subscribes anew to everybody who is watched anywhere, when that was last done a day ago; called every minute or so.

@@ -117,6 +117,16 @@ impl Relay {
             Side::Home { domain } => domain,
             Side::Peer { own, .. } => own,
         };
+        // A home server that meets partners through us searches at the one that it asks for.
+        let met = match &ingress.side {
+            Side::Peer { agreement, own, .. } if agreement.presents_partners() => {
+                self.agreements.load().for_domain(own).cloned()
+            }
+            Side::Peer { .. } | Side::Home { .. } => None,
+        };
+        if let Some(partner) = met {
+            return self.peer_target(partner, domain.clone(), self.now()).await;
+        }
         let target = self.home_target(domain, self.now()).await?;
         // A home server's own search for its own people would come straight back to it.
         if target.protocol != Protocol::Home && ingress.side.is_home() {

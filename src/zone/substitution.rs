@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::records::{Data, Entry};
+use super::view::GatewayView;
 use crate::wire::naptr::Name;
 
 /// A value of the zone files that is replaced when they are loaded.
@@ -24,16 +25,8 @@ pub enum Substitution {
         /// The only address it has afterwards.
         address: IpAddr,
     },
-    /// Every `_imps-server._tcp` SRV set is replaced by one record that names the gateway, so that a home server that
-    /// dials partners itself reaches them through it.
-    Gateway {
-        /// The gateway's host name; it needs an address in one of the zones.
-        host: Name,
-        /// The gateway's SSP port.
-        port: u16,
-        /// Domains that keep their own records: those of the home server.
-        except: Vec<Name>,
-    },
+    /// Partners are found at the gateway.
+    Gateway(GatewayView),
 }
 
 impl Substitution {
@@ -60,36 +53,7 @@ impl Substitution {
                     !std::mem::replace(&mut set, true)
                 });
             }
-            Self::Gateway { host, port, except } => {
-                let mut named: Vec<Name> = Vec::new();
-                entries.retain_mut(|entry| {
-                    let Some(domain) = ssp_domain(entry).filter(|domain| !except.contains(domain)) else {
-                        return true;
-                    };
-                    entry.data = Data::Srv {
-                        priority: 10,
-                        weight: 0,
-                        port: *port,
-                        target: host.clone(),
-                    };
-                    let first = !named.contains(&domain);
-                    named.push(domain);
-                    first
-                });
-            }
+            Self::Gateway(view) => view.apply(entries),
         }
     }
-}
-
-/// The domain whose IMPS server an SRV record names.
-fn ssp_domain(entry: &Entry) -> Option<Name> {
-    if !matches!(entry.data, Data::Srv { .. }) {
-        return None;
-    }
-    entry
-        .owner
-        .as_str()
-        .strip_prefix("_imps-server._tcp.")?
-        .parse()
-        .ok()
 }

@@ -3,7 +3,8 @@
 
 Starts the bundled DNS server, a gateway from a configuration file and the peer's servers over loopback, and plays the
 peer's scenarios in each set-up: `partner` over plain HTTP, `tls` (partner over mutual TLS), `home` (two home servers behind one
-gateway, a partner beyond it), `home-tls` and `strict-tls` (a partner whose agreement has the strict profile). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
+gateway, a partner beyond it), `home-tls`, `home-dials` (home servers that can't be told of the gateway: they dial each partner themselves, by
+the DNS view for them), `home-dials-tls`, and `strict-tls` (a partner whose agreement has the strict profile). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
 `--setup` and `--only` choose; `--jobs` set-ups and slices of them run at the same time.
 
 Rows have real deadlines, and set-ups that run side by side take time from one another: a row that failed beside others is
@@ -27,7 +28,7 @@ from tests.peers.setup import SETUPS, Setup  # noqa: E402
 from tests.peers.ssp_peer import scenarios  # noqa: E402
 
 MAX_UNSTEADY = 4
-SLICES = {"partner": 5, "tls": 5, "home": 5, "home-tls": 5, "strict-tls": 1}  # so that each takes about the same time
+SLICES = {"partner": 5, "tls": 5, "home": 5, "home-tls": 5, "home-dials": 5, "home-dials-tls": 5, "strict-tls": 1}  # so that each takes about the same time
 
 
 def main() -> int:

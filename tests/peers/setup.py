@@ -14,18 +14,21 @@ from dataclasses import dataclass
 
 from tests.peers.ssp_peer import transport
 from tests.peers.ssp_peer.context import Context
+from tests.peers.ssp_peer.discovery import Dns
 from tests.peers.ssp_peer.node import Node
 from tests.peers.ssp_peer.personality import STRICT
-from tests.peers.ssp_peer.scenarios import STRICT_ROLE
+from tests.peers.ssp_peer.scenarios import DIALS_ROLE, STRICT_ROLE
 from tests.peers.ssp_peer.subscriber import HttpSubscriber
 from tests.peers.ssp_peer.transport import Tls
 
 MAIN = "alpha.example"
 SERVICE = "gateway.alpha.example"  # the gateway's name towards home servers
-BRAVO, CHARLIE, DELTA = "bravo.example", "charlie.example", "delta.example"
+BRAVO, CHARLIE, DELTA, ECHO = "bravo.example", "charlie.example", "delta.example", "echo.example"
 SILENT = "silent.example"  # has an agreement and no SRV record
 # In the certificate of each: the gateway answers for its home servers' domains too.
 NAMES = {MAIN: [MAIN, SERVICE, BRAVO, DELTA], BRAVO: [BRAVO, SILENT], CHARLIE: [CHARLIE], DELTA: [DELTA]}
+# Where home servers meet partners through the gateway: the view's host stands in the domain. The second is the gateway's as a partner.
+MET = {MAIN: [*NAMES[MAIN], *(f"ssp.{domain}" for domain in (MAIN, BRAVO, DELTA))], ECHO: [ECHO], f"met.{CHARLIE}": [CHARLIE, f"imps-gateway.{CHARLIE}"], f"met.{ECHO}": [ECHO, f"imps-gateway.{ECHO}"]}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Shape:
     role: str
     tls: bool = False
     profile: str = "observed"
+    meets: bool = False  # home servers meet partners through the gateway, and can't be told of it
     plays: str | None = None  # the scenarios of another role than its own
 
     @property
@@ -44,6 +48,7 @@ class Shape:
 
 
 SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home"), "home-tls": Shape("home", tls=True),
+          "home-dials": Shape("home", meets=True, plays=DIALS_ROLE), "home-dials-tls": Shape("home", tls=True, meets=True, plays=DIALS_ROLE),
           "strict-tls": Shape("partner", tls=True, profile="strict", plays=STRICT_ROLE)}
 
 
@@ -52,7 +57,7 @@ class Setup:
 
     def __init__(self, name: str, shape: Shape, binary: str, folder: pathlib.Path, log: str | None) -> None:
         self.shape, self.binary, self.folder, self.log = shape, binary, folder, log
-        self.dns, self.ssp, self.subscribers, *self.ports = free_ports(6)
+        self.dns, self.view, self.ssp, self.subscribers, *self.ports = free_ports(8)
         self.processes: list[subprocess.Popen] = []
         self.nodes: list[Node] = []
         self.gateway: subprocess.Popen | None = None
@@ -60,7 +65,7 @@ class Setup:
 
     def start(self) -> None:
         """Brings everything up; the context is ready afterwards."""
-        certificates = transport.certificates(str(self.folder), NAMES)
+        certificates = transport.certificates(str(self.folder), {**NAMES, **(MET if self.shape.meets else {})})
         if certificates is None:
             raise SystemExit("there is no openssl")
         zones = self.folder / "zones"
@@ -68,8 +73,10 @@ class Setup:
         for name, text in self._zones().items():
             (zones / f"{name}.zone").write_text(f"$ORIGIN {name}.\n$TTL 60\n@ IN SOA ns hostmaster ( 1 3600 600 604800 60 )\n  IN NS ns\nns IN A 127.0.0.1\n{text}")
         (self.folder / "alpha.toml").write_text(self._config())
-        self._spawn("zone", "serve", "--zones", str(zones), "--listen", f"127.0.0.1:{self.dns}")
-        self._wait_for(self.dns)
+        view = ["--gateway-view", f"127.0.0.1:{self.view}", "--config", str(self.folder / "alpha.toml")] if self.shape.meets else []
+        self._spawn("zone", "serve", "--zones", str(zones), "--listen", f"127.0.0.1:{self.dns}", *view)
+        for port in (self.dns, self.view) if view else (self.dns,):
+            self._wait_for(port)
         self._start_gateway()
         self._start_nodes(certificates if self.shape.tls else {})
 
@@ -101,14 +108,16 @@ class Setup:
     def _start_nodes(self, tls: dict[str, Tls]) -> None:
         scheme = "https" if tls else "http"
         url, is_home = f"{scheme}://127.0.0.1:{self.ssp}/", self.shape.role == "home"
-        name = SERVICE if is_home else MAIN
+        name = SERVICE if is_home and not self.shape.meets else MAIN
         crowd = {f"+4477009004{n}": f"Bea {n}" for n in range(60, 100)} if self.shape.scenarios == STRICT_ROLE else {}
         bravo = Node(BRAVO, {"+447700900456": "Bea", "+447700900457": "Ben", **crowd}, {name: url}, STRICT, self.ports[0], tls.get(BRAVO), self.log)
         self.nodes.append(bravo)
         ada = HttpSubscriber(f"http://127.0.0.1:{self.subscribers}", "+447700900123", "ada-at-alpha")
         ada.login()
         self.context = Context(bravo, ada, url, MAIN, self.shape.role, silent_domain=SILENT, restart=self.restart, al=self._al)
-        if is_home:
+        if self.shape.meets:
+            self._meet(bravo, url, tls)
+        elif is_home:
             charlie = Node(CHARLIE, {"+447700900789": "Cay"}, {MAIN: url, BRAVO: url, DELTA: url}, STRICT, self.ports[1], tls.get(CHARLIE))
             delta = Node(DELTA, {"+447700900654": "Dee"}, {name: url}, STRICT, self.ports[2], tls.get(DELTA))
             for home in (bravo, delta):
@@ -117,6 +126,19 @@ class Setup:
             self.context.gateway_service = SERVICE
             self.context.partner, self.context.second_home = charlie, delta
             self.context.third_user = charlie.home.address("+447700900789")
+
+    def _meet(self, bravo: Node, url: str, tls: dict[str, Tls]) -> None:
+        """Two home servers that know DNS and nothing else, and two partners that find the gateway under the home servers' domains."""
+        homes = {MAIN: url, BRAVO: url, DELTA: url}
+        charlie = Node(CHARLIE, {"+447700900789": "Cay"}, homes, STRICT, self.ports[1], tls.get(CHARLIE))
+        echo = Node(ECHO, {"+447700900821": "Eve"}, homes, STRICT, self.ports[3], tls.get(ECHO))
+        delta = Node(DELTA, {"+447700900654": "Dee"}, {}, STRICT, self.ports[2], tls.get(DELTA))
+        for home in (bravo, delta):
+            home.dns, home.peers = Dns(("127.0.0.1", self.view)), {CHARLIE: url}  # whom a search by number goes to
+        delta.proves_host = True
+        self.nodes += [charlie, delta, echo]
+        self.context.partner, self.context.other_partner, self.context.second_home = charlie, echo, delta
+        self.context.third_user = charlie.home.address("+447700900789")
 
     def _al(self) -> HttpSubscriber:
         al = HttpSubscriber(f"http://127.0.0.1:{self.subscribers}", "+447700900124", "al-at-alpha")
@@ -133,6 +155,9 @@ class Setup:
             zones[BRAVO] = zones[DELTA] = server(self.ssp)
             zones[CHARLIE] = server(self.ports[1])
             zones["e164enum.net"] += numbers(7, CHARLIE) + numbers(6, DELTA)
+            if self.shape.meets:
+                zones[ECHO] = server(self.ports[3])
+                zones["e164enum.net"] += numbers(8, ECHO)
             zones[MAIN] = server(self.ssp) + f"_imps-server._tcp.gateway IN SRV 10 0 {self.ssp} ssp\n"
         return zones
 
@@ -142,9 +167,15 @@ class Setup:
                              listen=f'{"listen" if self.shape.tls else "listen_plain"} = "127.0.0.1:{self.ssp}"',
                              domains=f'"{MAIN}"' + (f', "{BRAVO}", "{DELTA}"' if home else ""))
         tls = "{ required = true, mutual = true }" if self.shape.tls else "{ required = false, mutual = false }"
-        agreements = [("silent", SILENT, "strict", ""), ("bravo", BRAVO, self.shape.profile, f'role = "home"\nservers = ["127.0.0.1:{self.ports[0]}"]' if home else "")]
+        role = 'role = "home"\n' + ('presents = "partner-domains"\n' if self.shape.meets else "") + 'servers = ["127.0.0.1:{}"]'
+        agreements = [("silent", SILENT, "strict", ""), ("bravo", BRAVO, self.shape.profile, role.format(self.ports[0]) if home else "")]
         if home:
-            agreements += [("charlie", CHARLIE, "strict", ""), ("delta", DELTA, "strict", f'role = "home"\nservers = ["127.0.0.1:{self.ports[2]}"]')]
+            agreements += [("charlie", CHARLIE, "strict", ""), ("delta", DELTA, "strict", role.format(self.ports[2]))]
+        if self.shape.meets:
+            agreements.append(("echo", ECHO, "strict", ""))
+            # A search by number from a partner without transit finds people of ours without ENUM.
+            text = text.replace("[relay]", f'home_ranges = [{{ prefix = "+4477009004", domain = "{BRAVO}" }}]\n\n[relay]')
+            text += "".join(IDENTITY.format(folder=self.folder, domain=domain) for domain in (CHARLIE, ECHO))
         for peer, domain, profile, more in agreements:
             text += AGREEMENT.format(peer=peer, domain=domain, profile=profile, more=more, tls=tls)
         return text
@@ -220,6 +251,12 @@ user = "al"
 domain = "alpha.example"
 friendly_name = "Al"
 password = "al-at-alpha"
+"""
+
+IDENTITY = """
+[[ssp.identities]]
+certificate = "{folder}/met.{domain}.pem"
+key = "{folder}/met.{domain}.key"
 """
 
 AGREEMENT = """

@@ -40,6 +40,35 @@ async fn mutual_tls_names_both_sides() {
 }
 
 #[tokio::test]
+async fn certificate_of_the_name_in_use_is_shown_both_ways() {
+    let pki = Pki::new();
+    let (main, other) = (pki.issue_for("gateway.example"), pki.issue_for("bravo.example"));
+    let ours = Certificates::new(pki.bundle(&[&main, &other], &[]));
+    let (server, seen) = listen(mutual(&ours), limits()).await;
+    for (asked, shown) in [
+        ("bravo.example", "bravo.example"),
+        ("ssp.bravo.example", "bravo.example"),
+        ("gateway.example", "gateway.example"),
+    ] {
+        let client = client_of(Target {
+            own_domain: "ssp.bravo.example".into(),
+            service_domain: asked.into(),
+            other_names: vec![shown.into()],
+            ..target(&server, Scheme::Https(Arc::clone(&ours)))
+        });
+        assert_eq!(post(&client, "x").await.expect(asked), 200);
+        let peer = seen.last().peer.expect("an identity");
+        assert!(peer.speaks_for("bravo.example"), "{peer:?}");
+    }
+    let stranger = client_of(Target {
+        service_domain: "charlie.example".into(),
+        other_names: vec!["gateway.example".into()],
+        ..target(&server, Scheme::Https(ours))
+    });
+    assert_eq!(post(&stranger, "x").await.expect("the first"), 200);
+}
+
+#[tokio::test]
 async fn host_name_counts_only_where_the_agreement_names_it() {
     let pki = Pki::new();
     let host = CertificateOrder {

@@ -1,5 +1,6 @@
 //! The server as clients see it: hickory's resolver over UDP and TCP, raw packets, and garbage.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -8,8 +9,8 @@ use hickory_proto::rr::{DNSClass, RData, RecordType as Type};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver};
-use impsgw::wire::naptr::{self, Rcode, RecordType, Response, encode_query};
-use impsgw::zone::{Observer, SeenQuery, Substitution, ZoneServer, ZoneSet};
+use impsgw::wire::naptr::{Rcode, RecordType, Response, encode_query};
+use impsgw::zone::{GatewayView, Observer, Partners, SeenQuery, ZoneServer, ZoneSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -252,50 +253,131 @@ async fn an_edns_version_from_the_future_is_told_so() {
     server.shutdown().await;
 }
 
+/// What a home server finds that dials a domain itself: the port and the host of its IMPS server, and the host's addresses.
+async fn dialled(resolver: &TokioResolver, domain: &str) -> Vec<(u16, String, Vec<IpAddr>)> {
+    let Ok(found) = resolver.srv_lookup(format!("_imps-server._tcp.{domain}.")).await else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for record in found.answers() {
+        let RData::SRV(srv) = &record.data else { continue };
+        let addresses = resolver.lookup_ip(srv.target.clone()).await;
+        let addresses = addresses.map(|found| found.iter().collect()).unwrap_or_default();
+        all.push((srv.port, srv.target.to_string(), addresses));
+    }
+    all
+}
+
+fn gateway(partners: Partners) -> GatewayView {
+    GatewayView {
+        addresses: vec!["198.51.100.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+        port: 18_000,
+        partners,
+    }
+}
+
+/// At the gateway, under a name inside of the domain.
+fn at_the_gateway(domain: &str) -> Vec<(u16, String, Vec<IpAddr>)> {
+    let GatewayView { addresses, port, .. } = gateway(Partners::AllBut(Vec::new()));
+    vec![(port, format!("imps-gateway.{domain}."), addresses)]
+}
+
 #[tokio::test]
 async fn home_servers_view_names_the_gateway_for_every_partner() {
     let zones = ZoneSet::load_dir(Path::new("zones")).unwrap();
-    let view = zones
-        .clone()
-        .with_zone(&format!("{HEAD}gw A 127.0.0.1\n"), &name("gateway.example"))
-        .unwrap()
-        .with(Substitution::Gateway {
-            host: name("gw.gateway.example"),
-            port: 18_000,
-            except: vec![name("alpha.example")],
-        })
-        .unwrap();
+    let view = gateway(Partners::AllBut(vec![name("alpha.example")]));
+    let view = zones.clone().seen_through(view).unwrap();
     let plain = ZoneServer::start(zones, loopback()).await.unwrap();
     let home = ZoneServer::start(view, loopback()).await.unwrap();
-    let ports = async |server: &ZoneServer| {
-        let mut found = Vec::new();
-        for domain in ["alpha", "beta"] {
-            let answer = ask(
-                server,
-                &name(&format!("_imps-server._tcp.{domain}.example")),
-                Type::SRV,
-            )
-            .await;
-            found.extend(answer.answers.iter().map(|record| {
-                let naptr::Data::Srv(srv) = &record.data else {
-                    panic!("{record:?}");
-                };
-                (srv.port, srv.target.to_string())
-            }));
-        }
-        found
-    };
-    let alpha = (17_101, "ssp.alpha.example.".to_owned());
-    assert_eq!(
-        ports(&plain).await,
-        [alpha.clone(), (17_201, "ssp.beta.example.".to_owned())]
+    let (of_all, of_home) = (
+        resolver(&plain, vec![ConnectionConfig::udp()]),
+        resolver(&home, vec![ConnectionConfig::udp()]),
     );
-    assert_eq!(
-        ports(&home).await,
-        [alpha, (18_000, "gw.gateway.example.".to_owned())]
-    );
+    let own = vec![(17_101, "ssp.alpha.example.".to_owned(), vec![loopback().ip()])];
+    assert_eq!(dialled(&of_all, "alpha.example").await, own);
+    assert_eq!(dialled(&of_home, "alpha.example").await, own);
+    let partner = vec![(17_201, "ssp.beta.example.".to_owned(), vec![loopback().ip()])];
+    assert_eq!(dialled(&of_all, "beta.example").await, partner);
+    let mut found = dialled(&of_home, "beta.example").await;
+    found.iter_mut().for_each(|(_, _, addresses)| addresses.sort());
+    assert_eq!(found, at_the_gateway("beta.example"));
+    // Everything else is as it is.
+    for (owner, rtype) in [
+        ("6.5.4.0.0.9.0.0.7.7.4.4.e164enum.net.", Type::NAPTR),
+        ("ssp.beta.example.", Type::A),
+        ("beta.example.", Type::SOA),
+    ] {
+        let (one, other) = (
+            of_all.lookup(owner, rtype).await,
+            of_home.lookup(owner, rtype).await,
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.answers(), other.answers(), "{owner}");
+    }
     plain.shutdown().await;
     home.shutdown().await;
+}
+
+#[tokio::test]
+async fn home_servers_view_has_the_partners_that_are_named_wherever_their_zones_are() {
+    // One is served elsewhere, one is cut off, one has no server, and one is in no zone.
+    let zones = zone(
+        "_imps-server._tcp.a SRV 10 0 1 ssp.a\n_imps-server._tcp.a SRV 20 0 2 ssp2.a\nssp.a A 127.0.0.1\nb NS ns.b\n\
+         _imps-server._tcp.d SRV 10 0 1 ssp.a\n_imps-server._tcp.e CNAME _imps-server._tcp.a\n",
+    );
+    let named = [
+        "a.op.example",
+        "b.op.example",
+        "c.op.example",
+        "e.op.example",
+        "far.example",
+    ];
+    let partners = Partners::Named(named.map(name).to_vec());
+    let server = ZoneServer::start(zones.seen_through(gateway(partners)).unwrap(), loopback()).await;
+    let server = server.unwrap();
+    let resolver = resolver(&server, vec![ConnectionConfig::udp()]);
+    for domain in named {
+        let mut found = dialled(&resolver, domain).await;
+        found.iter_mut().for_each(|(_, _, addresses)| addresses.sort());
+        assert_eq!(found, at_the_gateway(domain));
+    }
+    let other = dialled(&resolver, "d.op.example").await;
+    assert_eq!(
+        other,
+        [(1, "ssp.a.op.example.".to_owned(), vec![loopback().ip()])]
+    );
+    assert_eq!(dialled(&resolver, "g.op.example").await, []);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn home_servers_view_is_kept_over_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("op.example.zone");
+    std::fs::write(
+        &file,
+        format!("{HEAD}_imps-server._tcp SRV 10 0 1 ssp\nssp A 127.0.0.1\n"),
+    )
+    .unwrap();
+    let zones = ZoneSet::load_dir(folder.path()).unwrap();
+    let partners = Partners::Named(vec![name("op.example"), name("far.example")]);
+    let server = ZoneServer::start(zones.seen_through(gateway(partners)).unwrap(), loopback()).await;
+    let server = server.unwrap();
+    std::fs::write(
+        &file,
+        format!("{HEAD}_imps-server._tcp SRV 10 0 2 ssp\nssp A 127.0.0.1\nnew A 127.0.0.2\n"),
+    )
+    .unwrap();
+    assert_eq!(server.reload().await.kept, []);
+    let resolver = resolver(&server, vec![ConnectionConfig::udp()]);
+    for domain in ["op.example", "far.example"] {
+        let mut found = dialled(&resolver, domain).await;
+        found.iter_mut().for_each(|(_, _, addresses)| addresses.sort());
+        assert_eq!(found, at_the_gateway(domain));
+    }
+    let new = resolver.lookup_ip("new.op.example.").await.unwrap();
+    assert!(new.iter().any(|address| address == IpAddr::from([127, 0, 0, 2])));
+    server.shutdown().await;
 }
 
 #[tokio::test]

@@ -25,19 +25,28 @@ use super::{
     finding::Findings,
 };
 use crate::{
-    agreement::AgreementConfig,
+    agreement::{AgreementConfig, Presents, Role},
     config::Config,
     gateways::ssp::{
         CertificateFacts,
         certificates::{Bundle, Certificates},
         tls::HttpVersions,
     },
-    model::{Domain, Timestamp, WvAddress},
+    model::{Domain, PeerName, Timestamp, WvAddress},
     routing::{
         Candidate, Explain, HomeDirectory, Plan, RouteFailure, RouteService, Router, static_candidates,
     },
     telemetry::Clock,
 };
+
+/// Home servers that meet partners through us over TLS, with the domains of the partners.
+fn presented(config: &Config) -> impl Iterator<Item = (&PeerName, &Domain)> {
+    let is_met = |one: &&AgreementConfig| one.presents == Presents::PartnerDomains && one.tls.required;
+    let partners = || config.agreements.iter().filter(|one| one.role == Role::Partner);
+    let domains = move || partners().flat_map(|one| &one.domains);
+    let homes = config.agreements.iter().filter(is_met);
+    homes.flat_map(move |home| domains().map(move |domain| (&home.peer, domain)))
+}
 
 /// What it takes to try peers: the configuration's routing and certificates.
 pub(super) struct Reach {
@@ -78,22 +87,40 @@ impl Reach {
             }
             return;
         };
-        let chains = tls.chains();
-        let first = chains.first().and_then(|chain| chain.first());
-        let Some(facts) = first.and_then(CertificateFacts::of) else {
-            return;
-        };
-        judge(&facts, None, "certificate", WARN_DAYS, now().into(), findings);
+        let all: Vec<_> = tls
+            .chains()
+            .iter()
+            .filter_map(|chain| CertificateFacts::of(chain.first()?))
+            .collect();
+        for facts in &all {
+            judge(facts, None, "certificate", WARN_DAYS, now().into(), findings);
+        }
+        let Some(first) = all.first() else { return };
+        let is_named = |domain: &Domain| all.iter().any(|facts| facts.names(domain.as_str()));
         for domain in &self.config.gateway.domains {
-            if facts.names(domain.as_str()) {
+            if is_named(domain) {
                 findings.ok("certificate", format!("it names {domain}"));
             } else {
                 let advice =
                     format!("partners refuse it for {domain}; have it made for DNS name {domain} as well");
                 findings.fail(
                     "certificate",
-                    format!("it does not name {domain}, but {}", facts.names_line()),
+                    format!("it does not name {domain}, but {}", first.names_line()),
                     advice,
+                );
+            }
+        }
+        for (home, domain) in presented(&self.config) {
+            if is_named(domain) {
+                findings.ok(
+                    "certificate",
+                    format!("{home} meets {domain} through us, which it names"),
+                );
+            } else {
+                findings.warn(
+                    "certificate",
+                    format!("{home} meets {domain} through us, and no certificate of ours names it"),
+                    format!("where {home} checks names, add one for {domain} to [[ssp.identities]], of an authority that it trusts"),
                 );
             }
         }

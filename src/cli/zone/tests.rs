@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use clap::Parser;
 
 use super::*;
@@ -96,6 +98,7 @@ fn arguments_that_belong_together_are_asked_for_together() {
     assert!(parse(&["check"]).is_err());
     assert!(parse(&["serve", "--gateway-view", "127.0.0.1:0"]).is_err());
     assert!(parse(&["serve", "--gateway", "gw.example:1"]).is_err());
+    assert!(parse(&["serve", "--config", "alpha.toml"]).is_err());
     assert!(
         parse(&[
             "serve",
@@ -118,6 +121,91 @@ fn arguments_that_belong_together_are_asked_for_together() {
     let ZoneCommand::Serve(args) = args.unwrap().command else {
         panic!("not serve");
     };
-    assert_eq!(args.gateway, Some(("gw.example".parse().unwrap(), 7100)));
+    let host = Host::Name("gw.example".parse().unwrap());
+    assert_eq!(args.gateway, Some((host, 7100)));
     assert_eq!(args.home_domain, ["a.example".parse().unwrap()]);
+}
+
+#[test]
+fn gateway_is_named_by_address_or_name() {
+    for (text, host) in [
+        (
+            "198.51.100.7:7443",
+            Host::Address("198.51.100.7".parse().unwrap()),
+        ),
+        (
+            "[2001:db8::7]:7443",
+            Host::Address("2001:db8::7".parse().unwrap()),
+        ),
+        (
+            "ssp.alpha.example:7443",
+            Host::Name("ssp.alpha.example".parse().unwrap()),
+        ),
+    ] {
+        assert_eq!(host_and_port(text), Ok((host, 7443)));
+    }
+    for text in ["198.51.100.7", "gw.example:", "gw.example:70000", ":7443x"] {
+        assert!(host_and_port(text).is_err(), "{text}");
+    }
+}
+
+/// The arguments of the view, over the bundled zones.
+fn view_of(more: &[&str]) -> ServeArgs {
+    let serve = ["serve", "--gateway-view", "127.0.0.1:0"];
+    let arguments: Vec<_> = serve.iter().chain(more).copied().collect();
+    let ZoneCommand::Serve(args) = parse(&arguments).unwrap().command else {
+        panic!("not serve");
+    };
+    args
+}
+
+async fn seen(more: &[&str]) -> Result<ZoneSet, String> {
+    view::gateway_view(&view_of(more), ZoneSet::load_dir(Path::new("zones")).unwrap()).await
+}
+
+#[tokio::test]
+async fn partners_and_gateway_are_those_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alpha.toml");
+    let text = "[gateway]\ndomains = [\"alpha.example\"]\n[ssp]\nlisten_plain = \"127.0.0.1:7070\"\n\
+                [[agreement]]\npeer = \"home\"\ndomains = [\"alpha.example\"]\nrole = \"home\"\nservers = [\"10.0.0.1:1\"]\n\
+                tls.required = false\n[[agreement]]\npeer = \"hub\"\ndomains = [\"hub.example\"]\n\
+                speaks_for.domains = [\"third.example\"]\ntls.required = false\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let view = seen(&["--config", file, "--partner", "beta.example"])
+        .await
+        .unwrap();
+    for partner in ["hub.example", "third.example", "beta.example"] {
+        let host = format!("imps-gateway.{partner}").parse().unwrap();
+        assert_eq!(
+            view.addresses_of(&host),
+            [IpAddr::from([127, 0, 0, 1])],
+            "{partner}"
+        );
+    }
+    assert!(
+        view.addresses_of(&"imps-gateway.alpha.example".parse().unwrap())
+            .is_empty()
+    );
+    std::fs::write(file, text.replace("127.0.0.1:7070", "0.0.0.0:7070")).unwrap();
+    let refused = seen(&["--config", file]).await.unwrap_err();
+    assert!(refused.contains("--gateway"), "{refused}");
+    assert!(seen(&["--config", "no-such-file"]).await.is_err());
+}
+
+#[tokio::test]
+async fn gateways_name_is_looked_up_in_the_zones_first() {
+    let view = seen(&[
+        "--gateway",
+        "ssp.alpha.example:1",
+        "--home-domain",
+        "alpha.example",
+    ])
+    .await
+    .unwrap();
+    let host = "imps-gateway.beta.example".parse().unwrap();
+    assert_eq!(view.addresses_of(&host), [IpAddr::from([127, 0, 0, 1])]);
+    let refused = seen(&["--gateway", "nowhere.invalid:1"]).await.unwrap_err();
+    assert!(refused.contains("write its address"), "{refused}");
 }

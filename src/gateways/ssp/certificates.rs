@@ -16,6 +16,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
@@ -36,12 +37,14 @@ pub struct CertificateFiles {
     pub revocation_lists: Vec<PathBuf>,
 }
 
-/// One certificate of ours.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A further certificate of ours, for other domains that we speak as: those of partners, towards a home server that meets them
+/// through us, or a home domain with an authority of its own. Where several name a domain, the one that comes first is shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct IdentityFiles {
-    /// The certificate, followed by the intermediate ones.
+    /// The certificate, followed by the intermediate ones, PEM.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// Its private key, PEM.
     pub key: PathBuf,
 }
 
@@ -275,13 +278,12 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The identity that names the domain, else the first.
+    /// The identity that names the domain, or the nearest one above it, because a client may ask for a server inside of the domain;
+    /// else the first.
     pub(super) fn identity_for(&self, domain: Option<&str>) -> Option<&Identity> {
-        let fitting = domain.and_then(|domain| {
-            self.identities
-                .iter()
-                .find(|identity| identity.names.cover(domain))
-        });
+        let names = std::iter::successors(domain, |name| name.split_once('.').map(|(_, above)| above));
+        let naming = |name: &str| self.identities.iter().find(|identity| identity.names.cover(name));
+        let fitting = names.filter_map(naming).next();
         fitting.or_else(|| self.identities.first())
     }
 }

@@ -19,6 +19,8 @@ pub struct SspConfig {
     pub certificate: Option<PathBuf>,
     /// Its key, PEM.
     pub key: Option<PathBuf>,
+    /// Further certificates, for other names that we speak as; the one above is shown where none of them names the domain.
+    pub identities: Vec<IdentityFiles>,
     /// The authorities that peers' certificates are checked against, PEM.
     pub authorities: Option<PathBuf>,
     /// Revoked certificates, PEM; optional.
@@ -69,7 +71,9 @@ impl SspConfig {
             key: self.key.clone()?,
         };
         Some(CertificateFiles {
-            identities: vec![identity],
+            identities: std::iter::once(identity)
+                .chain(self.identities.iter().cloned())
+                .collect(),
             authorities: vec![self.authorities.clone()?],
             revocation_lists: self.revocations.iter().cloned().collect(),
         })
@@ -83,6 +87,7 @@ impl Default for SspConfig {
             listen_plain: None,
             certificate: None,
             key: None,
+            identities: Vec::new(),
             authorities: None,
             revocations: None,
             time_to_live: Duration::from_secs(86_400),

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,7 +31,7 @@ use crate::{
     routing::{Candidate, HostAddress, Router},
     store::{Batch, Space, Store, StoreError},
     telemetry::Clock,
-    wire::ssp::Profile,
+    wire::ssp::{Profile, TransactionId},
 };
 
 /// What the gateway is built from.
@@ -95,6 +95,8 @@ pub struct SspGateway {
     links: RwLock<HashMap<(Domain, Domain), Arc<Link>>>,
     relay: OnceLock<Weak<Relay>>,
     incarnation: String,
+    /// Counts the requests of all links: a peer may hold several sessions with us, and tell what it was asked by the ID alone.
+    asked: AtomicU64,
     this: Weak<Self>,
     suspended: Mutex<HashMap<String, String>>,
     store: Arc<dyn Store>,
@@ -134,6 +136,7 @@ impl SspGateway {
             links: RwLock::default(),
             relay: OnceLock::new(),
             incarnation: format!("{}-{}", parts.node, super::random::text(6)),
+            asked: AtomicU64::new(1),
             this: this.clone(),
             suspended: Mutex::new(suspended),
             store,
@@ -177,7 +180,11 @@ impl SspGateway {
                 unclaimed: link.unclaimed(),
             }
         };
-        links.values().map(view).collect()
+        links
+            .values()
+            .filter(|link| self.is_spoken(link))
+            .map(view)
+            .collect()
     }
 
     /// From now on nothing that a peer asks is taken; what it answers is. For an orderly end: the peer tries another server.
@@ -195,8 +202,38 @@ impl SspGateway {
         self.is_ending.load(Ordering::Relaxed)
     }
 
-    /// Opens a session with a peer's domain now, whether traffic needs it or not.
-    pub fn reconnect(&self, own: &Domain, peer: &Domain) {
+    /// Opens the sessions with a peer's domain now, whether traffic needs them or not: in each of our names; with a home server that
+    /// meets partners through us in the names that are in use, or that of the first partner.
+    pub fn reconnect(&self, peer: &Domain) {
+        let agreements = self.agreements.load();
+        let Some(agreement) = agreements.for_domain(peer) else {
+            return;
+        };
+        let names = if agreement.presents_partners() {
+            let links = self.board();
+            let used: Vec<_> = links
+                .into_iter()
+                .filter(|link| link.peer == *peer)
+                .map(|link| link.own)
+                .collect();
+            let all = agreements.all().iter().flat_map(|one| &one.config.domains);
+            let first = all.filter(|own| self.may_speak_as(own, agreement)).take(1);
+            if used.is_empty() {
+                first.cloned().collect()
+            } else {
+                used
+            }
+        } else if agreement.config.role == Role::Home {
+            vec![self.service.clone()]
+        } else {
+            self.own.clone()
+        };
+        for own in names {
+            self.reopen(&own, peer);
+        }
+    }
+
+    fn reopen(&self, own: &Domain, peer: &Domain) {
         let link = self.link(own, peer);
         if let Some(session) = link.close() {
             self.log_out(session);
@@ -239,6 +276,24 @@ impl SspGateway {
     /// Takes up changed certificates and agreements for new connections.
     pub fn reload(&self) {
         self.servers.reload();
+        self.leave_names();
+    }
+
+    /// Ends the sessions in names that the agreements now in force do not present to the peer any more.
+    fn leave_names(&self) {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        for link in links.values().filter(|link| !self.is_spoken(link)) {
+            if let Some(session) = link.close() {
+                tracing::info!(own = %link.own, peer = %link.peer, "the session ends, because we speak in that name no more");
+                self.log_out(session);
+            }
+        }
+    }
+
+    /// Whether a link is of a pair that may have a session. Without an agreement nobody asks.
+    fn is_spoken(&self, link: &Link) -> bool {
+        let agreement = self.agreements.load().for_domain(&link.peer).cloned();
+        agreement.is_none_or(|agreement| self.may_speak_as(&link.own, &agreement))
     }
 
     /// Forgets idle sources of handshakes and idle connections; called every minute or so.
@@ -273,6 +328,12 @@ impl SspGateway {
 
     pub(super) fn incarnation(&self) -> &str {
         &self.incarnation
+    }
+
+    /// The ID of the next request.
+    pub(super) fn next_transaction(&self) -> TransactionId {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        TransactionId::new(format!("{}-{number}", self.incarnation))
     }
 
     /// How documents to a peer are made up.
@@ -313,6 +374,18 @@ impl SspGateway {
         new
     }
 
+    /// Whether a session with this peer may be in the name of a domain: as the agreements in force have it.
+    pub(super) fn may_speak_as(&self, own: &Domain, agreement: &InterconnectionAgreement) -> bool {
+        if agreement.config.role == Role::Partner {
+            return true;
+        }
+        if !agreement.presents_partners() {
+            return *own == self.service;
+        }
+        let is_its_own = agreement.config.domains.contains(own);
+        !is_its_own && (self.own.contains(own) || self.agreements.load().is_presented_to(own, agreement))
+    }
+
     pub(super) fn this(&self) -> Option<Arc<Self>> {
         self.this.upgrade()
     }
@@ -322,8 +395,15 @@ impl SspGateway {
         delivery: &Delivery,
         agreement: &InterconnectionAgreement,
     ) -> Result<Answer, Undelivered> {
-        let is_home = agreement.config.role == Role::Home;
-        let own = if is_home { &self.service } else { &delivery.own };
+        let is_as_ourselves = agreement.config.role == Role::Home && !agreement.presents_partners();
+        let own = if is_as_ourselves {
+            &self.service
+        } else {
+            &delivery.own
+        };
+        if !self.may_speak_as(own, agreement) {
+            return Err(Undelivered::Refused(Refusal::NoAgreement { domain: own.clone() }));
+        }
         let link = self.link(own, &delivery.domain);
         link.set_candidates(&delivery.candidates);
         let profile = profile(agreement);

@@ -199,6 +199,9 @@ impl SspGateway {
         if self.is_suspended(&agreement) {
             return Err("the peer is suspended by an operator".into());
         }
+        if !self.may_speak_as(&link.own, &agreement) {
+            return Err(format!("as {} nobody speaks to it any more", link.own));
+        }
         let candidates = self.candidates(&link.peer, &agreement, Some(link)).await?;
         let running = Running {
             own: link.own.clone(),
@@ -269,7 +272,12 @@ impl SspGateway {
         let SetupPrimitive::SendSecretToken(token_in) = step.primitive else {
             return SetupVerdict::Refused("the first step is a SendSecretToken");
         };
-        let own = self.own_towards(&agreement, spoken_to);
+        let Some(own) = self.own_towards(&agreement, spoken_to) else {
+            tracing::warn!(%peer, spoken_to = spoken_to.map(Domain::as_str), "a home server asks for a domain that is no partner's");
+            return SetupVerdict::Refused(
+                "there is no agreement with the domain that the home server asks for",
+            );
+        };
         let mut settings = self.settings(&agreement);
         // The first step of a peer is answered after its acknowledgement has had time to get through.
         settings.answer_delay = settings.answer_delay.max(std::time::Duration::from_millis(5));
@@ -438,14 +446,23 @@ impl SspGateway {
         }
     }
 
-    /// The domain that we speak as towards a peer.
+    /// The domain that we speak as towards a peer that has asked for a name; `None` when a home server that meets partners
+    /// through us names none of them.
     pub(super) fn own_towards(
         &self,
         agreement: &InterconnectionAgreement,
         spoken_to: Option<&Domain>,
-    ) -> Domain {
+    ) -> Option<Domain> {
+        if agreement.presents_partners() {
+            // Where it is not the partner's domain, it is the name of the server there, which the DNS view puts into the domain.
+            let names = std::iter::successors(spoken_to.map(Domain::as_str), |name| {
+                name.split_once('.').map(|(_, above)| above)
+            });
+            let mut domains = names.filter_map(|name| name.parse::<Domain>().ok());
+            return domains.find(|domain| self.may_speak_as(domain, agreement));
+        }
         if agreement.config.role == Role::Home {
-            return self.service.clone();
+            return Some(self.service.clone());
         }
         let main = self.own.first().unwrap_or(&self.service);
         let asked = spoken_to.map_or("", Domain::as_str);
@@ -459,7 +476,7 @@ impl SspGateway {
             .iter()
             .filter(is_asked)
             .max_by_key(|own| own.as_str().len());
-        longest.unwrap_or(main).clone()
+        Some(longest.unwrap_or(main).clone())
     }
 
     /// The peer's servers: as the agreement names them, or as DNS has them now; where DNS has none, as the last delivery found

@@ -50,7 +50,7 @@ impl SspGateway {
             }
             if is_final && let Some(relay) = gateway.relay() {
                 relay.peer_is_back(&session.peer).await;
-                match relay.reassert_subscriptions(&session.peer).await {
+                match relay.reassert_in_session(&session.own, &session.peer).await {
                     Ok(0) => {}
                     Ok(count) => tracing::info!(peer = %session.peer, count, "subscriptions asserted anew"),
                     Err(refusal) => tracing::warn!(

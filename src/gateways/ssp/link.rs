@@ -32,7 +32,6 @@ pub(super) struct Link {
     pub(super) peer: Domain,
     gateway: Weak<SspGateway>,
     inner: Mutex<Inner>,
-    tids: AtomicU64,
     /// Ends the pause after a failed document when a session comes up.
     resumed: Notify,
     unclaimed: AtomicU64,
@@ -123,7 +122,6 @@ impl Link {
             peer,
             gateway,
             inner: Mutex::default(),
-            tids: AtomicU64::new(1),
             resumed: Notify::new(),
             unclaimed: AtomicU64::new(0),
         }
@@ -378,8 +376,7 @@ impl Link {
         let Some(gateway) = self.gateway.upgrade() else {
             return Err(LinkFault::NotTaken("the gateway is shutting down".into()));
         };
-        let number = self.tids.fetch_add(1, Ordering::Relaxed);
-        let id = TransactionId::new(format!("{}-{number}", gateway.incarnation()));
+        let id = gateway.next_transaction();
         let (done, answer) = oneshot::channel();
         let (acknowledged, acknowledgement) = oneshot::channel();
         let conversation: Option<Arc<str>> = ask.conversation.map(Into::into);

@@ -193,6 +193,10 @@ impl SspGateway {
         if self.is_suspended(&agreement) {
             return None;
         }
+        if !self.may_speak_as(&session.own, &agreement) {
+            tracing::warn!(own = %session.own, peer = %session.peer, "a document of a session in a name that is not presented any more");
+            return None;
+        }
         if !is_authenticated(arrival, &session.peer, &agreement) {
             tracing::warn!(source = %arrival.source(), peer = %session.peer, "a session ID on a connection that is not the peer's");
             return None;

@@ -150,3 +150,125 @@ async fn default_gateway_without_an_agreement_is_our_own_mistake() {
     let refused = world.ada_sends("m1", "wv:+4512345678").await.unwrap_err();
     assert!(matches!(refused, Refusal::Internal { .. }), "{refused}");
 }
+
+/// `omega.example` is served by a home server that meets partners through us.
+fn met_by_omega() -> World {
+    World::with(|setup| {
+        setup.own = vec![domain("omega.example")];
+        let mut server = agreement_with("omega", "role", json!("home"));
+        server["presents"] = json!("partner-domains");
+        setup.agreements.push(server);
+    })
+}
+
+#[tokio::test]
+async fn home_server_hears_each_partner_in_the_name_of_the_partner() {
+    let world = met_by_omega();
+    for (peer, sender) in [("beta", BO), ("gamma", "wv:+4915112345678")] {
+        let request = Request::Send(message(&format!("m-{peer}"), sender, &[OLE]));
+        let mut ingress = world.theirs(peer, &format!("m-{peer}"));
+        if let Side::Peer { own, .. } = &mut ingress.side {
+            *own = domain("omega.example");
+        }
+        let answer = world.handle(ingress, request).await.unwrap();
+        assert_eq!(outcome_of(&answer, OLE), Ok(Acceptance::Taken));
+        let asked = world.ssp.asked().remove(0);
+        assert_eq!(asked.own, domain(&format!("{peer}.example")));
+        assert_eq!(asked.domain, domain("omega.example"));
+        assert_eq!(asked.via, Vec::new(), "it sees nobody but the partner");
+    }
+}
+
+#[tokio::test]
+async fn presence_of_people_of_several_domains_is_told_in_the_name_of_each() {
+    let world = World::with(|setup| {
+        setup.own = vec![domain("omega.example")];
+        let mut server = agreement_with("omega", "role", json!("home"));
+        server["presents"] = json!("partner-domains");
+        setup.agreements.push(server);
+        let mut beta = agreement("beta");
+        beta["domains"] = json!(["beta.example", "eu.beta.example"]);
+        setup.agreements[0] = beta;
+    });
+    let value = |who: &str| (person(who), crate::model::Presence::default());
+    let told = Request::Notify(crate::model::PresenceNotification {
+        watchers: people(&[OLE]),
+        values: vec![value(BEA), value("wv:bo@eu.beta.example"), value(BO)],
+    });
+    let mut ingress = world.theirs("beta", "n1");
+    if let Side::Peer { own, .. } = &mut ingress.side {
+        *own = domain("omega.example");
+    }
+    assert_eq!(world.handle(ingress, told).await, Ok(Answer::Done));
+    let asked = world.ssp.asked();
+    let names: Vec<_> = asked.iter().map(|one| one.own.as_str()).collect();
+    assert_eq!(names, ["beta.example", "eu.beta.example"]);
+}
+
+#[tokio::test]
+async fn home_servers_people_do_not_come_back_to_it_from_a_stranger() {
+    let world = met_by_omega();
+    let request = Request::Send(message("m1", OLE, &["wv:oda@omega.example"]));
+    let mut ingress = world.theirs("omega", "m1");
+    if let Side::Peer { own, .. } = &mut ingress.side {
+        *own = domain("beta.example");
+    }
+    let answer = world.handle(ingress, request).await;
+    let refused = answer.map(|answer| outcome_of(&answer, "wv:oda@omega.example"));
+    assert!(
+        matches!(refused, Ok(Err(Refusal::UnknownUser { .. }))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn home_server_searches_at_the_partner_that_it_asks_for() {
+    let world = met_by_omega();
+    let request = Request::Search(Search {
+        by: person(OLE),
+        pairs: vec![crate::model::SearchPair {
+            element: crate::model::SearchElement::UserFirstName,
+            text: "Bo".into(),
+        }],
+        limit: 10,
+        resume: None,
+    });
+    let mut ingress = world.theirs("omega", "s1");
+    if let Side::Peer { own, .. } = &mut ingress.side {
+        *own = domain("beta.example");
+    }
+    world.handle(ingress, request).await.unwrap();
+    let asked = world.ssp.asked().remove(0);
+    assert_eq!(
+        (asked.domain, asked.own),
+        (domain("beta.example"), domain("omega.example"))
+    );
+}
+
+#[tokio::test]
+async fn home_servers_subscriptions_are_asserted_in_the_session_that_was_opened() {
+    let world = met_by_omega();
+    for (peer, watcher) in [("beta", BO), ("gamma", GIL)] {
+        let request = Request::Subscribe(crate::model::Subscribe {
+            watcher: person(watcher),
+            presentities: people(&[OLE]),
+            attributes: Vec::new(),
+        });
+        let mut ingress = world.theirs(peer, watcher);
+        if let Side::Peer { own, .. } = &mut ingress.side {
+            *own = domain("omega.example");
+        }
+        world.handle(ingress, request).await.unwrap();
+    }
+    world.ssp.asked();
+    let opened = |own: &str, serving: &str| {
+        let (own, serving) = (domain(own), domain(serving));
+        let world = &world;
+        async move { world.relay.reassert_in_session(&own, &serving).await }
+    };
+    assert_eq!(opened("gamma.example", "omega.example").await, Ok(1));
+    let asked = world.ssp.asked();
+    assert_eq!(asked[0].own, domain("gamma.example"));
+    assert_eq!(asked[0].request.sender(), Some(&person(GIL)));
+    assert_eq!(opened("delta.example", "omega.example").await, Ok(0));
+}

@@ -52,6 +52,7 @@ class Context:
     silent_domain: str | None = None    # one that the gateway has an agreement with and that has no SRV record
     gateway_service: str | None = None  # its name in sessions with a home server; else its domain
     partner: Node | None = None         # role home: a partner beyond the gateway
+    other_partner: Node | None = None   # role dials: a second partner, so that there are several sessions
     second_home: Node | None = None     # role home: another home server behind the same gateway
     restart: Callable[[], None] | None = None
     al: Callable[[], Subscriber] | None = None  # the gateway's second person, who is away until this is called

@@ -16,8 +16,10 @@ import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from typing import Callable
+from urllib.parse import urlsplit
 
 from . import transport, wire
+from .discovery import Dns
 from .home import Asked, Home
 from .ladder import Faults, Ladders, Session
 from .personality import Personality
@@ -68,6 +70,8 @@ class Node:
         self._exchanges: dict[str, Exchange] = {}
         self.redirects: dict[str, list[str]] = {}
         self.gateway: str | None = None  # a home server's: everybody beyond the own domain is reached through it
+        self.dns: Dns | None = None  # asked for the servers of a domain, in place of `peers`
+        self.proves_host = False  # over TLS a server has to prove the name of its host instead of the service domain
         self.dials = True  # opens sessions for what it has to send; a scenario that wants to be dialled turns it off
         self._newest: dict[str, Exchange] = {}
         self._changed = threading.Condition()
@@ -146,8 +150,12 @@ class Node:
 
     def discover(self, domain: str) -> list[str] | None:
         """The URLs to try for a domain; None when it has no SRV record."""
-        url = self.peers.get(domain)
-        usual = transport.candidates(url, self.personality.https_first) if url else []
+        if self.dns:
+            scheme = "https" if self.tls else "http"
+            known = [f"{scheme}://{host}:{port}/" for host, port in self.dns.servers(domain)]
+        else:
+            known = [self.peers[domain]] if domain in self.peers else []
+        usual = [url for one in known for url in transport.candidates(one, self.personality.https_first)]
         return self.redirects.pop(domain, []) + usual or None
 
     def origin(self, session: Session) -> str:
@@ -247,7 +255,10 @@ class Node:
     def raw(self, body: bytes, url: str, domain: str, headers: dict[str, str] | None = None, content_type: str = CONTENT_TYPE) -> int:
         """Posts octets as they are and records them; the HTTP status, 0 when the connection ended without one."""
         entry = self.record.open("out", body, url=url, headers=headers or {})
-        status = transport.post(url, body, headers, self.tls, domain, content_type=content_type)
+        host = urlsplit(url).hostname or ""
+        address = self.dns.address(host) if self.dns and any(c.isalpha() for c in host) else None
+        proven = host if self.proves_host and address else domain
+        status = transport.post(url, body, headers, self.tls, proven, content_type=content_type, address=address)
         self.record.close(entry, status)
         return status
 

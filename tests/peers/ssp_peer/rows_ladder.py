@@ -78,13 +78,15 @@ def row_4_6_agreement_but_no_srv(c: Context) -> None:
 @scenario()
 def row_4_6_peer_finds_no_srv_for_us(c: Context) -> None:
     c.peer.personality = PROMPT
-    known = dict(c.peer.peers)
+    known, dns = dict(c.peer.peers), c.peer.dns
     c.peer.peers.clear()
+    c.peer.dns = None
     try:
         c.make_gateway_dial()
         c.wait(lambda e: step(1)(e) and e["answer"] == 0, 30, what="refused step 1")
     finally:
         c.peer.peers.update(known)
+        c.peer.dns = dns
         c.peer.ladders.forget()
     _restarted(c)
 

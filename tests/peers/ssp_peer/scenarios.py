@@ -13,6 +13,7 @@ from typing import Callable, Iterable
 from .context import Context, Failed, Skipped
 
 ROLES = ("partner", "home")
+DIALS_ROLE = "dials"  # a home server that can't be told of the gateway; plays what `home` does, and what says so
 STRICT_ROLE = "strict"  # a partner whose agreement has the strict profile; plays only what says so
 
 
@@ -106,6 +107,12 @@ COVERAGE: dict[str, tuple[str, ...]] = {
              "home_nobody_is_found_by_part_of_a_number", "home_group_of_a_partner", "home_private_message_stays_private",
              "home_member_put_out_by_a_partner",
              "home_everybody_at_once"),
+    # A home server that dials each partner itself, answers 901 to a sender who is not of the session's domain, and does not relay.
+    "dials": ("dials_message_to_each_partner", "dials_message_from_each_partner", "dials_presence_of_partners", "dials_presence_for_partners",
+              "dials_search_at_each_partner", "dials_search_by_partners", "dials_invitation_both_ways", "dials_everything_at_once",
+              "dials_gateway_opens_as_each_partner", "dials_our_own_people_and_another_home_server", "dials_restart_keeps_every_session",
+              "dials_report_survives_a_restart", "dials_message_waits_for_the_home_server", "dials_stranger_is_refused",
+              "dials_server_checks_senders"),
     "batching": ("strict_documents_carry_many",),
     "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
 }
@@ -135,15 +142,15 @@ def self_check() -> list[str]:
 
 def load() -> None:
     """Imports the modules that register scenarios."""
-    from . import rows_checklist, rows_home, rows_ladder, rows_restart, rows_semantics, rows_syntax  # noqa: F401
+    from . import rows_checklist, rows_dials, rows_home, rows_ladder, rows_restart, rows_semantics, rows_syntax  # noqa: F401
 
 
 def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:
     """The scenarios of a role in the order of the table; `only` are parts of names."""
     load()
     ordered = dict.fromkeys(n for names in COVERAGE.values() for n in names)
-    only = list(only)
-    return [REGISTRY[n] for n in ordered if n in REGISTRY and role in REGISTRY[n].roles and (not only or any(o in n for o in only))]
+    only, roles = list(only), {role, "home"} if role == DIALS_ROLE else {role}
+    return [REGISTRY[n] for n in ordered if n in REGISTRY and roles & set(REGISTRY[n].roles) and (not only or any(o in n for o in only))]
 
 
 def traced(entries: list[dict], started: float) -> list[str]:

@@ -240,8 +240,8 @@ class LocalSubscriber(Subscriber):
     def login(self) -> None:
         self.user.presence["OnlineStatus"] = "T"
 
-    def search(self, number: str) -> tuple[int, list[str]]:
-        answers = self._ask(next(iter(self.node.peers)), primitives.search(self.node.personality, self.address, "USER_MOBILE_NUMBER", number)).wait(30)
+    def search(self, number: str, at: str | None = None) -> tuple[int, list[str]]:
+        answers = self._ask(at or next(iter(self.node.peers)), primitives.search(self.node.personality, self.address, "USER_MOBILE_NUMBER", number)).wait(30)
         event = self.expect("search", 5) if answers and answers[0].name == "SearchResponse" else None
         return (event["code"], event["users"]) if event else (405, [])
 

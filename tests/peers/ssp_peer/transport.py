@@ -156,27 +156,29 @@ class Listener:
 
 
 def post(url: str, body: bytes, headers: dict[str, str] | None = None, tls: Tls | None = None,
-         server_name: str | None = None, timeout: float = TIMEOUT, content_type: str = CONTENT_TYPE) -> int:
+         server_name: str | None = None, timeout: float = TIMEOUT, content_type: str = CONTENT_TYPE, address: str | None = None) -> int:
     """POSTs one document; the HTTP status, or CLOSE when the connection failed or ended without a response.
 
-    Over TLS the server has to prove `server_name` (the service domain), which is also the SNI.
+    Over TLS the server has to prove `server_name` (the service domain), which is also the SNI. `address` is that of the URL's host
+    where DNS was asked; `Host` is the URL's then.
     """
-    return exchange(url, body, headers, tls, server_name, timeout, content_type)[0]
+    return exchange(url, body, headers, tls, server_name, timeout, content_type, address)[0]
 
 
 def exchange(url: str, body: bytes, headers: dict[str, str] | None = None, tls: Tls | None = None,
-             server_name: str | None = None, timeout: float = TIMEOUT, content_type: str = CONTENT_TYPE) -> tuple[int, bytes]:
+             server_name: str | None = None, timeout: float = TIMEOUT, content_type: str = CONTENT_TYPE,
+             address: str | None = None) -> tuple[int, bytes]:
     """As `post`, with the body of the response too."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.sock = socket.create_connection((host, port), timeout)
+        connection.sock = socket.create_connection((address or host, port), timeout)
         if parts.scheme == "https":
             context = tls.client() if tls else ssl.create_default_context()
             connection.sock = context.wrap_socket(connection.sock, server_hostname=server_name or host)
         connection.request("POST", parts.path or "/", body, {
-            **({"Host": f"ssp.{server_name}:{port}"} if server_name else {}),  # as the SRV record of the domain names it
+            **({"Host": f"ssp.{server_name}:{port}"} if server_name and not address else {}),  # as the SRV record of the domain names it
             "Content-Type": content_type, "User-Agent": "ssp-peer", "Connection": "keep-alive", **(headers or {})})
         response = connection.getresponse()
         return response.status, response.read()

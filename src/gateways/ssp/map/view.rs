@@ -134,9 +134,9 @@ impl View<'_> {
     /// Somebody of this side; its domain replaces one that stands after his number, which may be that of an earlier operator.
     fn write(&self, address: &WvAddress, side: &Domain) -> String {
         let has_number = is_number(address);
-        // A home server has one session with us for all the world: the session's domain is nobody's.
-        let is_home = self.agreement.config.role == Role::Home && side == self.own;
-        if is_home && (has_number || address.domain().is_some()) {
+        // In a home server's one session with us for all the world the session's domain is nobody's.
+        let is_for_all = self.agreement.config.role == Role::Home && !self.agreement.presents_partners();
+        if is_for_all && side == self.own && (has_number || address.domain().is_some()) {
             return address.to_string();
         }
         match (has_number, self.agreement.config.msisdn_form) {

@@ -224,7 +224,11 @@ async fn peer_is_answered_in_the_name_that_it_asked_for() {
     let agreement = agreements.for_domain(&bravo()).unwrap();
     let own = |asked: Option<&str>| {
         let asked = asked.map(|asked| asked.parse::<Domain>().unwrap());
-        world.gateway.own_towards(agreement, asked.as_ref()).to_string()
+        world
+            .gateway
+            .own_towards(agreement, asked.as_ref())
+            .unwrap()
+            .to_string()
     };
     assert_eq!(own(None), "alpha.example");
     assert_eq!(own(Some("eu.alpha.example")), "eu.alpha.example");

@@ -116,7 +116,7 @@ async fn logout_overtakes_a_keep_alive_of_the_same_document() {
 async fn reconnecting_logs_out_and_climbs_anew() {
     let mut world = World::new().await;
     let old = world.open().await;
-    world.gateway.reconnect(&alpha(), &bravo());
+    world.gateway.reconnect(&bravo());
     let (mut logout, mut one) = (None, None);
     while logout.is_none() || one.is_none() {
         match world.peer.next().await.take() {

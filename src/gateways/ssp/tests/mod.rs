@@ -6,6 +6,7 @@
 mod handshakes;
 mod links;
 mod lives;
+mod presented;
 mod requests;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -47,6 +48,10 @@ struct World {
     clock: Clock,
     config: SspConfig,
     agreements: Arc<ArcSwap<Agreements>>,
+    /// The domain of ours that the link under test speaks as.
+    own: Domain,
+    /// The name that the peer asks for.
+    spoken_to: Option<&'static str>,
 }
 
 /// The IDs of a session, by who sends them.
@@ -85,6 +90,8 @@ impl World {
             clock,
             config,
             agreements,
+            own: alpha(),
+            spoken_to: None,
         }
     }
 
@@ -94,7 +101,7 @@ impl World {
     }
 
     fn link(&self) -> Arc<Link> {
-        self.gateway.link(&alpha(), &bravo())
+        self.gateway.link(&self.own, &bravo())
     }
 
     /// Our session in use.
@@ -114,7 +121,7 @@ impl World {
         let connection = Connection {
             source: source.parse().unwrap(),
             peer: None,
-            server_name: None,
+            server_name: self.spoken_to.map(Into::into),
             is_tls: false,
         };
         let arrival = Arrival {

@@ -13,14 +13,14 @@ use crate::{
 const ADA: &str = "wv:ada@alpha.example";
 const BEA: &str = "wv:bea@bravo.example";
 
-type Delivering = tokio::task::JoinHandle<Result<Outcome, Undelivered>>;
+pub(super) type Delivering = tokio::task::JoinHandle<Result<Outcome, Undelivered>>;
 
 impl World {
     /// The relay hands a request over, and waits for this long.
-    fn deliver(&self, request: Request, wait: Duration) -> Delivering {
+    pub(super) fn deliver(&self, request: Request, wait: Duration) -> Delivering {
         let delivery = Delivery {
             request,
-            own: alpha(),
+            own: self.own.clone(),
             domain: bravo(),
             candidates: Arc::new([]),
             agreement: self.agreements.load().for_domain(&bravo()).cloned(),
