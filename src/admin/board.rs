@@ -63,7 +63,7 @@ pub struct PeerState {
 /// How a session stands.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct SessionState {
-    /// The domain of ours.
+    /// The domain that we speak as.
     pub own: Domain,
     /// The peer's domain.
     pub theirs: Domain,

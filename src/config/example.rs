@@ -318,7 +318,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("ssp.certificate", "\"certs/alpha.pem\""),
     ("ssp.key", "\"certs/alpha.key\""),
     ("ssp.identities.certificate", "\"certs/beta.example.pem\""),
-    ("ssp.identities.key", "\"certs/beta.example.key\""),
+    ("ssp.identities.key", "\"certs/beta.example.key.pem\""),
     ("ssp.authorities", "\"certs/authorities.pem\""),
     ("ssp.revocations", "\"certs/revocations.pem\""),
     (

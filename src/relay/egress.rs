@@ -29,7 +29,7 @@ pub trait Egress: Send + Sync + std::fmt::Debug {
 pub struct Delivery {
     /// The request; its addresses are in their canonical form, all recipients are of the serving side.
     pub request: Request,
-    /// The domain of ours on whose behalf it goes.
+    /// The domain in whose name it goes: of ours; to a home server that meets partners through us, of the sender.
     pub own: Domain,
     /// The serving domain.
     pub domain: Domain,

@@ -37,7 +37,7 @@ pub enum Side {
     Peer {
         /// The agreement it came under.
         agreement: Arc<InterconnectionAgreement>,
-        /// The domain of ours that it spoke to.
+        /// The domain that it spoke to: of ours; of a home server that meets partners through us, the partner's.
         own: Domain,
         /// The domain that it spoke as.
         domain: Domain,

@@ -254,7 +254,17 @@ impl Reach {
         if candidate.secure {
             names.push(candidate.host.to_string());
         }
-        let own = self.config.gateway.domains.first().map_or("", Domain::as_str);
+        // Such a home server knows us by the names of partners.
+        let is_met = agreement.is_some_and(|one| one.presents == Presents::PartnerDomains);
+        let partners = self
+            .config
+            .agreements
+            .iter()
+            .filter(|one| one.role == Role::Partner);
+        let met = partners.flat_map(|one| &one.domains).find(|_| is_met);
+        let own = met
+            .or(self.config.gateway.domains.first())
+            .map_or("", Domain::as_str);
         let config = match tls.dialling(own, names.clone(), HttpVersions::Both) {
             Ok(config) => config,
             Err(fault) => {

@@ -59,7 +59,7 @@ pub struct SspParts {
 /// One (own domain, peer domain) pair, as people see it.
 #[derive(Clone, Debug)]
 pub struct LinkView {
-    /// Our domain.
+    /// The domain that we speak as.
     pub own: Domain,
     /// The peer's domain.
     pub peer: Domain,

@@ -24,8 +24,8 @@ use crate::{
     wire::ssp::{
         Document, SetupPrimitive, SetupTransaction, StatusCode, TransactionId,
         ladder::{
-            self, Busy, Delivery, Failure, Input, LadderKey, Ladders, Match, Output, Settings, Step, Token,
-            Verdict, failing_step,
+            self, Busy, Delivery, Failure, Input, Ladder, LadderKey, Ladders, Match, Output, Settings, Step,
+            Token, Verdict, failing_step,
         },
     },
 };
@@ -135,7 +135,15 @@ impl SspGateway {
                 .for_domain(&domain)
                 .is_some_and(|agreement| may_speak_for(&domain, agreement))
         };
-        let found = self.handshakes.lock().ladders.find(&step, may);
+        // A home server that meets partners through us says by the name it asks for whom a step is for.
+        let is_meant = |ladder: &Ladder| {
+            let peer = ladder.peer_domain().parse::<Domain>().ok();
+            let agreement = peer.and_then(|peer| agreements.for_domain(&peer));
+            let home = agreement.filter(|agreement| agreement.presents_partners());
+            let meant = home.and_then(|home| self.own_towards(home, spoken_to));
+            meant.is_none_or(|own| ladder.own_domain().eq_ignore_ascii_case(own.as_str()))
+        };
+        let found = self.handshakes.lock().ladders.find_among(&step, may, is_meant);
         match found {
             Match::Known(key) => {
                 let verdict =
@@ -442,6 +450,7 @@ impl SspGateway {
         Settings {
             deadline: self.config.handshake_deadline,
             time_to_live: self.config.time_to_live,
+            tells_names_apart: agreement.presents_partners(),
             ..Settings::for_profile(&profile(agreement))
         }
     }

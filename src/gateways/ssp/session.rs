@@ -15,10 +15,10 @@ use crate::{
     store::{Batch, Space, Store, StoreError},
 };
 
-/// A session for both directions between one of our domains and one of a peer's.
+/// A session for both directions between a domain that we speak as and one of a peer's.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// Our domain.
+    /// The domain that we speak as: of ours; to a home server that meets partners through us, of a partner.
     pub own: Domain,
     /// The peer's domain.
     pub peer: Domain,

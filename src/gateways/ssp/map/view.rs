@@ -9,7 +9,7 @@ use crate::{
 /// One session's eyes: both domains, the agreement, the peer's quirks.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// Our domain.
+    /// The domain that we speak as.
     pub own: &'a Domain,
     /// The peer's domain.
     pub peer: &'a Domain,

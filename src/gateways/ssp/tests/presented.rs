@@ -201,6 +201,41 @@ async fn session_of_a_partner_ends_with_its_agreement() {
 }
 
 #[tokio::test]
+async fn sessions_with_several_partners_are_opened_at_once() {
+    let mut world = home_server().await;
+    let mut asked = Vec::new();
+    for name in [CHARLIE, DELTA] {
+        world.speak_as(name);
+        asked.push(world.ask(7, None, PATIENCE));
+    }
+    let ones = [
+        world.peer.step(Mode::Request).await,
+        world.peer.step(Mode::Request).await,
+    ];
+    let mut names: Vec<_> = ones.iter().map(service_of).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["wv:@charlie.example", "wv:@delta.example"]);
+    // The later one goes on first.
+    for (one, id) in ones
+        .into_iter()
+        .rev()
+        .zip(["77@bravo.example", "78@bravo.example"])
+    {
+        world.speak_as(if service_of(&one) == "wv:@charlie.example" {
+            CHARLIE
+        } else {
+            DELTA
+        });
+        let ids = world.go_on_climbing(one, id).await;
+        let request = world.peer.transaction(&ids).await;
+        world.answer(&ids, &request.id, success()).await;
+    }
+    for one in asked {
+        assert!(one.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
 async fn reconnecting_opens_the_names_that_are_in_use() {
     let mut world = home_server().await;
     world.gateway.reconnect(&bravo());

@@ -90,7 +90,7 @@ impl Ladders {
             if ladder.own_domain().eq_ignore_ascii_case(own_domain) {
                 return Err(Busy::InProgress(*key));
             }
-            if ladder.awaits_secret() {
+            if ladder.awaits_secret() && !settings.tells_names_apart {
                 return Err(Busy::PeerBusy(*key));
             }
         }
@@ -138,6 +138,16 @@ impl Ladders {
     /// Which ladder the step belongs to. `may_speak_for` says whether the connection that it came on may speak for a domain
     /// (lower case): by its certificate, or by the agreement on a plain connection.
     pub fn find(&self, step: &SetupTransaction, may_speak_for: impl Fn(&str) -> bool) -> Match {
+        self.find_among(step, may_speak_for, |_| true)
+    }
+
+    /// As [`Ladders::find`], among the ladders that the step can be meant for: those in the name that its connection asks for.
+    pub fn find_among(
+        &self,
+        step: &SetupTransaction,
+        may_speak_for: impl Fn(&str) -> bool,
+        is_meant: impl Fn(&Ladder) -> bool,
+    ) -> Match {
         let role = match step.mode {
             Mode::Request => Role::Responder,
             Mode::Response => Role::Initiator,
@@ -146,9 +156,11 @@ impl Ladders {
             SetupPrimitive::SendSecretToken(token) => domain_of(&token.service_id),
             SetupPrimitive::LoginRequest(request) => domain_of(&request.service_id),
             SetupPrimitive::LoginResponse(response) => {
-                return self.find_by_id(role, step, Some(response), may_speak_for);
+                return self.find_by_id(role, step, Some(response), may_speak_for, is_meant);
             }
-            SetupPrimitive::Malformed { .. } => return self.find_by_id(role, step, None, may_speak_for),
+            SetupPrimitive::Malformed { .. } => {
+                return self.find_by_id(role, step, None, may_speak_for, is_meant);
+            }
             SetupPrimitive::Unknown { .. } => None,
         };
         let Some(peer_domain) = named.map(str::to_ascii_lowercase) else {
@@ -159,13 +171,16 @@ impl Ladders {
         }
         let found = match (&step.primitive, role) {
             (SetupPrimitive::SendSecretToken(token), Role::Responder) => {
-                return self.find_opening(peer_domain, &step.id, token);
+                return self.find_opening(peer_domain, &step.id, token, is_meant);
             }
             (SetupPrimitive::SendSecretToken(token), Role::Initiator) => {
-                self.find_dialled(&peer_domain, &step.id, token)
+                self.find_dialled(&peer_domain, &step.id, token, is_meant)
             }
             _ => self.best(|ladder| {
-                ladder.role() == role && ladder.peer_domain() == peer_domain && *ladder.id() == step.id
+                ladder.role() == role
+                    && ladder.peer_domain() == peer_domain
+                    && *ladder.id() == step.id
+                    && is_meant(ladder)
             }),
         };
         found.map_or(Match::Unknown, Match::Known)
@@ -222,12 +237,19 @@ impl Ladders {
         self.ladders.values().filter(|ladder| !ladder.is_over()).count()
     }
 
-    fn find_opening(&self, peer_domain: String, id: &TransactionId, token: &SendSecretToken) -> Match {
+    fn find_opening(
+        &self,
+        peer_domain: String,
+        id: &TransactionId,
+        token: &SendSecretToken,
+        is_meant: impl Fn(&Ladder) -> bool,
+    ) -> Match {
         let repeated = self.best(|ladder| {
             ladder.role() == Role::Responder
                 && ladder.peer_domain() == peer_domain
                 && ladder.id() == id
                 && ladder.knows_secret(&token.secret)
+                && is_meant(ladder)
         });
         repeated.map_or(Match::Opening { peer_domain }, Match::Known)
     }
@@ -239,9 +261,11 @@ impl Ladders {
         peer_domain: &str,
         id: &TransactionId,
         token: &SendSecretToken,
+        is_meant: impl Fn(&Ladder) -> bool,
     ) -> Option<LadderKey> {
-        let dialled =
-            |ladder: &Ladder| ladder.role() == Role::Initiator && ladder.peer_domain() == peer_domain;
+        let dialled = |ladder: &Ladder| {
+            ladder.role() == Role::Initiator && ladder.peer_domain() == peer_domain && is_meant(ladder)
+        };
         self.best(|ladder| dialled(ladder) && ladder.took(id, &token.secret))
             .or_else(|| self.best(|ladder| dialled(ladder) && ladder.awaits_secret()))
             .or_else(|| self.best(|ladder| dialled(ladder) && ladder.knows_secret(&token.secret)))
@@ -254,12 +278,16 @@ impl Ladders {
         step: &SetupTransaction,
         response: Option<&LoginResponse>,
         may_speak_for: impl Fn(&str) -> bool,
+        is_meant: impl Fn(&Ladder) -> bool,
     ) -> Match {
         let named = response
             .and_then(|response| response.session_id.as_ref())
             .and_then(|id| id.domain());
         let fits = |ladder: &Ladder| {
-            ladder.role() == role && *ladder.id() == step.id && may_speak_for(ladder.peer_domain())
+            ladder.role() == role
+                && *ladder.id() == step.id
+                && may_speak_for(ladder.peer_domain())
+                && is_meant(ladder)
         };
         let named_key = named.and_then(|domain| {
             self.best(|ladder| fits(ladder) && ladder.peer_domain().eq_ignore_ascii_case(domain))

@@ -23,6 +23,9 @@ pub struct Settings {
     pub repeats_refused_answer: bool,
     /// The life that we announce for the session.
     pub time_to_live: Duration,
+    /// Whether the peer's first step says which of our domains it is for, by the name that its connection asks for; then several
+    /// ladders towards it may wait for its secret at once.
+    pub tells_names_apart: bool,
 }
 
 /// What is fresh for each ladder. The random parts come from a CSPRNG and are never used twice.
@@ -49,6 +52,7 @@ impl Settings {
             },
             repeats_refused_answer: delayed,
             time_to_live: Duration::from_secs(86_400),
+            tells_names_apart: false,
         }
     }
 

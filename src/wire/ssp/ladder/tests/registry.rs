@@ -62,6 +62,59 @@ fn second_own_domain_waits_until_the_peers_secret_came() {
 }
 
 #[test]
+fn peer_that_tells_our_names_apart_is_in_several_ladders_at_once() {
+    let (mut ladders, now) = (Ladders::new(8), start());
+    let settings = Settings {
+        tells_names_apart: true,
+        ..Settings::default()
+    };
+    let mut opened = |own: &str, id: &str| {
+        let ladder = ladders.initiate(own, "bravo.example", token(id, 1, 1), now, settings);
+        ladder.unwrap()
+    };
+    let all = [
+        ("one.example", opened("one.example", "1")),
+        ("two.example", opened("two.example", "2")),
+    ];
+    let called = |ladders: &mut Ladders, own: &str| {
+        let secret = Secret::new(own);
+        ladders
+            .respond(
+                own,
+                "bravo.example",
+                (TransactionId::new("7"), &secret),
+                token("8", 2, 2),
+                now,
+                settings,
+            )
+            .unwrap()
+    };
+    let calling = [
+        ("one.example", called(&mut ladders, "one.example")),
+        ("two.example", called(&mut ladders, "two.example")),
+    ];
+    let two = secret(Mode::Response, "9", "bravo.example");
+    for (own, key) in all {
+        let found = ladders.find_among(&two, |_| true, |ladder| ladder.own_domain() == own);
+        assert_eq!(found, Match::Known(key));
+    }
+    // The peer may use an ID in each of them.
+    let three = SetupTransaction {
+        mode: Mode::Request,
+        id: TransactionId::new("7"),
+        primitive: SetupPrimitive::LoginRequest(LoginRequest {
+            service_id: "wv:@bravo.example".into(),
+            time_to_live: None,
+            digest: Secret::new("x").digest(),
+        }),
+    };
+    for (own, key) in calling {
+        let found = ladders.find_among(&three, |_| true, |ladder| ladder.own_domain() == own);
+        assert_eq!(found, Match::Known(key));
+    }
+}
+
+#[test]
 fn step_of_a_domain_that_the_connection_may_not_speak_for_is_foreign() {
     let (mut ladders, now) = (Ladders::new(8), start());
     open(&mut ladders, "bravo.example", "1", now);
