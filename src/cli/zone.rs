@@ -54,7 +54,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", requires = "where")]
     pub gateway_view: Option<SocketAddr>,
     /// The gateway in that view: an address, or a name that the zones or this machine's resolver know. Without it, where
-    /// the configuration's [ssp] listens.
+    /// the configuration's `[ssp]` listens.
     #[arg(long, value_name = "HOST:PORT", requires = "gateway_view", group = "where", value_parser = host_and_port)]
     pub gateway: Option<(Host, u16)>,
     /// Take the partners of that view from the agreements of this configuration.
