@@ -20,6 +20,13 @@ impl HomeDomain {
     /// # Errors
     /// [`HomeError::Account`] when number or user name are taken, or a part makes no sense.
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, HomeError> {
+        let account = self.make_account(new).await?;
+        self.watch_moved(HashSet::from([account.number.clone()]));
+        Ok(account)
+    }
+
+    /// As [`HomeDomain::add_account`], for a start: who watches is subscribed when the relay is there.
+    pub(crate) async fn make_account(&self, new: NewAccount) -> Result<Account, HomeError> {
         let account = self.account_of(new).await?;
         let wrong = |reason: String| HomeError::Account {
             number: account.number.clone(),
@@ -42,7 +49,6 @@ impl HomeDomain {
             }
         }
         self.enter(&Arc::new(subscriber));
-        self.watch_moved(HashSet::from([account.number.clone()]));
         tracing::info!(account = %WvAddress::msisdn(account.number.clone()).masked(), "account made");
         Ok(account)
     }

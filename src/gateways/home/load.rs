@@ -41,7 +41,7 @@ impl HomeDomain {
             if self.directory().by_number.contains_key(&account.number) {
                 continue;
             }
-            self.add_account(NewAccount {
+            self.make_account(NewAccount {
                 number: account.number.clone(),
                 user: account.user.clone(),
                 domain: account.domain.clone(),

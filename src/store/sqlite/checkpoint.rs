@@ -4,7 +4,6 @@
 //! anew. Once it has grown far, the writer moves the little that is left by itself, between two commits.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -93,16 +92,8 @@ impl Drop for Checkpointer {
 /// Moves what no reader needs in the log; waits for nobody.
 fn move_pages(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, path = path(connection), "the store's log can't be moved into its database now, and grows");
+        tracing::warn!(%error, path = connection.path(), "the store's log can't be moved into its database now, and grows");
     }
-}
-
-fn path(connection: &Connection) -> &str {
-    connection
-        .path()
-        .map(Path::new)
-        .and_then(Path::to_str)
-        .unwrap_or_default()
 }
 
 /// Pages by which the log grows until it is moved (32 MiB).
