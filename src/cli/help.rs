@@ -178,7 +178,7 @@ JSON: status {\"status\", \"queues\"}; check {\"file\", \"good\", \"checked\": {
 
 pub(super) const HOME: &str = "\
 An import is all or nothing: a line that can't become an account is named, and then none is made.
-Passwords that are drawn have 128 random bits; one that you bring takes the gateway a tenth of a second.
+Passwords that are drawn have 128 random bits; one that you bring takes the gateway some hundredths of a second.
 
 Examples:
   impsgw home add +447700900125 --user amy --name Amy

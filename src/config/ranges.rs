@@ -135,7 +135,8 @@ pub(super) const RANGES: &[Range] = &[
     range("home.limits.token_validity", Kind::Time, "1m", "400d"),
     range("home.limits.default_validity", Kind::Time, "1m", "90d"),
     range("home.limits.max_validity", Kind::Time, "1m", "90d"),
-    range("home.limits.password_rounds", Kind::Count, "1000", "10000000"),
+    range("home.limits.password_memory", Kind::Size, "8 KiB", "1 GiB"),
+    range("home.limits.password_passes", Kind::Count, "1", "1000"),
     range("agreement.answer_timeout", Kind::Time, "1s", "7d"),
     range(
         "agreement.limits.requests_per_second",

@@ -194,9 +194,10 @@ impl HomeDomain {
         if !is_password(password) {
             return Err(wrong(PASSWORD_RULE));
         }
-        let (password, rounds) = (password.to_owned(), self.config.limits.password_rounds);
-        let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password, rounds)).await;
-        hashed.map_err(|_| wrong("the password could not be hashed"))
+        let (password, cost) = (password.to_owned(), self.config.limits.password_cost());
+        let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&password, cost)).await;
+        let hash = hashed.ok().flatten();
+        hash.ok_or_else(|| wrong("the password could not be hashed"))
     }
 
     async fn account_of(&self, new: NewAccount) -> Result<Account, HomeError> {

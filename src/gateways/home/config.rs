@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::secret::PasswordCost;
 use crate::model::{AttributeName, ByteSize, Domain, E164, duration};
 
 /// Subscribers of our own; without this section a home IMPS server has them, as a peer with `role = "home"`.
@@ -199,8 +200,11 @@ pub struct HomeLimits {
     /// The longest validity that is honoured.
     #[serde(with = "duration")]
     pub max_validity: Duration,
-    /// Rounds of PBKDF2-HMAC-SHA512 for new passwords; more is slower for us and for a thief.
-    pub password_rounds: u32,
+    /// Memory that hashing one password fills (Argon2id, RFC 9106); more is slower for us and for a thief. Four passwords
+    /// are checked at once.
+    pub password_memory: ByteSize,
+    /// How often that memory is filled.
+    pub password_passes: u32,
 }
 
 impl Default for HomeLimits {
@@ -224,7 +228,8 @@ impl Default for HomeLimits {
             token_validity: Duration::from_secs(30 * 86_400),
             default_validity: Duration::from_secs(86_400),
             max_validity: Duration::from_secs(7 * 86_400),
-            password_rounds: 210_000,
+            password_memory: ByteSize::mib(7),
+            password_passes: 5,
         }
     }
 }
@@ -239,6 +244,11 @@ impl HomeLimits {
             problems.push("[home.limits] max_body must be larger than max_content".into());
         }
         problems
+    }
+
+    /// What checking a password costs.
+    pub(crate) fn password_cost(&self) -> PasswordCost {
+        PasswordCost::new(self.password_memory.0, self.password_passes)
     }
 
     /// How long a message may wait.

@@ -13,7 +13,7 @@ use super::{
     HomeDomain, HomeError,
     account::{Account, NewAccount},
     accounts::row_of,
-    secret::{PasswordHash, random_text},
+    secret::{PasswordCost, PasswordHash, random_text},
     subscriber::Subscriber,
 };
 use crate::{
@@ -52,15 +52,17 @@ pub enum ImportError {
 }
 
 impl HomeDomain {
-    /// Makes all these accounts, or none of them. Takes a tenth of a second of one core for each row that brings a password.
+    /// Makes all these accounts, or none of them. Takes some hundredths of a second of one core for each row that brings a password.
     ///
     /// # Errors
     /// [`ImportError`]; then no account was made.
     pub async fn import_accounts(&self, rows: Vec<NewAccount>) -> Result<Vec<Imported>, ImportError> {
-        let rounds = self.config.limits.password_rounds;
+        let cost = self.config.limits.password_cost();
         let checked = self.checked(rows)?;
-        let hashed = tokio::task::spawn_blocking(move || hashed(checked, rounds)).await;
-        let imported = hashed.map_err(|_| HomeError::Config("the passwords could not be hashed".into()))?;
+        let hashed = tokio::task::spawn_blocking(move || hashed(checked, cost)).await;
+        let imported = hashed.ok().flatten();
+        let imported =
+            imported.ok_or_else(|| HomeError::Config("the passwords could not be hashed".into()))?;
         let now = self.clock.now();
         let mut subscribers = Vec::with_capacity(imported.len());
         let mut batch = Batch::new(now);
@@ -145,27 +147,25 @@ impl HomeDomain {
     }
 }
 
-/// Gives every account the hash of its password, drawing one where there is none.
-fn hashed(accounts: Vec<(Account, String)>, rounds: u32) -> Vec<Imported> {
+/// Gives every account the hash of its password, drawing one where there is none; `None` when the cost is out of range.
+fn hashed(accounts: Vec<(Account, String)>, cost: PasswordCost) -> Option<Vec<Imported>> {
     let one = |(account, password): (Account, String)| {
-        let (drawn, password, rounds) = if password.is_empty() {
+        let (drawn, password, cost) = if password.is_empty() {
             let drawn = random_text();
-            (Some(drawn.clone()), drawn, RANDOM_ROUNDS)
+            (Some(drawn.clone()), drawn, PasswordCost::RANDOM)
         } else {
-            (None, password, rounds)
+            (None, password, cost)
         };
-        Imported {
+        Some(Imported {
             account: Account {
-                password: PasswordHash::new(&password, rounds),
+                password: PasswordHash::new(&password, cost)?,
                 ..account
             },
             password: drawn,
-        }
+        })
     };
     accounts.into_iter().map(one).collect()
 }
 
 /// Bad rows that are named; a file of the wrong kind has nothing but bad ones.
 const MAX_BAD: usize = 100;
-/// 128 random bits can't be guessed, however fast the guesses are checked.
-const RANDOM_ROUNDS: u32 = 1;

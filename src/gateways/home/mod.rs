@@ -79,7 +79,7 @@ pub struct HomeDomain {
     errands: Errands,
     /// What unknown names are checked against, so that they take as long as known ones.
     nobody: PasswordHash,
-    /// At most this many passwords are checked at once; each takes a core for a tenth of a second.
+    /// At most this many passwords are checked at once; each takes a core for some hundredths of a second.
     password_checks: tokio::sync::Semaphore,
 }
 
@@ -106,7 +106,7 @@ impl HomeDomain {
         if !problems.is_empty() {
             return Err(HomeError::Config(problems.join("; ")));
         }
-        let nobody = PasswordHash::of_nobody(config.limits.password_rounds);
+        let nobody = PasswordHash::of_nobody(config.limits.password_cost());
         let home = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             words: Words::new(&config.templates, &config.language),

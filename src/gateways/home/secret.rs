@@ -1,64 +1,115 @@
 //! Passwords and tokens: never kept in clear, compared in constant time.
 //!
-//! A password is kept as PBKDF2-HMAC-SHA512 with its own salt and rounds. A token is `device.secret`: the device's name
+//! A password is kept as Argon2id (RFC 9106) with its own salt and cost; one that an earlier build kept as
+//! PBKDF2-HMAC-SHA512 still fits, and the login that shows it replaces it. A token is `device.secret`: the device's name
 //! finds the row, an HMAC of the secret proves it. Secrets come out of the system's generator.
 
 use std::num::NonZeroU32;
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     hmac, pbkdf2,
     rand::{SecureRandom, SystemRandom},
 };
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+/// What checking one password costs us, and each guess a thief.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PasswordCost {
+    /// Memory that is filled, in KiB; 8 or more.
+    memory_kib: u32,
+    /// How often it is filled; 1 or more.
+    passes: u32,
+}
+
+impl PasswordCost {
+    /// For a password of 128 random bits, which can't be guessed however fast guesses are checked.
+    pub(crate) const RANDOM: Self = Self {
+        memory_kib: Params::MIN_M_COST,
+        passes: 1,
+    };
+
+    /// What filling so many octets so often costs.
+    pub(crate) fn new(memory: u64, passes: u32) -> Self {
+        Self {
+            memory_kib: u32::try_from(memory / 1024)
+                .unwrap_or(u32::MAX)
+                .max(Params::MIN_M_COST),
+            passes: passes.max(1),
+        }
+    }
+
+    /// The function with this cost; `None` when the cost is out of its range.
+    fn function(self) -> Option<Argon2<'static>> {
+        let params = Params::new(self.memory_kib, self.passes, 1, Some(HASH)).ok()?;
+        Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+
+    /// The hash of a password; `None` when the cost is out of range, or the password is longer than 4 GiB.
+    fn hash(self, password: &str, salt: &[u8]) -> Option<[u8; HASH]> {
+        let mut hash = [0; HASH];
+        self.function()?
+            .hash_password_into(password.as_bytes(), salt, &mut hash)
+            .ok()?;
+        Some(hash)
+    }
+}
 
 /// A password as it is kept.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PasswordHash {
-    /// How often the function was applied; kept, so that the setting may change.
-    rounds: NonZeroU32,
+    /// How it was hashed; kept, so that the setting may change.
+    #[serde(flatten)]
+    work: Work,
     /// 16 random octets, base64url.
     salt: String,
     /// 32 octets, base64url.
     hash: String,
 }
 
+/// How a password was hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Work {
+    /// Argon2id.
+    Argon2id(PasswordCost),
+    /// PBKDF2-HMAC-SHA512, by an earlier build.
+    Pbkdf2 {
+        /// How often the function was applied.
+        rounds: NonZeroU32,
+    },
+}
+
 impl PasswordHash {
-    /// Hashes a password; takes about a tenth of a second by design, so not on a thread that serves others.
-    pub(crate) fn new(password: &str, rounds: u32) -> Self {
-        let rounds = NonZeroU32::new(rounds).unwrap_or(NonZeroU32::MIN);
+    /// Hashes a password; takes some hundredths of a second by design, so not on a thread that serves others. `None` when
+    /// the cost is out of range.
+    pub(crate) fn new(password: &str, cost: PasswordCost) -> Option<Self> {
         let salt = octets();
-        let mut hash = [0; 32];
-        pbkdf2::derive(ALGORITHM, rounds, &salt, password.as_bytes(), &mut hash);
-        Self {
-            rounds,
+        let hash = cost.hash(password, &salt)?;
+        Some(Self {
+            work: Work::Argon2id(cost),
             salt: URL_SAFE_NO_PAD.encode(salt),
             hash: URL_SAFE_NO_PAD.encode(hash),
-        }
+        })
     }
 
     /// A hash that no password fits, as slow to check as a real one: tells nobody which accounts exist.
-    pub(crate) fn of_nobody(rounds: u32) -> Self {
+    pub(crate) fn of_nobody(cost: PasswordCost) -> Self {
         let random = || URL_SAFE_NO_PAD.encode([octets(), octets()].concat());
         Self {
-            rounds: NonZeroU32::new(rounds).unwrap_or(NonZeroU32::MIN),
+            work: Work::Argon2id(cost),
             salt: random(),
             hash: random(),
         }
     }
 
-    /// Whether the password fits; never quicker than so many rounds, so that the time does not tell accounts apart.
-    pub(crate) fn fits(&self, password: &str, at_least: u32) -> bool {
-        if let Some(rest) = NonZeroU32::new(at_least.saturating_sub(self.rounds.get())) {
-            let mut unused = [0; 32];
-            pbkdf2::derive(
-                ALGORITHM,
-                rest,
-                self.salt.as_bytes(),
-                password.as_bytes(),
-                &mut unused,
-            );
-            std::hint::black_box(unused);
+    /// Whether the password fits; costs as much as `usual` for a hash that costs less, so that the time does not tell
+    /// accounts apart.
+    pub(crate) fn fits(&self, password: &str, usual: PasswordCost) -> bool {
+        if self.work == Work::Argon2id(PasswordCost::RANDOM) && usual != PasswordCost::RANDOM {
+            std::hint::black_box(usual.hash(password, self.salt.as_bytes()));
         }
         let (Ok(salt), Ok(hash)) = (
             URL_SAFE_NO_PAD.decode(&self.salt),
@@ -66,7 +117,21 @@ impl PasswordHash {
         ) else {
             return false;
         };
-        pbkdf2::verify(ALGORITHM, self.rounds, &salt, password.as_bytes(), &hash).is_ok()
+        match self.work {
+            Work::Argon2id(cost) => cost
+                .hash(password, &salt)
+                .is_some_and(|found| found.ct_eq(&hash).into()),
+            Work::Pbkdf2 { rounds } => {
+                let algorithm = pbkdf2::PBKDF2_HMAC_SHA512;
+                pbkdf2::verify(algorithm, rounds, &salt, password.as_bytes(), &hash).is_ok()
+            }
+        }
+    }
+
+    /// Whether it should be hashed anew when its password is at hand: its cost is neither the usual one nor that of a
+    /// random password.
+    pub(crate) fn is_outdated(&self, usual: PasswordCost) -> bool {
+        self.work != Work::Argon2id(usual) && self.work != Work::Argon2id(PasswordCost::RANDOM)
     }
 }
 
@@ -120,4 +185,5 @@ fn octets() -> [u8; 16] {
     octets
 }
 
-static ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA512;
+/// Octets of a hash.
+const HASH: usize = 32;

@@ -58,11 +58,15 @@ impl HomeDomain {
                 self.nobody.clone()
             }
         };
+        let is_outdated = hash.is_outdated(self.config.limits.password_cost());
         let is_right = self.fits(hash, password).await?;
         let Some(subscriber) = subscriber.filter(|_| is_right) else {
             return Ok(None);
         };
         subscriber.state().attempts.forgive();
+        if is_outdated {
+            self.hash_anew(&subscriber, password).await;
+        }
         let logged_in = self.add_device(subscriber, label).await?;
         self.update_online(&logged_in.subscriber);
         self.watch_contacts(&logged_in.subscriber);
@@ -365,14 +369,31 @@ impl HomeDomain {
         self.active(&address)
     }
 
+    /// Keeps a right password at the cost that is usual now; one that can't be kept so stays as it is.
+    async fn hash_anew(&self, subscriber: &Subscriber, password: &str) {
+        let old = subscriber.state().account.password.clone();
+        let Ok(hash) = self.hash(&subscriber.number, password).await else {
+            return;
+        };
+        let changed = self.change_account(subscriber, |account| {
+            // Somebody may have changed it meanwhile.
+            if account.password == old {
+                account.password = hash;
+            }
+        });
+        if let Err(error) = changed.await {
+            tracing::warn!(%error, "a password could not be hashed anew");
+        }
+    }
+
     /// Checks a password on a thread of its own, a few at a time.
     async fn fits(&self, hash: secret::PasswordHash, password: &str) -> Result<bool, Refusal> {
         let busy = |_| Refusal::Internal {
             reason: "the password could not be checked".into(),
         };
         let _turn = self.password_checks.acquire().await.map_err(|_| busy(()))?;
-        let (password, rounds) = (password.to_owned(), self.config.limits.password_rounds);
-        tokio::task::spawn_blocking(move || hash.fits(&password, rounds))
+        let (password, cost) = (password.to_owned(), self.config.limits.password_cost());
+        tokio::task::spawn_blocking(move || hash.fits(&password, cost))
             .await
             .map_err(|_| busy(()))
     }

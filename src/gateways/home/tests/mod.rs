@@ -23,8 +23,8 @@ use std::{
 use super::{HomeConfig, HomeDomain, HomeDomainConfig, NewAccount, subscriber::Subscriber};
 use crate::{
     model::{
-        Answer, DeliveryReport, Domain, Found, Outcome, Presence, PresenceNotification, Refusal, Request,
-        Timestamp, Trail, TrailId, WvAddress,
+        Answer, ByteSize, DeliveryReport, Domain, Found, Outcome, Presence, PresenceNotification, Refusal,
+        Request, Timestamp, Trail, TrailId, WvAddress,
     },
     relay::{Delivery, Egress, Undelivered},
     store::{Store, sqlite::SqliteStore},
@@ -216,7 +216,8 @@ pub(super) fn config() -> HomeConfig {
         ],
         ..HomeConfig::default()
     };
-    config.limits.password_rounds = 1_000;
+    config.limits.password_memory = ByteSize::kib(16);
+    config.limits.password_passes = 1;
     config
 }
 

@@ -233,7 +233,8 @@ async fn configured_accounts_are_made_once_and_ranges_choose_the_domain() {
     let text = r#"
         listen = "127.0.0.1:0"
         [limits]
-        password_rounds = 1000
+        password_memory = "8 KiB"
+        password_passes = 1
         [[domain]]
         name = "alpha.example"
         numbers = ["+4477009001"]

@@ -1,12 +1,19 @@
 //! Logging in and out, tokens, wrong passwords.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::json;
 
 use super::{
-    super::outgoing::{NewContact, Wish},
+    super::{
+        HomeConfig,
+        outgoing::{NewContact, Wish},
+        secret::{PasswordCost, PasswordHash},
+    },
     ADA, BEA, Fixture, PASSWORD, address,
 };
-use crate::model::{Refusal, Request, Subscribe};
+use crate::model::{ByteSize, Refusal, Request, Subscribe};
 
 #[tokio::test]
 async fn login_subscribes_to_the_contact_list() {
@@ -240,4 +247,61 @@ async fn who_watches_a_number_that_moved_subscribes_anew_where_it_is_served_now(
         "she came"
     );
     assert_eq!(ada.state().relations.contacts.len(), 2, "the list is hers");
+}
+
+/// As an earlier build kept [`PASSWORD`], with 1000 rounds.
+fn kept_by_an_earlier_build() -> PasswordHash {
+    let salt = [7; 16];
+    let mut hash = [0; 32];
+    let rounds = NonZeroU32::new(1_000).unwrap();
+    let algorithm = ring::pbkdf2::PBKDF2_HMAC_SHA512;
+    ring::pbkdf2::derive(algorithm, rounds, &salt, PASSWORD.as_bytes(), &mut hash);
+    let row = json!({
+        "rounds": rounds,
+        "salt": URL_SAFE_NO_PAD.encode(salt),
+        "hash": URL_SAFE_NO_PAD.encode(hash),
+    });
+    serde_json::from_value(row).unwrap()
+}
+
+#[tokio::test]
+async fn password_of_an_earlier_build_fits_and_is_kept_anew_by_the_login_that_shows_it() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.ada();
+    let old = kept_by_an_earlier_build();
+    let changed = fixture
+        .home
+        .change_account(&ada, |account| account.password = old.clone());
+    changed.await.unwrap();
+    drop(ada);
+    let fixture = fixture.restart().await;
+    let wrong = fixture.home.log_in(ADA, "not this one", "").await.unwrap();
+    assert!(wrong.is_none());
+    assert_eq!(fixture.ada().state().account.password, old);
+    fixture.log_in(ADA).await;
+    let kept = fixture.ada().state().account.password.clone();
+    let usual = fixture.config.limits.password_cost();
+    assert_ne!(kept, old);
+    assert!(!kept.is_outdated(usual));
+    assert!(kept.fits(PASSWORD, usual) && !kept.fits("not this one", usual));
+    let fixture = fixture.restart().await;
+    fixture.log_in(ADA).await;
+    assert_eq!(fixture.ada().state().account.password, kept, "once is enough");
+}
+
+#[tokio::test]
+async fn password_is_kept_at_the_cost_that_is_set() {
+    let dear = |config: &mut HomeConfig| config.limits.password_memory = ByteSize::kib(64);
+    let fixture = Fixture::with(dear).await;
+    let usual = fixture.config.limits.password_cost();
+    assert!(!fixture.ada().state().account.password.is_outdated(usual));
+    assert!(
+        fixture
+            .ada()
+            .state()
+            .account
+            .password
+            .is_outdated(PasswordCost::new(16 * 1024, 1)),
+        "a changed setting is taken up at the next login"
+    );
 }
