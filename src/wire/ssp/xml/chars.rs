@@ -16,16 +16,30 @@ pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// Where the first character stands that no document may hold.
-pub(super) fn forbidden_at(text: &str) -> Option<usize> {
+/// What one look over a whole text has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Survey {
+    /// Where the first character stands that no document may hold.
+    pub(super) forbidden_at: Option<usize>,
+    /// No reference, and no white space but spaces and line feeds: attribute values without a line feed are what they say.
+    pub(super) is_plain: bool,
+}
+
+/// Looks over a text once.
+pub(super) fn survey(text: &str) -> Survey {
     // Without an early end, the compiler looks at many octets at once; 0xEF begins the two noncharacters.
-    let suspicious = text.bytes().fold(false, |seen, byte| {
-        seen | ((byte < 0x20) & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0xEF)
+    let (suspicious, special) = text.bytes().fold((false, false), |(suspicious, special), byte| {
+        let is_control = (byte < 0x20) & (byte != b'\n');
+        (
+            suspicious | (is_control & (byte != b'\t') & (byte != b'\r')) | (byte == 0xEF),
+            special | is_control | (byte == b'&'),
+        )
     });
-    if !suspicious {
-        return None;
+    let forbidden = |text: &str| text.char_indices().find(|&(_, c)| !is_char(c)).map(|(at, _)| at);
+    Survey {
+        forbidden_at: suspicious.then(|| forbidden(text)).flatten(),
+        is_plain: !special,
     }
-    text.char_indices().find(|&(_, c)| !is_char(c)).map(|(at, _)| at)
 }
 
 /// Whether a document may hold the character.
@@ -42,14 +56,27 @@ pub(super) fn split_name(name: &str) -> Option<(Option<&str>, &str)> {
     (is_nc_name(prefix) && is_nc_name(local)).then_some((Some(prefix), local))
 }
 
+/// How many octets of ASCII the text begins with that make a name without a colon; 0 when it begins with none, or when what
+/// follows may be part of the name as well.
+pub(super) fn plain_name(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    if !bytes
+        .first()
+        .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+    {
+        return 0;
+    }
+    let ends = |byte: &u8| !matches!(*byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' | b'.');
+    let length = bytes.iter().position(ends).unwrap_or(bytes.len());
+    match bytes.get(length) {
+        Some(b':' | 0x80..) => 0,
+        Some(_) | None => length,
+    }
+}
+
 /// Whether the text is a name without a colon.
 pub(super) fn is_nc_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let is_plain_start = bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_');
-    if is_plain_start && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-    {
+    if !name.is_empty() && plain_name(name) == name.len() {
         return true;
     }
     let mut chars = name.chars();

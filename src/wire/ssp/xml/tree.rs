@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::chars::{blank_at, forbidden_at, is_blank, leading_blanks, reference, split_name};
+use super::chars::{blank_at, is_blank, leading_blanks, plain_name, reference, split_name, survey};
 use super::element::Element;
 use super::namespaces;
 use super::{Limits, XmlError};
@@ -51,13 +51,14 @@ impl<'a> Tree<'a> {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| XmlError::NotUtf8)?;
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        if let Some(at) = forbidden_at(text) {
+        let survey = survey(text);
+        if let Some(at) = survey.forbidden_at {
             return Err(XmlError::IllFormed {
                 at,
                 what: "a character that XML does not allow",
             });
         }
-        Builder::new(text, limits).build()
+        Builder::new(text, limits, survey.is_plain).build()
     }
 
     pub(in crate::wire::ssp) fn root(&self) -> Option<Element<'_, 'a>> {
@@ -85,12 +86,14 @@ struct Builder<'a, 'l> {
     limits: &'l Limits,
     tree: Tree<'a>,
     open: Vec<Open<'a>>,
+    /// As [`super::chars::Survey::is_plain`], of the whole document.
+    is_plain: bool,
     /// Where the event under the eye begins.
     at: usize,
 }
 
 impl<'a, 'l> Builder<'a, 'l> {
-    fn new(input: &'a str, limits: &'l Limits) -> Self {
+    fn new(input: &'a str, limits: &'l Limits, is_plain: bool) -> Self {
         let nodes = Vec::with_capacity((input.len() / 48).clamp(8, 512));
         let attributes = Vec::with_capacity((input.len() / 64).clamp(8, 512));
         let open = Vec::with_capacity(limits.depth.min(32));
@@ -99,6 +102,7 @@ impl<'a, 'l> Builder<'a, 'l> {
             limits,
             tree: Tree { nodes, attributes },
             open,
+            is_plain,
             at: 0,
         }
     }
@@ -158,9 +162,7 @@ impl<'a, 'l> Builder<'a, 'l> {
             .input
             .get(stop.saturating_sub(length)..stop)
             .unwrap_or_default();
-        let name_length = blank_at(tag);
-        let (name, rest) = tag.split_at_checked(name_length).unwrap_or((tag, ""));
-        let Some((prefix, local)) = split_name(name) else {
+        let Some((name, prefix, local, rest)) = split_tag(tag) else {
             return Err(self.broken("an element has no proper name"));
         };
         let first = self.tree.attributes.len();
@@ -221,7 +223,7 @@ impl<'a, 'l> Builder<'a, 'l> {
     }
 
     fn text(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
-        if text.contains('>') && text.contains("]]>") {
+        if memchr::memchr(b'>', text.as_bytes()).is_some() && text.contains("]]>") {
             return Err(self.broken("]]> in text"));
         }
         if self.open.is_empty() {
@@ -231,14 +233,19 @@ impl<'a, 'l> Builder<'a, 'l> {
                 Err(self.broken("text outside the root"))
             };
         }
-        self.append(line_ends(text))
+        self.append(self.line_ends(text))
     }
 
     fn character_data(&mut self, text: Cow<'a, str>) -> Result<(), XmlError> {
         if self.open.is_empty() {
             return Err(self.broken("text outside the root"));
         }
-        self.append(line_ends(text))
+        self.append(self.line_ends(text))
+    }
+
+    /// As [`line_ends`]; a plain document has none to change.
+    fn line_ends(&self, text: Cow<'a, str>) -> Cow<'a, str> {
+        if self.is_plain { text } else { line_ends(text) }
     }
 
     fn reference(&mut self, name: &str) -> Result<(), XmlError> {
@@ -288,13 +295,20 @@ impl<'a, 'l> Builder<'a, 'l> {
             if blank == 0 {
                 return Err(self.broken("no white space before an attribute"));
             }
-            let Some((name, value, after)) = split_attribute(rest) else {
-                return Err(self.broken("an attribute is not a name and a quoted value"));
+            let (name, value, after) = match split_plain_attribute(rest) {
+                Some(parts) => parts,
+                None => {
+                    let Some(parts) = split_attribute(rest) else {
+                        return Err(self.broken("an attribute is not a name and a quoted value"));
+                    };
+                    let Some((prefix, _)) = split_name(parts.0) else {
+                        return Err(self.broken("an attribute has no proper name"));
+                    };
+                    has_prefixes |= prefix.is_some();
+                    parts
+                }
             };
-            let Some((prefix, _)) = split_name(name) else {
-                return Err(self.broken("an attribute has no proper name"));
-            };
-            has_prefixes |= prefix.is_some() || name == "xmlns";
+            has_prefixes |= name == "xmlns";
             let value = self.attribute_value(value)?;
             let others = self.tree.attributes.get(first..).unwrap_or_default();
             if others.len() >= self.limits.attributes {
@@ -312,10 +326,13 @@ impl<'a, 'l> Builder<'a, 'l> {
         if raw.len() > self.limits.text {
             return Err(self.too_much("octets of text", self.limits.text));
         }
-        if !raw
-            .bytes()
-            .any(|byte| matches!(byte, b'<' | b'&' | b'\t' | b'\r' | b'\n'))
-        {
+        let is_special = |byte: u8| matches!(byte, b'<' | b'&' | b'\t' | b'\r' | b'\n');
+        let is_as_it_says = if self.is_plain {
+            memchr::memchr2(b'<', b'\n', raw.as_bytes()).is_none()
+        } else {
+            !raw.bytes().any(is_special)
+        };
+        if is_as_it_says {
             return Ok(Cow::Borrowed(raw));
         }
         let mut value = String::with_capacity(raw.len());
@@ -404,6 +421,34 @@ impl<'a, 'l> Builder<'a, 'l> {
             limit,
         }
     }
+}
+
+/// Splits a start tag, without its brackets, into its name, the prefix and the local part of that, and the rest.
+fn split_tag(tag: &str) -> Option<(&str, Option<&str>, &str, &str)> {
+    let plain = plain_name(tag);
+    if plain > 0 && tag.as_bytes().get(plain).is_none_or(|byte| *byte == b' ') {
+        let (name, rest) = tag.split_at_checked(plain)?;
+        return Some((name, None, name, rest));
+    }
+    let (name, rest) = tag.split_at_checked(blank_at(tag))?;
+    let (prefix, local) = split_name(name)?;
+    Some((name, prefix, local, rest))
+}
+
+/// As [`split_attribute`] for a plain name without a prefix and no white space around `=`; `None` for anything else.
+fn split_plain_attribute(text: &str) -> Option<(&str, &str, &str)> {
+    let plain = plain_name(text);
+    if plain == 0 {
+        return None;
+    }
+    let after = text.as_bytes().get(plain..)?;
+    let [b'=', quote @ (b'"' | b'\''), value @ ..] = after else {
+        return None;
+    };
+    let length = memchr::memchr(*quote, value)?;
+    let begin = plain + 2;
+    let end = begin + length;
+    Some((text.get(..plain)?, text.get(begin..end)?, text.get(end + 1..)?))
 }
 
 /// Splits `name = "value" and the rest` into its three parts, the value without its quotes.

@@ -191,6 +191,19 @@ impl Writer {
     /// Appends `text`, with everything replaced that may not stand in it as it is.
     fn escape(&mut self, text: &str, also: impl Fn(u8) -> bool) {
         // 0xEF begins U+FFFE and U+FFFF, and much that is harmless.
+        // Without an early end, the compiler looks at many octets at once.
+        let may_be_special = text.bytes().fold(false, |seen, byte| {
+            seen | (byte < 0x20)
+                | (byte == b'&')
+                | (byte == b'<')
+                | (byte == b'>')
+                | (byte == b'"')
+                | (byte == 0xEF)
+        });
+        if !may_be_special {
+            self.out.push_str(text);
+            return;
+        }
         let is_special = |byte: u8| {
             matches!(byte, b'&' | b'<' | b'>' | b'\r' | 0..=8 | 11 | 12 | 14..=31 | 0xEF) || also(byte)
         };
