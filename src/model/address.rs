@@ -33,10 +33,23 @@ pub enum LocalPart {
 #[derive(Clone, Debug)]
 pub struct WvAddress {
     local: LocalPart,
-    resource: Option<Arc<str>>,
     domain: Option<Domain>,
+    /// What few addresses have; none where all of it is absent, so that addresses are small and cheap to clone.
+    rest: Option<Arc<Rest>>,
+}
+
+/// What only groups, their participants and ported numbers have.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Rest {
+    resource: Option<Arc<str>>,
     screen_name: Option<Arc<str>>,
     portability: Option<Arc<str>>,
+}
+
+impl Rest {
+    fn shared(self) -> Option<Arc<Self>> {
+        (self != Self::default()).then(|| Arc::new(self))
+    }
 }
 
 impl WvAddress {
@@ -45,10 +58,8 @@ impl WvAddress {
     pub fn msisdn(number: E164) -> Self {
         Self {
             local: LocalPart::Msisdn(number),
-            resource: None,
             domain: None,
-            screen_name: None,
-            portability: None,
+            rest: None,
         }
     }
 
@@ -57,10 +68,8 @@ impl WvAddress {
     pub fn service(domain: Domain) -> Self {
         Self {
             local: LocalPart::Service,
-            resource: None,
             domain: Some(domain),
-            screen_name: None,
-            portability: None,
+            rest: None,
         }
     }
 
@@ -76,10 +85,7 @@ impl WvAddress {
         if name.chars().any(char::is_control) {
             return Err(InvalidAddress::BadCharacter);
         }
-        let participant = Self {
-            screen_name: Some(name.into()),
-            ..self.clone()
-        };
+        let participant = self.with_rest(|rest| rest.screen_name = Some(name.into()));
         // What can't be read back must not be kept.
         if participant.to_string().len() > SCHEME + MAX_ADDRESS {
             return Err(InvalidAddress::TooLong);
@@ -91,23 +97,29 @@ impl WvAddress {
     /// They are neither part of the identity nor of the text, and bear on this one request alone.
     #[must_use]
     pub fn with_portability(&self, params: &str) -> Self {
-        Self {
-            portability: Some(params.into()),
-            ..self.clone()
-        }
+        self.with_rest(|rest| rest.portability = Some(params.into()))
     }
 
     /// What a trusted peer says of the number's portability, as written (RFC 4694 §4).
     #[must_use]
     pub fn portability(&self) -> Option<&str> {
-        self.portability.as_deref()
+        self.rest.as_ref()?.portability.as_deref()
     }
 
     /// The group of a participant; anything else is itself.
     #[must_use]
     pub fn without_screen_name(&self) -> Self {
+        if self.screen_name().is_none() {
+            return self.clone();
+        }
+        self.with_rest(|rest| rest.screen_name = None)
+    }
+
+    fn with_rest(&self, change: impl FnOnce(&mut Rest)) -> Self {
+        let mut rest = self.rest.as_deref().cloned().unwrap_or_default();
+        change(&mut rest);
         Self {
-            screen_name: None,
+            rest: rest.shared(),
             ..self.clone()
         }
     }
@@ -139,13 +151,13 @@ impl WvAddress {
     /// The group or contact list after the `/`.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
-        self.resource.as_deref()
+        self.rest.as_ref()?.resource.as_deref()
     }
 
     /// The name in the group, when this is one participant of it.
     #[must_use]
     pub fn screen_name(&self) -> Option<&str> {
-        self.screen_name.as_deref()
+        self.rest.as_ref()?.screen_name.as_deref()
     }
 
     /// The domain as written; for a number it says nothing on who serves it today.
@@ -157,7 +169,7 @@ impl WvAddress {
     /// Whether this names a group (`wv:user/group@domain`, `wv:/group@domain`) or a participant of one.
     #[must_use]
     pub fn is_group(&self) -> bool {
-        self.resource.is_some()
+        self.resource().is_some()
     }
 
     /// The canonical identity as text, lower case: `+digits` for a number whatever its domain, else `name@domain`.
@@ -168,8 +180,8 @@ impl WvAddress {
             LocalPart::Name(name) => ("", &**name),
             LocalPart::Service => ("", ""),
         };
-        let is_bare = !number.is_empty() && self.resource.is_none();
-        let resource = self.resource.as_deref().unwrap_or_default();
+        let is_bare = !number.is_empty() && !self.is_group();
+        let resource = self.resource().unwrap_or_default();
         let domain = self.domain.as_ref().filter(|_| !is_bare).map(Domain::as_str);
         let octets = number.len() + name.len() + resource.len() + domain.map_or(0, str::len);
         let mut key = String::with_capacity(octets + SIGNS);
@@ -178,7 +190,7 @@ impl WvAddress {
             key.push_str(number);
         }
         push_lower_case(&mut key, name);
-        if self.resource.is_some() {
+        if self.is_group() {
             key.push('/');
             push_lower_case(&mut key, resource);
         }
@@ -186,7 +198,7 @@ impl WvAddress {
             key.push('@');
             key.push_str(domain);
         }
-        if let Some(name) = self.screen_name.as_ref().filter(|_| !is_bare) {
+        if let Some(name) = self.screen_name().filter(|_| !is_bare) {
             key.push('#');
             key.push_str(&percent_encoded(name));
         }
@@ -197,7 +209,7 @@ impl WvAddress {
     #[must_use]
     pub fn canonical(&self) -> Self {
         match &self.local {
-            LocalPart::Msisdn(_) if self.resource.is_none() => self.with_domain(None),
+            LocalPart::Msisdn(_) if !self.is_group() => self.with_domain(None),
             LocalPart::Msisdn(_) | LocalPart::Name(_) | LocalPart::Service => self.clone(),
         }
     }
@@ -206,7 +218,7 @@ impl WvAddress {
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (self.number(), other.number()) {
-            (Some(a), Some(b)) if self.resource.is_none() && other.resource.is_none() => a == b,
+            (Some(a), Some(b)) if !self.is_group() && !other.is_group() => a == b,
             _ => self == other,
         }
     }
@@ -220,7 +232,7 @@ impl WvAddress {
             .map_or((text.as_str(), None), |(user, domain)| (user, Some(domain)));
         let shown: String = user.chars().take(6).collect();
         let stars = if user.chars().count() > 6 { "***" } else { "" };
-        let participant = if self.screen_name.is_some() { "#***" } else { "" };
+        let participant = if self.screen_name().is_some() { "#***" } else { "" };
         match domain {
             Some(domain) => format!("{shown}{stars}@{domain}{participant}"),
             None => format!("{shown}{stars}{participant}"),
@@ -282,10 +294,13 @@ fn without_scheme(rest: &str) -> Result<WvAddress, InvalidAddress> {
     };
     Ok(WvAddress {
         local,
-        resource: resource.map(Into::into),
         domain,
-        screen_name: None,
-        portability: None,
+        rest: resource.map(|resource| {
+            Arc::new(Rest {
+                resource: Some(resource.into()),
+                ..Rest::default()
+            })
+        }),
     })
 }
 
@@ -297,7 +312,7 @@ impl fmt::Display for WvAddress {
             LocalPart::Name(name) => f.write_str(name)?,
             LocalPart::Service => {}
         }
-        if let Some(resource) = &self.resource {
+        if let Some(resource) = self.resource() {
             f.write_str("/")?;
             f.write_str(resource)?;
         }
@@ -305,7 +320,7 @@ impl fmt::Display for WvAddress {
             f.write_str("@")?;
             f.write_str(domain.as_str())?;
         }
-        if let Some(name) = &self.screen_name {
+        if let Some(name) = self.screen_name() {
             write!(f, "#{}", percent_encoded(name))?;
         }
         Ok(())
@@ -320,12 +335,12 @@ impl PartialEq for WvAddress {
             (LocalPart::Service, LocalPart::Service) => true,
             (LocalPart::Msisdn(_) | LocalPart::Name(_) | LocalPart::Service, _) => false,
         };
-        let resource = match (&self.resource, &other.resource) {
+        let resource = match (self.resource(), other.resource()) {
             (Some(a), Some(b)) => is_same_folded(a, b),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        local && resource && self.domain == other.domain && self.screen_name == other.screen_name
+        local && resource && self.domain == other.domain && self.screen_name() == other.screen_name()
     }
 }
 
@@ -338,9 +353,9 @@ impl Hash for WvAddress {
             LocalPart::Name(name) => name.to_lowercase().hash(state),
             LocalPart::Service => 0_u8.hash(state),
         }
-        self.resource.as_ref().map(|text| text.to_lowercase()).hash(state);
+        self.resource().map(str::to_lowercase).hash(state);
         self.domain.hash(state);
-        self.screen_name.hash(state);
+        self.screen_name().hash(state);
     }
 }
 

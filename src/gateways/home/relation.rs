@@ -21,7 +21,8 @@ pub(crate) struct Relations {
     pub(crate) watching: BTreeMap<String, Watching>,
     pub(crate) grants: BTreeMap<String, Grant>,
     pub(crate) blocks: BTreeMap<String, Block>,
-    pub(crate) watchers: BTreeMap<String, Watcher>,
+    /// Boxed, because the tree's nodes have more places than they use, and there are many watchers.
+    pub(crate) watchers: BTreeMap<Box<str>, Box<Watcher>>,
     /// The newest presence of people whom he watches; not kept, each login asks anew.
     pub(crate) known: BTreeMap<String, Presence>,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Block {
 pub(crate) struct Watcher {
     pub(crate) address: WvAddress,
     /// What he wants to see; empty means all.
-    pub(crate) attributes: Vec<AttributeName>,
+    pub(crate) attributes: Box<[AttributeName]>,
     /// The address that he knows the subscriber by; notifications speak of that one.
     pub(crate) addressed: WvAddress,
     pub(crate) since: Timestamp,
@@ -102,9 +103,25 @@ impl Relations {
             Watching::WORD => insert(&mut self.watching, person, value),
             Grant::WORD => insert(&mut self.grants, person, value),
             Block::WORD => insert(&mut self.blocks, person, value),
-            Watcher::WORD => insert(&mut self.watchers, person, value),
+            Watcher::WORD => serde_json::from_slice(value)
+                .map(|watcher| self.enter_watcher(person, watcher))
+                .is_ok(),
             _ => false,
         }
+    }
+
+    /// Takes in a watcher, in the place of what he was before.
+    pub(crate) fn enter_watcher(&mut self, person: &str, mut watcher: Watcher) {
+        // Most watchers know him by the same address: one copy of it is enough.
+        let same = self
+            .watchers
+            .values()
+            .next()
+            .filter(|one| one.addressed == watcher.addressed);
+        if let Some(one) = same {
+            watcher.addressed = one.addressed.clone();
+        }
+        self.watchers.insert(person.into(), Box::new(watcher));
     }
 
     /// Whether he watches that person, as a contact or otherwise.

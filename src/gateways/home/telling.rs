@@ -35,7 +35,7 @@ impl HomeDomain {
                     state.telling.these.insert(person);
                 }
                 Told::Newcomer(person) => {
-                    if let Some(watcher) = state.relations.watchers.get_mut(&person) {
+                    if let Some(watcher) = state.relations.watchers.get_mut(person.as_str()) {
                         watcher.told = None;
                     }
                     state.telling.these.insert(person);
@@ -98,7 +98,7 @@ impl HomeDomain {
             .relations
             .watchers
             .iter()
-            .filter(|(person, _)| everybody || these.contains(*person));
+            .filter(|(person, _)| everybody || these.contains(&***person));
         for (person, watcher) in wanted {
             let presence = state.shown_to(person, &watcher.attributes, &self.config.public_attributes);
             let view = serde_json::to_string(&presence).unwrap_or_default();
@@ -117,7 +117,7 @@ impl HomeDomain {
             group.watchers.push(watcher.address.clone());
         }
         for (person, hash) in told {
-            if let Some(watcher) = state.relations.watchers.get_mut(&person) {
+            if let Some(watcher) = state.relations.watchers.get_mut(&*person) {
                 watcher.told = Some(hash);
             }
         }

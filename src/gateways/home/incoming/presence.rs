@@ -100,7 +100,7 @@ impl HomeDomain {
             let (known, count) = {
                 let state = subscriber.state();
                 (
-                    state.relations.watchers.get(&person).cloned(),
+                    state.relations.watchers.get(person.as_str()).cloned(),
                     state.relations.watchers.len(),
                 )
             };
@@ -111,7 +111,7 @@ impl HomeDomain {
             }
             let watcher = Watcher {
                 address: subscribe.watcher.clone(),
-                attributes: subscribe.attributes.clone(),
+                attributes: subscribe.attributes.as_slice().into(),
                 addressed: presentity.clone(),
                 since: known.as_ref().map_or(now, |known| known.since),
                 told: None,
@@ -119,7 +119,7 @@ impl HomeDomain {
             let is_same = known.as_ref().is_some_and(|known| {
                 Watcher {
                     told: None,
-                    ..known.clone()
+                    ..Watcher::clone(known)
                 } == watcher
             });
             if !is_same {
@@ -127,7 +127,7 @@ impl HomeDomain {
                 self.commit(batch.map_err(super::super::damaged)?).await?;
             }
             let state = &mut *subscriber.state();
-            state.relations.watchers.insert(person.clone(), watcher);
+            state.relations.enter_watcher(&person, watcher);
             if known.is_none() {
                 self.tell_of_watcher(state, &person, &subscribe.watcher);
             }
