@@ -94,6 +94,10 @@ async fn operators_are_found_from_a_number_to_an_address() {
         ("447700900123", "alpha.example", 17101),
         ("447700900100", "alpha.example", 17101),
         ("447700900199", "alpha.example", 17101),
+        ("447700900015", "alpha.example", 17101),
+        ("447700900531", "alpha.example", 17101),
+        ("447700900901", "alpha.example", 17101),
+        ("447700900180", "beta.example", 17201),
         ("447700900456", "beta.example", 17201),
         ("447700900223", "hub.example", 17301),
         ("447700900323", "isle.example", 17401),
@@ -117,7 +121,7 @@ async fn operators_are_found_from_a_number_to_an_address() {
             (port, format!("ssp.{domain}."))
         );
     }
-    let (verdict, _) = evaluate(&server, "447700900500", "im", "e164enum.net").await;
+    let (verdict, _) = evaluate(&server, "447700900600", "im", "e164enum.net").await;
     assert_eq!(verdict, Verdict::Absent, "a number outside all ranges");
     server.shutdown().await;
 }
