@@ -452,7 +452,8 @@ allowed_networks = {networks}
 {transit}"#
         ));
     }
-    text.extend(met.map(Guest::agreement));
+    // Through one of them he reaches the others, as by way of any transit operator.
+    text.extend(met.map(|guest| guest.agreement(cast.name == ALPHA.name)));
     text
 }
 

@@ -129,8 +129,8 @@ impl Guest {
         )
     }
 
-    /// The agreement of an operator with him.
-    pub(super) fn agreement(&self) -> String {
+    /// The agreement of an operator with him, who may send through it to others or not.
+    pub(super) fn agreement(&self, has_transit: bool) -> String {
         // Nothing named means everything but loopback and link-local.
         let is_here = |address: IpAddr| address.is_loopback();
         let found_here = matches!(&self.found, Found::At(server) if is_here(server.ip()));
@@ -152,7 +152,7 @@ limits.max_queued = 10000
 limits.max_subscriptions = 10000
 allowed_networks = {networks}
 tls.accept_server_certificates = true
-transit = true
+transit = {has_transit}
 "#,
             self.domain
         )
