@@ -44,6 +44,8 @@ pub async fn run(
         .into());
     }
     if let Some(guest) = guest {
+        // What is printed is read in other folders too.
+        let folder = folder.canonicalize()?;
         sandbox::serve(guest, &folder, out).await?;
         if is_ours {
             let _ = std::fs::remove_dir_all(&folder);

@@ -93,7 +93,10 @@ pub(super) async fn serve(
     write!(out, "{}", what_is_here(&federation, &guest, folder))?;
     write!(out, "{}", what_to_do(&federation, &guest, folder))?;
     write!(out, "{}", how_to_look(&federation.alpha, folder, pages.address))?;
-    writeln!(out, "The sandbox is up until ^C.")?;
+    writeln!(
+        out,
+        "With --dir, the certificate to trust is the same next time. The sandbox is up until ^C."
+    )?;
     out.flush()?;
     super::lab::ended().await?;
     federation.shut_down().await;
@@ -131,7 +134,7 @@ fn what_to_do(federation: &Federation, guest: &Guest, folder: &Path) -> String {
     let kind = if address.is_ipv4() { "A" } else { "AAAA" };
     let mut text = format!(
         "\nWhat your side needs:\n  trust      {}   signs our certificates\n  \
-         show       a certificate that names {domain}, signed by {}, for servers and for clients\n  \
+         show       a certificate that names {domain}, signed by {} for servers and for clients\n  \
          ask        {} for DNS; or have your own DNS say\n",
         folder.join("ca.pem").display(),
         guest.authorities.display(),

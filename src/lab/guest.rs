@@ -144,8 +144,8 @@ impl Guest {
 [[agreement]]
 peer = "partner"
 domains = ["{}"]
-services.in = ["search", "presence", "message", "invite", "notice"]
-services.out = ["search", "presence", "message", "invite", "notice"]
+services.in = ["search", "presence", "message", "invite", "notice", "group"]
+services.out = ["search", "presence", "message", "invite", "notice", "group"]
 limits.media_types = ["*/*"]
 limits.sender_per_minute = 3000
 limits.max_queued = 10000

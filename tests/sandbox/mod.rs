@@ -2,6 +2,7 @@
 //!
 //! The partner here is a gateway of ours, so that its subscribers can be asked; `tests/peers/` has one that shares no code.
 
+mod discovery;
 mod partner;
 mod robots;
 mod strangers;

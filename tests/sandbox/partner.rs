@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
     path::Path,
     sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant, SystemTime},
@@ -45,6 +46,12 @@ impl Sandbox {
             socket,
             authority,
         }
+    }
+
+    /// The partner's socket once more, for his gateway.
+    pub(super) fn socket(&self) -> TcpListener {
+        let socket: std::net::TcpListener = self.socket.as_fd().try_clone_to_owned().unwrap().into();
+        TcpListener::from_std(socket).unwrap()
     }
 
     /// Another house with a certificate of the partner's authority, its server at this socket.

@@ -14,9 +14,7 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn every_number_does_what_the_table_says() {
     let sandbox = Sandbox::start().await;
-    let Sandbox { socket, .. } = &sandbox;
-    let socket = tokio::net::TcpListener::from_std(std_socket(socket)).unwrap();
-    let charlie = sandbox.house("charlie.example", socket).await;
+    let charlie = sandbox.house("charlie.example", sandbox.socket()).await;
     let robots = rows("Robots");
     assert!(robots.len() >= 14, "the table was not found");
     let wrong: Vec<String> = join_all(robots.iter().map(|row| row_of_a_robot(&charlie, row)))
@@ -38,12 +36,6 @@ async fn every_number_does_what_the_table_says() {
     }
     charlie.app.shut_down().await;
     sandbox.federation.shut_down().await;
-}
-
-/// A socket once more, for whoever takes it.
-fn std_socket(socket: &tokio::net::TcpListener) -> std::net::TcpListener {
-    use std::os::fd::AsFd;
-    socket.as_fd().try_clone_to_owned().unwrap().into()
 }
 
 /// What did not hold.
