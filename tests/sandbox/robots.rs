@@ -38,6 +38,30 @@ async fn every_number_does_what_the_table_says() {
     sandbox.federation.shut_down().await;
 }
 
+/// A message that comes while a robot is away for a moment is answered when it is back, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn robots_come_back_when_their_streams_end() {
+    let sandbox = Sandbox::start().await;
+    let charlie = sandbox.house("charlie.example", sandbox.socket()).await;
+    let mut handset = charlie.handset(CAY).await;
+    for round in 0..3 {
+        let text = format!("round {round}");
+        if let Some(home) = &sandbox.federation.alpha.app.home {
+            home.end_streams();
+        }
+        let message = json!({ "to": [ECHO], "text": text });
+        assert_eq!(status(handset.call("POST", "/v1/messages", message).await).0, 200);
+        let fits = |event: &Value| event.get("text") == Some(&json!(text));
+        event(&mut handset, ("message", "is the echo"), PATIENCE, fits)
+            .await
+            .unwrap();
+    }
+    let again = handset.event("message", "comes twice", |_: &Value| true).await;
+    assert!(again.is_err(), "{again:?}");
+    charlie.app.shut_down().await;
+    sandbox.federation.shut_down().await;
+}
+
 /// What did not hold.
 async fn row_of_a_robot(charlie: &House, row: &Row) -> Vec<String> {
     let name = format!("{} {}", row.number(), row.cell("name"));
@@ -273,5 +297,6 @@ fn is_from(event: &Value, part: &str, row: &Row) -> bool {
 
 /// Longer than any time in the table.
 const PATIENCE: Duration = Duration::from_secs(30);
+const ECHO: &str = "+447700900101";
 const CAY: &str = "+447700900601";
 const CAT: &str = "+447700900602";

@@ -287,6 +287,30 @@ def sandbox_dials_the_partner(c: Context) -> None:
 
 
 @scenario(SANDBOX_ROLE)
+def sandbox_odd_messages(c: Context) -> None:
+    for kind, text in (("image/png", c.text("no picture")), ("text/html", c.text("<b>&amp;") + "</b>"), ("text/plain", c.text("long") + "é" * 30000)):
+        message = _message(c, ECHO, text, secrets.token_hex(6))
+        for part in ("MessageInfo", "ContentData"):
+            child(message, part).set("contentType", kind)
+        c.expect_code(message, 200)
+        _sees(c, "message", 10, text=text)
+        c.wait(lambda e, k=kind: carries("SendMessageRequest")(e) and f'contentType="{k}"' in e["body"], 5, what=f"echo of {kind}")
+    # Whatever else comes, the robots live on.
+    for text in ("", "\x01\x00\x1b[31m", "\u202e\ufeff", "x" * 70000):
+        c.ask(_message(c, ECHO, text, secrets.token_hex(6)))
+    for sender in ("wv:a/b@charlie.example", "wv:%2F..%2F?#@charlie.example", f"wv:{'n' * 200}@charlie.example", "wv:@charlie.example", "wv:/group@charlie.example"):
+        for number in (ECHO, "+447700900106", "+447700900109", "+447700900111"):
+            for asked in (primitives.send_message(c.p, sender, [_at_alpha(number)], c.text("who"), secrets.token_hex(6)),
+                          primitives.subscribe(c.p, sender, [_at_alpha(number)]), primitives.contact_added(sender, [_at_alpha(number)], "<Odd>\u202e"),
+                          primitives.invite(c.p, secrets.token_hex(6), sender, _at_alpha(number), "who?")):
+                c.ask(asked)
+    for number, what in ((ECHO, "message"), ("+447700900111", "contact_added")):
+        said = c.text("and still there")
+        c.expect_code(_message(c, number, said, secrets.token_hex(6)) if what == "message" else primitives.contact_added(c.BEA, [_at_alpha(number)], "Cay"), 200)
+        _sees(c, what, 20, sender=_at_alpha(number), **({"text": said} if what == "message" else {}))
+
+
+@scenario(SANDBOX_ROLE)
 def sandbox_two_echoes_come_to_rest(c: Context) -> None:
     """Cay answers everything at once, as a robot of the partner's would."""
     home, text = c.peer.home, c.text("ping")

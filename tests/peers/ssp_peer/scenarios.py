@@ -117,7 +117,8 @@ COVERAGE: dict[str, tuple[str, ...]] = {
     # A partner's walk through the sandbox, table by table.
     "sandbox": ("sandbox_is_found_by_dns", "sandbox_searches", "sandbox_messages", "sandbox_reports", "sandbox_answers_of_robots", "sandbox_presence",
                 "sandbox_invitations", "sandbox_being_added", "sandbox_refused_numbers", "sandbox_several_at_once", "sandbox_numbers_that_go_wrong",
-                "sandbox_ported_number_at_beta", "sandbox_dials_the_partner", "sandbox_two_echoes_come_to_rest", "sandbox_strangers"),
+                "sandbox_ported_number_at_beta", "sandbox_dials_the_partner", "sandbox_odd_messages",
+                "sandbox_two_echoes_come_to_rest", "sandbox_strangers"),
     "batching": ("strict_documents_carry_many",),
     "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
 }
