@@ -4,7 +4,7 @@
 //! others have for one another.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,14 +15,14 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     Guest, HandsetError, Person,
     certs::{Authority, CertificateError, CertificateOrder, write_file},
+    place::Place,
     robots::{self, ROBOTS, Robots},
 };
 use crate::{
     app::{App, HomeGate, Sockets, StartError},
     config::{Config, Mistakes},
     model::{E164, TrailRecord},
-    wire::naptr::Name,
-    zone::{self, Substitution, ZoneServer, ZoneSet},
+    zone::ZoneServer,
 };
 
 /// A running federation.
@@ -311,6 +311,8 @@ const ISLE: Cast = Cast {
 };
 
 const CASTS: [&Cast; 4] = [&ALPHA, &BETA, &HUB, &ISLE];
+/// The names of all operators; `NAME.example` is the domain.
+pub(super) const OPERATORS: [&str; 4] = [ALPHA.name, BETA.name, HUB.name, ISLE.name];
 
 impl Cast {
     /// Its listener for peers: on a free port, or for a guest where the zone files say.
@@ -457,88 +459,6 @@ allowed_networks = {networks}
     text
 }
 
-/// Where everything is in this run.
-struct Place {
-    /// Each operator's port for peers.
-    ports: Vec<(&'static str, u16)>,
-    dns: SocketAddr,
-    guest: Option<Arc<Guest>>,
-}
-
-impl Place {
-    async fn serve_dns(&self) -> Result<ZoneServer, LabError> {
-        let zones = self.zones("")?;
-        let Some(guest) = &self.guest else {
-            let started = ZoneServer::start(zones, loopback()).await;
-            return started.map_err(|error| LabError::Zones(error.to_string()));
-        };
-        let address = SocketAddr::new(guest.listen, DNS_PORT);
-        let started = ZoneServer::start(zones, address).await;
-        started.map_err(|zone::StartError::Listen { address, source }| LabError::Port {
-            address,
-            purpose: "DNS".into(),
-            source,
-        })
-    }
-
-    /// The networks that operators reach one another in.
-    fn networks(&self) -> String {
-        match self.guest.as_deref().map(|guest| guest.listen) {
-            Some(address) if !address.is_loopback() => format!("[\"127.0.0.0/8\", \"{address}\"]"),
-            Some(_) | None => "[\"127.0.0.0/8\", \"::1\"]".into(),
-        }
-    }
-
-    /// The bundled zones, with the ports and addresses of this run, and with more records in ENUM.
-    fn zones(&self, records: &str) -> Result<ZoneSet, LabError> {
-        let fault = |error: &dyn std::fmt::Debug| LabError::Zones(format!("{error:?}"));
-        let mut zones = ZoneSet::default();
-        let guest = self.guest.as_deref();
-        let theirs = guest.map(Guest::enum_records).unwrap_or_default();
-        for (origin, text) in ZONES {
-            let origin: Name = origin.parse().map_err(|error| fault(&error))?;
-            let text = if origin.as_str().trim_end_matches('.') == ENUM_APEX {
-                format!("{text}\n$ORIGIN {ENUM_APEX}.\n{records}{theirs}")
-            } else {
-                (*text).to_owned()
-            };
-            zones = zones.with_zone(&text, &origin).map_err(|error| fault(&error))?;
-        }
-        if let Some(guest) = guest {
-            if let Some(text) = guest.zone() {
-                let origin: Name = guest.domain.as_str().parse().map_err(|error| fault(&error))?;
-                zones = zones.with_zone(&text, &origin).map_err(|error| fault(&error))?;
-            }
-            zones = self.at(zones, guest.listen)?;
-        }
-        for (name, port) in &self.ports {
-            let owner = format!("_imps-server._tcp.{name}.example");
-            let owner: Name = owner.parse().map_err(|error| fault(&error))?;
-            zones = zones
-                .with_srv_port(&owner, *port)
-                .map_err(|error| fault(&error))?;
-        }
-        Ok(zones)
-    }
-
-    /// The zones with every host of the lab's at one address.
-    fn at(&self, mut zones: ZoneSet, address: IpAddr) -> Result<ZoneSet, LabError> {
-        let fault = |error: &dyn std::fmt::Debug| LabError::Zones(format!("{error:?}"));
-        let operators = CASTS.map(|cast| format!("{}.example", cast.name));
-        let servers = operators.iter().map(|domain| format!("ssp.{domain}"));
-        let names = operators
-            .iter()
-            .map(String::as_str)
-            .chain([ENUM_APEX, "e164.arpa"]);
-        for host in servers.chain(names.map(|domain| format!("ns.{domain}"))) {
-            let owner: Name = host.parse().map_err(|error| fault(&error))?;
-            let substitution = Substitution::Address { owner, address };
-            zones = zones.with(substitution).map_err(|error| fault(&error))?;
-        }
-        Ok(zones)
-    }
-}
-
 /// The lab's authority. For a guest it stays the same from one time to the next, because he trusts it.
 fn authority(
     folder: &Path,
@@ -580,27 +500,12 @@ pub(super) async fn bind() -> std::io::Result<TcpListener> {
     TcpListener::bind(loopback()).await
 }
 
-fn loopback() -> SocketAddr {
+pub(super) fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// Where the lab's DNS is for a guest.
-const DNS_PORT: u16 = 5300;
 /// Whom those who meet a guest trust: the lab's authority and his.
 const AUTHORITIES: &str = "authorities.pem";
-const ENUM_APEX: &str = "e164enum.net";
 /// What a partner may do to a robot is bounded, and does not stay for long.
 const LIMITS: &str = "limits = { requests_per_minute = 6000, connections = 8, default_validity = \"1h\", \
                       max_validity = \"1d\", contacts = 1000, watchers = 1000, password_memory = \"64 KiB\", password_passes = 1 }\n";
-const ZONES: [(&str, &str); 7] = [
-    (ENUM_APEX, include_str!("../../zones/e164enum.net.zone")),
-    (
-        "7.0.0.9.0.0.7.7.4.4.e164enum.net",
-        include_str!("../../zones/7.0.0.9.0.0.7.7.4.4.e164enum.net.zone"),
-    ),
-    ("e164.arpa", include_str!("../../zones/e164.arpa.zone")),
-    ("alpha.example", include_str!("../../zones/alpha.example.zone")),
-    ("beta.example", include_str!("../../zones/beta.example.zone")),
-    ("hub.example", include_str!("../../zones/hub.example.zone")),
-    ("isle.example", include_str!("../../zones/isle.example.zone")),
-];
