@@ -506,6 +506,7 @@ pub(super) fn loopback() -> SocketAddr {
 
 /// Whom those who meet a guest trust: the lab's authority and his.
 const AUTHORITIES: &str = "authorities.pem";
-/// What a partner may do to a robot is bounded, and does not stay for long.
+/// What a partner may do to a robot is bounded, and does not stay for long; a robot's password is no secret.
 const LIMITS: &str = "limits = { requests_per_minute = 6000, connections = 8, default_validity = \"1h\", \
-                      max_validity = \"1d\", contacts = 1000, watchers = 1000, password_memory = \"64 KiB\", password_passes = 1 }\n";
+                      max_validity = \"1d\", contacts = 1000, watchers = 1000, password_memory = \"64 KiB\", \
+                      password_passes = 1 }\n";
