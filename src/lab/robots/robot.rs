@@ -58,8 +58,28 @@ impl Robot {
         }
     }
 
-    /// Logs in, says what others may see, and listens.
+    /// As [`Robot::log_in`], for a new one.
     pub(super) async fn logged_in(mut self) -> Result<Self, HandsetError> {
+        self.log_in().await?;
+        Ok(self)
+    }
+
+    /// Lives until it is dropped.
+    pub(super) async fn live(mut self) {
+        loop {
+            if let Some((login, events)) = self.line.take() {
+                self.listen(&login, events).await;
+            }
+            // The stream ended: it did not keep up, or its token is over. What waits for its time goes on waiting.
+            sleep(AGAIN).await;
+            if let Err(error) = self.log_in().await {
+                tracing::warn!(robot = self.account.name, %error, "a robot can't log in; it tries again");
+            }
+        }
+    }
+
+    /// Logs in, says what others may see, and opens the stream.
+    async fn log_in(&mut self) -> Result<(), HandsetError> {
         let login = Login::new(&self.base, self.account.number, &self.password).await?;
         let shown: &[&str] = if self.account.manner.is_public() {
             &SHOWN
@@ -78,33 +98,7 @@ impl Robot {
         }
         let events = login.events().await?;
         self.line = Some((login, events));
-        Ok(self)
-    }
-
-    /// Lives until it is dropped.
-    pub(super) async fn live(mut self) {
-        loop {
-            if let Some((login, events)) = self.line.take() {
-                self.listen(&login, events).await;
-            }
-            // The stream ended: it did not keep up, or its token is over.
-            sleep(AGAIN).await;
-            let (base, password, guest) = (self.base.clone(), self.password.clone(), Arc::clone(&self.guest));
-            let next = Self::new(self.account, self.device, (base, password), guest);
-            let waiting = std::mem::take(&mut self.waiting);
-            let patience = std::mem::take(&mut self.patience);
-            match next.logged_in().await {
-                Ok(mut next) => {
-                    next.waiting.extend(waiting);
-                    next.patience = patience;
-                    self = next;
-                }
-                Err(error) => {
-                    tracing::warn!(robot = self.account.name, %error, "a robot can't log in; it tries again");
-                    (self.waiting, self.patience) = (waiting, patience);
-                }
-            }
-        }
+        Ok(())
     }
 
     async fn listen(&mut self, login: &Login, mut events: Events) {
