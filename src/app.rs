@@ -89,7 +89,12 @@ pub struct Sockets {
     pub reload: Option<LoadConfig>,
     /// Somebody who is told of every finished trail, besides those that keep them.
     pub trails: Option<mpsc::UnboundedSender<TrailRecord>>,
+    /// Something that stands before the embedded home domain, for the lab's sandbox.
+    pub gate: Option<HomeGate>,
 }
+
+/// Puts something before the embedded home domain, which sees each request first.
+pub type HomeGate = fn(Arc<dyn Egress>) -> Arc<dyn Egress>;
 
 /// Reads the configuration again.
 pub type LoadConfig = Box<dyn Fn() -> Result<Config, crate::config::Mistakes> + Send + Sync>;
@@ -197,7 +202,11 @@ impl App {
 
         let mut egresses: Vec<Arc<dyn Egress>> = vec![Arc::clone(&gateway) as Arc<dyn Egress>];
         if let Some(home) = &home {
-            egresses.push(Arc::clone(home) as Arc<dyn Egress>);
+            let home = Arc::clone(home) as Arc<dyn Egress>;
+            egresses.push(match sockets.gate {
+                Some(gate) => gate(home),
+                None => home,
+            });
         }
         let relay = Arc::new(Relay::new(RelayParts {
             config: config.relay.clone(),

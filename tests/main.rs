@@ -14,6 +14,8 @@ mod lab;
 mod load;
 mod operation;
 mod rules;
+#[cfg(test)]
+mod sandbox;
 mod store;
 mod transport;
 mod zone;

@@ -25,7 +25,9 @@ Examples:
 pub(super) const LAB: &str = "\
 Examples:
   impsgw lab                      plays the use cases, then stays up and says what to try
-  impsgw lab --once               ends with exit code 0 when every step held";
+  impsgw lab --once               ends with exit code 0 when every step held
+  impsgw lab --partner charlie.example --ca charlie-ca.pem --partner-server 127.0.0.1:7443
+                                  a sandbox for a partner's own server; zones/README.md has its numbers";
 
 pub(super) const LOAD: &str = "\
 The gateway is a process of its own with a store on the disk; a home server and a partner stand on

@@ -5,6 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::sandbox::{self, SandboxArgs};
 use crate::lab::{Federation, Pages, play};
 
 /// Arguments of `impsgw lab`.
@@ -17,6 +18,8 @@ pub struct LabArgs {
     /// which goes when the lab ends well.
     #[arg(long)]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 /// Runs the lab.
@@ -27,15 +30,12 @@ pub async fn run(
     args: LabArgs,
     out: &mut (dyn Write + Send),
 ) -> Result<ExitCode, Box<dyn std::error::Error + Send + Sync>> {
+    let guest = args.sandbox.guest().await?;
     let is_ours = args.dir.is_none();
     let folder = match args.dir {
         Some(dir) => dir,
         None => std::env::temp_dir().join(format!("impsgw-lab-{}", std::process::id())),
     };
-    writeln!(
-        out,
-        "impsgw lab: four operators on this machine, over mutual TLS, with their own DNS"
-    )?;
     if let Err(error) = std::fs::create_dir_all(&folder) {
         return Err(format!(
             "the lab's folder {} can't be made: {error}; name another with --dir",
@@ -43,6 +43,19 @@ pub async fn run(
         )
         .into());
     }
+    if let Some(guest) = guest {
+        // What is printed is read in other folders too.
+        let folder = folder.canonicalize()?;
+        sandbox::serve(guest, &folder, out).await?;
+        if is_ours {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "impsgw lab: four operators on this machine, over mutual TLS, with their own DNS"
+    )?;
     let mut federation = Federation::start(&folder).await?;
     writeln!(out, "  folder  {}", folder.display())?;
     writeln!(
@@ -128,14 +141,19 @@ pub async fn run(
         )?;
     }
     out.flush()?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended?,
-        _ = terminate.recv() => {}
-    }
+    ended().await?;
     federation.shut_down().await;
     if is_ours {
         let _ = std::fs::remove_dir_all(&folder);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for ^C or SIGTERM.
+pub(super) async fn ended() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended,
+        _ = terminate.recv() => Ok(()),
+    }
 }

@@ -23,6 +23,7 @@ mod queue;
 mod reach;
 mod reload;
 mod route;
+mod sandbox;
 pub mod serve;
 mod store;
 mod token;

@@ -6,21 +6,23 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{
-    Person,
+    Guest, HandsetError, Person,
     certs::{Authority, CertificateError, CertificateOrder, write_file},
+    place::Place,
+    robots::{self, ROBOTS, Robots},
 };
 use crate::{
-    app::{App, Sockets, StartError},
+    app::{App, HomeGate, Sockets, StartError},
     config::{Config, Mistakes},
     model::{E164, TrailRecord},
-    wire::naptr::Name,
-    zone::{ZoneServer, ZoneSet},
+    zone::ZoneServer,
 };
 
 /// A running federation.
@@ -35,8 +37,10 @@ pub struct Federation {
     pub hub: Operator,
     /// Operator Isle: Isa, +447700900323.
     pub isle: Operator,
-    ports: Vec<(&'static str, u16)>,
+    place: Place,
     zone: ZoneServer,
+    /// In the sandbox; they end before the operators do.
+    robots: Option<Robots>,
 }
 
 /// One operator.
@@ -128,6 +132,24 @@ pub enum LabError {
     /// A gateway.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The partner can't be served as he is described.
+    #[error("{0}")]
+    Guest(String),
+    /// A fixed port of the sandbox can't be had.
+    #[error(
+        "can't listen on {address} for {purpose}: {source}; end what listens there, or give --listen another address of this machine, such as 127.0.0.2"
+    )]
+    Port {
+        /// Where.
+        address: SocketAddr,
+        /// For what.
+        purpose: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A robot.
+    #[error("a robot can't log in: {0}")]
+    Robot(#[from] HandsetError),
 }
 
 impl Federation {
@@ -135,43 +157,65 @@ impl Federation {
     ///
     /// # Errors
     /// [`LabError`]; nothing is left running.
-    #[expect(clippy::disallowed_methods, reason = "certificates are made for now")]
     pub async fn start(folder: &Path) -> Result<Self, LabError> {
+        Self::start_at(folder, None).await
+    }
+
+    /// Brings everything up for a partner who tests: on the ports of the zone files at his address, with robots, and with
+    /// agreements between him and the operators Alpha and Beta. What is in the folder from an earlier time stays in force.
+    ///
+    /// # Errors
+    /// [`LabError`]; nothing is left running.
+    pub async fn start_for(folder: &Path, guest: Guest) -> Result<Self, LabError> {
+        guest.check()?;
+        Self::start_at(folder, Some(Arc::new(guest))).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "certificates are made for now")]
+    async fn start_at(folder: &Path, guest: Option<Arc<Guest>>) -> Result<Self, LabError> {
         std::fs::create_dir_all(folder)?;
         let now = std::time::SystemTime::now();
-        let authority = Authority::new("impsgw lab", now)?;
-        write_file(&folder.join("ca.pem"), authority.certificate_pem(), 0o644)?;
+        let authority = authority(folder, guest.as_deref(), now)?;
         let mut sockets = Vec::with_capacity(CASTS.len());
         for cast in CASTS {
             let domain = format!("{}.example", cast.name);
             authority
                 .issue(&CertificateOrder::for_domain(&domain, now))?
                 .write(folder, cast.name)?;
-            sockets.push((cast, bind().await?));
+            sockets.push((cast, cast.socket(guest.as_deref()).await?));
         }
-        let mut ports = Vec::with_capacity(CASTS.len());
+        let mut place = Place {
+            ports: Vec::with_capacity(CASTS.len()),
+            dns: loopback(),
+            guest,
+        };
         for (cast, socket) in &sockets {
-            ports.push((cast.name, socket.local_addr()?.port()));
+            place.ports.push((cast.name, socket.local_addr()?.port()));
         }
-        let zones = zones(&ports, "")?;
-        let zone = ZoneServer::start(zones, loopback())
-            .await
-            .map_err(|error| LabError::Zones(error.to_string()))?;
-        let dns = zone.local_addr();
+        let zone = place.serve_dns().await?;
+        place.dns = zone.local_addr();
         let mut operators = Vec::with_capacity(CASTS.len());
         for (cast, ssp) in sockets {
-            operators.push(operator(cast, folder, dns, ssp).await?);
+            operators.push(operator(cast, folder, &place, ssp).await?);
         }
+        let robots = match &place.guest {
+            Some(guest) => {
+                let operators: Vec<_> = operators.iter().collect();
+                Some(Robots::start(&operators, guest, password_of).await?)
+            }
+            None => None,
+        };
         let [alpha, beta, hub, isle] =
             <[Operator; 4]>::try_from(operators).unwrap_or_else(|_| unreachable!("one for each cast"));
         Ok(Self {
-            dns,
+            dns: place.dns,
             alpha,
             beta,
             hub,
             isle,
-            ports,
+            place,
             zone,
+            robots,
         })
     }
 
@@ -193,7 +237,7 @@ impl Federation {
                 ));
             }
         }
-        self.zone.replace(zones(&self.ports, &records)?).await;
+        self.zone.replace(self.place.zones(&records)?).await;
         Ok(())
     }
 
@@ -210,6 +254,7 @@ impl Federation {
 
     /// Ends everything in order.
     pub async fn shut_down(self) {
+        drop(self.robots);
         for operator in [self.alpha, self.beta, self.hub, self.isle] {
             operator.app.shut_down().await;
         }
@@ -226,6 +271,10 @@ struct Cast {
     peers: &'static [&'static str],
     /// Who takes what goes to a domain without an agreement.
     gateway: Option<&'static str>,
+    /// Where its zone file says that it listens for peers.
+    port: u16,
+    /// Whether a partner who tests has an agreement with it.
+    meets_guests: bool,
 }
 
 const ALPHA: Cast = Cast {
@@ -233,29 +282,53 @@ const ALPHA: Cast = Cast {
     subscribers: &[("+447700900123", "ada", "Ada"), ("+447700900124", "al", "Al")],
     peers: &["beta", "hub"],
     gateway: Some("hub"),
+    port: 17101,
+    meets_guests: true,
 };
 const BETA: Cast = Cast {
     name: "beta",
     subscribers: &[("+447700900456", "bea", "Bea"), ("+447700900457", "ben", "Ben")],
     peers: &["alpha", "hub"],
     gateway: Some("hub"),
+    port: 17201,
+    meets_guests: true,
 };
 const HUB: Cast = Cast {
     name: "hub",
     subscribers: &[("+447700900223", "hal", "Hal")],
     peers: &["alpha", "beta", "isle"],
     gateway: None,
+    port: 17301,
+    meets_guests: false,
 };
 const ISLE: Cast = Cast {
     name: "isle",
     subscribers: &[("+447700900323", "isa", "Isa")],
     peers: &["hub"],
     gateway: Some("hub"),
+    port: 17401,
+    meets_guests: false,
 };
 
 const CASTS: [&Cast; 4] = [&ALPHA, &BETA, &HUB, &ISLE];
+/// The names of all operators; `NAME.example` is the domain.
+pub(super) const OPERATORS: [&str; 4] = [ALPHA.name, BETA.name, HUB.name, ISLE.name];
 
 impl Cast {
+    /// Its listener for peers: on a free port, or for a guest where the zone files say.
+    async fn socket(&self, guest: Option<&Guest>) -> Result<TcpListener, LabError> {
+        let Some(guest) = guest else {
+            return Ok(bind().await?);
+        };
+        let address = SocketAddr::new(guest.listen, self.port);
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|source| LabError::Port {
+            address,
+            purpose: format!("SSP of {}.example", self.name),
+            source,
+        })
+    }
+
     /// What an agreement says of transit: whether the peer may send through us, and in whose name besides its own.
     fn transit_with(&self, peer: &str) -> String {
         if self.gateway == Some(peer) {
@@ -277,10 +350,10 @@ impl Cast {
 async fn operator(
     cast: &'static Cast,
     folder: &Path,
-    dns: SocketAddr,
+    place: &Place,
     ssp: TcpListener,
 ) -> Result<Operator, LabError> {
-    let text = config_text(cast, folder, dns, ssp.local_addr()?);
+    let text = config_text(cast, folder, place, ssp.local_addr()?);
     let path = folder.join(format!("{}.toml", cast.name));
     write_file(&path, &text, 0o600)?;
     let config = Config::load(&path)?;
@@ -290,6 +363,7 @@ async fn operator(
         subscribers: Some(bind().await?),
         trails: Some(sender),
         reload: None,
+        gate: place.guest.is_some().then_some(robots::gate as HomeGate),
     };
     let app = App::start(config, sockets).await?;
     let subscribers = app
@@ -306,8 +380,13 @@ async fn operator(
 }
 
 /// The configuration of an operator, as one would write it by hand.
-fn config_text(cast: &Cast, folder: &Path, dns: SocketAddr, ssp: SocketAddr) -> String {
-    let (name, folder) = (cast.name, folder.display());
+fn config_text(cast: &Cast, folder: &Path, place: &Place, ssp: SocketAddr) -> String {
+    let (name, dns, folder) = (cast.name, place.dns, folder.display());
+    let met = place.guest.as_deref().filter(|_| cast.meets_guests);
+    let view = met.map(Guest::view).unwrap_or_default();
+    let authorities = if met.is_some() { AUTHORITIES } else { "ca.pem" };
+    let limits = if place.guest.is_some() { LIMITS } else { "" };
+    let networks = place.networks();
     let gateway = cast
         .gateway
         .map(|peer| format!("default_gateway = [{{ peer = \"{peer}\" }}]\n"))
@@ -323,10 +402,10 @@ data_dir = "{folder}/{name}-data"
 listen = "{ssp}"
 certificate = "{folder}/{name}.pem"
 key = "{folder}/{name}.key.pem"
-authorities = "{folder}/ca.pem"
+authorities = "{folder}/{authorities}"
 
 [routing]
-views = [{{ name = "lab", resolvers = ["{dns}"] }}]
+views = [{{ name = "lab", resolvers = ["{dns}"] }}{view}]
 apexes = [{{ apex = "e164enum.net", view = "lab", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
 {gateway}
@@ -336,12 +415,17 @@ listen = "127.0.0.1:0"
 [home]
 listen = "127.0.0.1:0"
 public_attributes = ["OnlineStatus", "UserAvailability", "StatusText", "StatusMood"]
-
+{limits}
 [[home.domain]]
 name = "{name}.example"
 "#
     );
-    for (number, user, friendly_name) in cast.subscribers {
+    let people = cast.subscribers.iter().copied();
+    let robots = ROBOTS
+        .iter()
+        .filter(|one| place.guest.is_some() && one.operator == name);
+    let robots = robots.map(|one| (one.number, one.user, one.name));
+    for (number, user, friendly_name) in people.chain(robots) {
         let password = password_of(user);
         text.push_str(&format!(
             r#"
@@ -355,7 +439,10 @@ password = "{password}"
         ));
     }
     for peer in cast.peers {
-        let transit = cast.transit_with(peer);
+        let mut transit = cast.transit_with(peer);
+        if let Some(guest) = met.filter(|_| transit.is_empty()) {
+            transit = format!("speaks_for.domains = [\"{}\"]\n", guest.domain);
+        }
         text.push_str(&format!(
             r#"
 [[agreement]]
@@ -363,39 +450,44 @@ peer = "{peer}"
 domains = ["{peer}.example"]
 services.in = ["search", "presence", "message", "invite", "notice", "group"]
 services.out = ["search", "presence", "message", "invite", "notice", "group"]
-allowed_networks = ["127.0.0.0/8"]
+allowed_networks = {networks}
 {transit}"#
         ));
     }
+    // Through one of them he reaches the others, as by way of any transit operator.
+    text.extend(met.map(|guest| guest.agreement(cast.name == ALPHA.name)));
     text
 }
 
-/// The bundled zones, with the ports of this run, and with more records in ENUM.
-fn zones(ports: &[(&'static str, u16)], records: &str) -> Result<ZoneSet, LabError> {
-    let fault = |error: &dyn std::fmt::Debug| LabError::Zones(format!("{error:?}"));
-    let mut zones = ZoneSet::default();
-    for (origin, text) in [
-        ("e164enum.net", include_str!("../../zones/e164enum.net.zone")),
-        ("alpha.example", include_str!("../../zones/alpha.example.zone")),
-        ("beta.example", include_str!("../../zones/beta.example.zone")),
-        ("hub.example", include_str!("../../zones/hub.example.zone")),
-        ("isle.example", include_str!("../../zones/isle.example.zone")),
-    ] {
-        let origin: Name = origin.parse().map_err(|error| fault(&error))?;
-        let text = match origin.as_str() {
-            "e164enum.net." | "e164enum.net" => format!("{text}\n$ORIGIN e164enum.net.\n{records}"),
-            _ => text.to_owned(),
-        };
-        zones = zones.with_zone(&text, &origin).map_err(|error| fault(&error))?;
-    }
-    for (name, port) in ports {
-        let owner = format!("_imps-server._tcp.{name}.example");
-        let owner: Name = owner.parse().map_err(|error| fault(&error))?;
-        zones = zones
-            .with_srv_port(&owner, *port)
-            .map_err(|error| fault(&error))?;
-    }
-    Ok(zones)
+/// The lab's authority. For a guest it stays the same from one time to the next, because he trusts it.
+fn authority(
+    folder: &Path,
+    guest: Option<&Guest>,
+    now: std::time::SystemTime,
+) -> Result<Authority, LabError> {
+    let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key.pem"));
+    let Some(guest) = guest else {
+        let authority = Authority::new("impsgw lab", now)?;
+        write_file(&certificate, authority.certificate_pem(), 0o644)?;
+        return Ok(authority);
+    };
+    let kept = (
+        std::fs::read_to_string(&certificate),
+        std::fs::read_to_string(&key),
+    );
+    let authority = match kept {
+        (Ok(certificate), Ok(key)) => Authority::load(&certificate, &key)?,
+        (Ok(_) | Err(_), _) => {
+            let authority = Authority::new("impsgw sandbox", now)?;
+            write_file(&key, &authority.key_pem(), 0o600)?;
+            write_file(&certificate, authority.certificate_pem(), 0o644)?;
+            authority
+        }
+    };
+    let theirs = std::fs::read_to_string(&guest.authorities)?;
+    let both = format!("{}\n{theirs}", authority.certificate_pem());
+    write_file(&folder.join(AUTHORITIES), &both, 0o644)?;
+    Ok(authority)
 }
 
 /// What a subscriber of the lab logs in with.
@@ -408,6 +500,13 @@ pub(super) async fn bind() -> std::io::Result<TcpListener> {
     TcpListener::bind(loopback()).await
 }
 
-fn loopback() -> SocketAddr {
+pub(super) fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
+
+/// Whom those who meet a guest trust: the lab's authority and his.
+const AUTHORITIES: &str = "authorities.pem";
+/// What a partner may do to a robot is bounded, and does not stay for long; a robot's password is no secret.
+const LIMITS: &str = "limits = { requests_per_minute = 6000, connections = 8, default_validity = \"1h\", \
+                      max_validity = \"1d\", contacts = 1000, watchers = 1000, password_memory = \"64 KiB\", \
+                      password_passes = 1 }\n";

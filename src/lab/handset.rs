@@ -14,10 +14,26 @@ pub struct Handset {
     pub address: String,
     /// His token, to try calls by hand.
     pub token: String,
-    base: String,
-    http: reqwest::Client,
+    login: Login,
     events: mpsc::UnboundedReceiver<(String, Value)>,
     unread: Vec<(String, Value)>,
+}
+
+/// What a device has after its login: calls, and a stream of events.
+#[derive(Debug)]
+pub(super) struct Login {
+    base: String,
+    http: reqwest::Client,
+    token: String,
+    address: String,
+}
+
+/// The events of a device, in the order in which they come.
+#[derive(Debug)]
+pub(super) struct Events {
+    stream: reqwest::Response,
+    buffer: Vec<u8>,
+    kind: String,
 }
 
 /// Why a call or a wait came to nothing.
@@ -52,39 +68,27 @@ impl Handset {
     /// # Errors
     /// [`HandsetError`].
     pub async fn log_in(base: &str, user: &str, password: &str) -> Result<Self, HandsetError> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let login = Login::new(base, user, password).await?;
+        let me = login.call("GET", "/v1/me", Value::Null).await?;
+        let name = me.get("friendly_name").and_then(Value::as_str);
+        let name = name.unwrap_or(user).to_owned();
+        let mut stream = login.events().await?;
         let (sender, events) = mpsc::unbounded_channel();
-        let mut handset = Self {
-            name: user.to_owned(),
-            address: String::new(),
-            token: String::new(),
-            base: base.to_owned(),
-            http,
+        tokio::spawn(async move {
+            while let Some(event) = stream.next().await {
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            name,
+            address: login.address.clone(),
+            token: login.token.clone(),
+            login,
             events,
             unread: Vec::new(),
-        };
-        let answer = handset
-            .call("POST", "/v1/login", json!({ "user": user, "password": password }))
-            .await?;
-        let text = |key: &str| {
-            answer
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        (handset.token, handset.address) = (text("token"), text("address"));
-        let me = handset.call("GET", "/v1/me", Value::Null).await?;
-        if let Some(name) = me.get("friendly_name").and_then(Value::as_str) {
-            name.clone_into(&mut handset.name);
-        }
-        let stream = handset
-            .request("GET", "/v1/events")
-            .header("accept", "text/event-stream")
-            .send()
-            .await?;
-        tokio::spawn(read_events(stream, sender));
-        Ok(handset)
+        })
     }
 
     /// One call; `Value::Null` sends no body.
@@ -92,21 +96,7 @@ impl Handset {
     /// # Errors
     /// [`HandsetError`].
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, HandsetError> {
-        let mut request = self.request(method, path);
-        if !body.is_null() {
-            request = request.json(&body);
-        }
-        let response = request.send().await?;
-        let is_good = response.status().is_success();
-        let answer: Value = response.json().await.unwrap_or(Value::Null);
-        if is_good {
-            Ok(answer)
-        } else {
-            Err(HandsetError::Refused {
-                call: format!("{method} {path}"),
-                answer,
-            })
-        }
+        self.login.call(method, path, body).await
     }
 
     /// Waits for an event that fits; others are kept for later waits.
@@ -161,6 +151,50 @@ impl Handset {
             }
         }
     }
+}
+
+impl Login {
+    /// Logs in.
+    pub(super) async fn new(base: &str, user: &str, password: &str) -> Result<Self, HandsetError> {
+        let mut login = Self {
+            base: base.to_owned(),
+            http: reqwest::Client::builder().no_proxy().build()?,
+            token: String::new(),
+            address: String::new(),
+        };
+        let asked = json!({ "user": user, "password": password });
+        let answer = login.call("POST", "/v1/login", asked).await?;
+        let text = |key: &str| {
+            let text = answer.get(key).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        (login.token, login.address) = (text("token"), text("address"));
+        Ok(login)
+    }
+
+    /// One call; `Value::Null` sends no body.
+    pub(super) async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, HandsetError> {
+        let mut request = self.request(method, path);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        answered(request.send().await?, || format!("{method} {path}"))
+            .await?
+            .json()
+            .await
+            .or(Ok(Value::Null))
+    }
+
+    /// Everything that waits, and what happens from now on.
+    pub(super) async fn events(&self) -> Result<Events, HandsetError> {
+        let request = self.request("GET", "/v1/events");
+        let response = request.header("accept", "text/event-stream").send().await?;
+        Ok(Events {
+            stream: answered(response, || "GET /v1/events".to_owned()).await?,
+            buffer: Vec::new(),
+            kind: String::new(),
+        })
+    }
 
     fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().unwrap_or(reqwest::Method::GET);
@@ -170,24 +204,38 @@ impl Handset {
     }
 }
 
-/// Reads `event:` and `data:` lines until the stream ends.
-async fn read_events(mut stream: reqwest::Response, sender: mpsc::UnboundedSender<(String, Value)>) {
-    let mut buffer = Vec::new();
-    let mut kind = String::new();
-    while let Ok(Some(chunk)) = stream.chunk().await {
-        buffer.extend_from_slice(&chunk);
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end();
-            if let Some(name) = line.strip_prefix("event:") {
-                name.trim().clone_into(&mut kind);
-            } else if let Some(data) = line.strip_prefix("data:") {
-                let body = serde_json::from_str(data.trim()).unwrap_or(Value::Null);
-                if sender.send((kind.clone(), body)).is_err() {
-                    return;
+impl Events {
+    /// The next event, by its name and body; `None` when the stream has ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: what was read stays for the next call.
+    pub(super) async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                let line = line.trim_end();
+                if let Some(name) = line.strip_prefix("event:") {
+                    name.trim().clone_into(&mut self.kind);
+                } else if let Some(data) = line.strip_prefix("data:") {
+                    let body = serde_json::from_str(data.trim()).unwrap_or(Value::Null);
+                    return Some((self.kind.clone(), body));
                 }
             }
+            let chunk = self.stream.chunk().await.ok().flatten()?;
+            self.buffer.extend_from_slice(&chunk);
         }
     }
+}
+
+/// A response that says yes.
+async fn answered(
+    response: reqwest::Response,
+    call: impl FnOnce() -> String,
+) -> Result<reqwest::Response, HandsetError> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let answer = response.json().await.unwrap_or(Value::Null);
+    Err(HandsetError::Refused { call: call(), answer })
 }

@@ -4,7 +4,8 @@
 Starts the bundled DNS server, a gateway from a configuration file and the peer's servers over loopback, and plays the
 peer's scenarios in each set-up: `partner` over plain HTTP, `tls` (partner over mutual TLS), `home` (two home servers behind one
 gateway, a partner beyond it), `home-tls`, `home-dials` (home servers that can't be told of the gateway: they dial each partner themselves, by
-the DNS view for them), `home-dials-tls`, and `strict-tls` (a partner whose agreement has the strict profile). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
+the DNS view for them), `home-dials-tls`, `strict-tls` (a partner whose agreement has the strict profile), and `sandbox` (a partner
+who tests his server against `impsgw lab --partner`, over mutual TLS with certificates of his own). The gateway is killed and started again where a scenario says so. Ends what it started, by process ID.
 `--setup` and `--only` choose; `--jobs` set-ups and slices of them run at the same time.
 
 A row that failed beside others is played once more alone, only to say more of it: one that passes then is called UNSTEADY, and
@@ -25,11 +26,12 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
+from tests.peers.sandbox import Sandbox  # noqa: E402
 from tests.peers.setup import SETUPS, Setup  # noqa: E402
 from tests.peers.ssp_peer import scenarios  # noqa: E402
 
 MAX_AGAIN = 4  # more rows than these are not played again
-SLICES = {"partner": 5, "tls": 5, "home": 5, "home-tls": 5, "home-dials": 5, "home-dials-tls": 5, "strict-tls": 1}  # so that each takes about the same time
+SLICES = {"partner": 5, "tls": 5, "home": 5, "home-tls": 5, "home-dials": 5, "home-dials-tls": 5, "strict-tls": 1, "sandbox": 2}  # so that each takes about the same time
 
 
 def main() -> int:
@@ -90,7 +92,8 @@ def passes_alone(arguments: argparse.Namespace, setup: str, row: str) -> bool:
 
 def play(arguments: argparse.Namespace, name: str, folder: pathlib.Path) -> int:
     """Plays the chosen scenarios in one set-up; 0 when all passed."""
-    setup = Setup(name, SETUPS[name], arguments.binary, folder, arguments.log)
+    kind = Sandbox if SETUPS[name].role == scenarios.SANDBOX_ROLE else Setup
+    setup = kind(name, SETUPS[name], arguments.binary, folder, arguments.log)
     try:
         setup.start()
         rows = [row for row in scenarios.chosen(SETUPS[name].scenarios, arguments.only) if row.name not in arguments.skip]

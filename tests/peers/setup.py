@@ -17,7 +17,7 @@ from tests.peers.ssp_peer.context import Context
 from tests.peers.ssp_peer.discovery import Dns
 from tests.peers.ssp_peer.node import Node
 from tests.peers.ssp_peer.personality import STRICT
-from tests.peers.ssp_peer.scenarios import DIALS_ROLE, STRICT_ROLE
+from tests.peers.ssp_peer.scenarios import DIALS_ROLE, SANDBOX_ROLE, STRICT_ROLE
 from tests.peers.ssp_peer.subscriber import HttpSubscriber
 from tests.peers.ssp_peer.transport import Tls
 
@@ -49,7 +49,7 @@ class Shape:
 
 SETUPS = {"partner": Shape("partner"), "tls": Shape("partner", tls=True), "home": Shape("home"), "home-tls": Shape("home", tls=True),
           "home-dials": Shape("home", meets=True, plays=DIALS_ROLE), "home-dials-tls": Shape("home", tls=True, meets=True, plays=DIALS_ROLE),
-          "strict-tls": Shape("partner", tls=True, profile="strict", plays=STRICT_ROLE)}
+          "strict-tls": Shape("partner", tls=True, profile="strict", plays=STRICT_ROLE), "sandbox": Shape(SANDBOX_ROLE, tls=True)}
 
 
 class Setup:

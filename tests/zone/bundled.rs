@@ -13,15 +13,20 @@ fn zones() -> ZoneSet {
     ZoneSet::load_dir(Path::new("zones")).unwrap()
 }
 
-/// Number and result of each row.
-fn table() -> Vec<(String, String)> {
+/// The rows of the README below a heading, cell by cell.
+fn rows(heading: &str) -> Vec<Vec<String>> {
     let readme = std::fs::read_to_string("zones/README.md").unwrap();
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| +"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        (cells[0].to_owned(), cells[2].to_owned())
-    })
-    .collect()
+    let (_, section) = readme.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| +"));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
+}
+
+/// Number and result of each row of the numbers that go wrong.
+fn table() -> Vec<(String, String)> {
+    let rows = rows("Numbers that go wrong on purpose").into_iter();
+    rows.map(|cells| (cells[0].clone(), cells[2].clone())).collect()
 }
 
 /// What a gateway that follows RFC 6116 finds, over the wire.
@@ -55,6 +60,24 @@ async fn every_number_of_the_table_gives_its_result() {
         match result.as_str() {
             "none" => assert_eq!((verdict, uri), (Verdict::NoneUsable, None), "+{number}"),
             _ => assert_eq!((verdict, uri), (Verdict::Found, Some(result)), "+{number}"),
+        }
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn every_robot_leads_where_its_row_says() {
+    let server = ZoneServer::start(zones(), loopback()).await.unwrap();
+    let robots = rows("Robots").into_iter();
+    let robots = robots.map(|cells| (cells[0].clone(), cells[2].clone()));
+    let refused = rows("Numbers that are refused").into_iter();
+    let refused = refused.map(|cells| (cells[0].clone(), "alpha.example".to_owned()));
+    let all: Vec<_> = robots.chain(refused).collect();
+    assert!(all.len() > 50, "the tables were not found");
+    for (digits, domain) in all {
+        for scheme in ["im", "pres"] {
+            let (_, uri) = evaluate(&server, &digits, scheme, "e164enum.net").await;
+            assert_eq!(uri, Some(format!("{scheme}:+{digits}@{domain}")));
         }
     }
     server.shutdown().await;
@@ -94,6 +117,10 @@ async fn operators_are_found_from_a_number_to_an_address() {
         ("447700900123", "alpha.example", 17101),
         ("447700900100", "alpha.example", 17101),
         ("447700900199", "alpha.example", 17101),
+        ("447700900015", "alpha.example", 17101),
+        ("447700900531", "alpha.example", 17101),
+        ("447700900901", "alpha.example", 17101),
+        ("447700900180", "beta.example", 17201),
         ("447700900456", "beta.example", 17201),
         ("447700900223", "hub.example", 17301),
         ("447700900323", "isle.example", 17401),
@@ -117,7 +144,7 @@ async fn operators_are_found_from_a_number_to_an_address() {
             (port, format!("ssp.{domain}."))
         );
     }
-    let (verdict, _) = evaluate(&server, "447700900500", "im", "e164enum.net").await;
+    let (verdict, _) = evaluate(&server, "447700900600", "im", "e164enum.net").await;
     assert_eq!(verdict, Verdict::Absent, "a number outside all ranges");
     server.shutdown().await;
 }

@@ -93,6 +93,12 @@ class Node:
         """Listens again on the same port with the sessions intact."""
         self.listener = Listener(self.listener.port, self.receive, self.tls, lambda what: self.record.note("probe", kind=what))
 
+    def trust(self, ca: str) -> None:
+        """Takes the certificates of this authority, and no others of those it calls."""
+        if self.tls:
+            self.tls.ca = ca
+        self.listener.trust(ca)
+
     def close(self) -> None:
         """Stops serving and sending."""
         self._stopping.set()

@@ -14,6 +14,7 @@ from .context import Context, Failed, Skipped
 
 ROLES = ("partner", "home")
 DIALS_ROLE = "dials"  # a home server that can't be told of the gateway; plays what `home` does, and what says so
+SANDBOX_ROLE = "sandbox"  # a partner who walks through the sandbox; plays only what says so
 STRICT_ROLE = "strict"  # a partner whose agreement has the strict profile; plays only what says so
 
 
@@ -113,6 +114,11 @@ COVERAGE: dict[str, tuple[str, ...]] = {
               "dials_gateway_opens_as_each_partner", "dials_our_own_people_and_another_home_server", "dials_restart_keeps_every_session",
               "dials_report_survives_a_restart", "dials_message_waits_for_the_home_server", "dials_stranger_is_refused",
               "dials_server_checks_senders"),
+    # A partner's walk through the sandbox, table by table.
+    "sandbox": ("sandbox_is_found_by_dns", "sandbox_searches", "sandbox_messages", "sandbox_reports", "sandbox_answers_of_robots", "sandbox_presence",
+                "sandbox_invitations", "sandbox_being_added", "sandbox_refused_numbers", "sandbox_several_at_once", "sandbox_numbers_that_go_wrong",
+                "sandbox_ported_number_at_beta", "sandbox_dials_the_partner", "sandbox_odd_messages",
+                "sandbox_two_echoes_come_to_rest", "sandbox_strangers"),
     "batching": ("strict_documents_carry_many",),
     "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
 }
@@ -142,7 +148,7 @@ def self_check() -> list[str]:
 
 def load() -> None:
     """Imports the modules that register scenarios."""
-    from . import rows_checklist, rows_dials, rows_home, rows_ladder, rows_restart, rows_semantics, rows_syntax  # noqa: F401
+    from . import rows_checklist, rows_dials, rows_home, rows_ladder, rows_restart, rows_sandbox, rows_semantics, rows_syntax  # noqa: F401
 
 
 def chosen(role: str, only: Iterable[str] = ()) -> list[Scenario]:

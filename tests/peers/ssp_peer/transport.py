@@ -69,7 +69,7 @@ class Listener:
     """A threaded server on one port; plain HTTP, or mutual TLS when `tls` is given."""
 
     def __init__(self, port: int, receive: Callable[[Inbound], Reply], tls: Tls | None, on_probe: Callable[[str], None]) -> None:
-        context = tls.server() if tls else None
+        self._context = context = tls.server() if tls else None
         self._connections = connections = set()
         self._changing = changing = threading.Lock()
 
@@ -141,6 +141,11 @@ class Listener:
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
+
+    def trust(self, ca: str) -> None:
+        """Takes the certificates of one authority more."""
+        if self._context:
+            self._context.load_verify_locations(ca)
 
     def close(self) -> None:
         """Stops listening and breaks the connections that are kept, as the end of the process would."""
