@@ -31,20 +31,24 @@ struct WatcherView {
 pub(crate) async fn watchers(State(home): State<Arc<HomeDomain>>, caller: Caller) -> Json<WatchersView> {
     let state = caller.subscriber.state();
     let relations = &state.relations;
-    let view = |(person, watcher): (&Box<str>, &Box<super::super::relation::Watcher>)| {
+    let view = |(person, watcher): (&str, &super::super::relation::Watcher)| {
         let allowed = state.allowed(person, &home.config.public_attributes);
         let is_seen =
             |name: &AttributeName| watcher.attributes.is_empty() || watcher.attributes.contains(name);
         WatcherView {
             address: watcher.address.clone(),
             since: time(watcher.since),
-            is_contact: relations.contacts.contains_key(&**person),
-            is_blocked: relations.blocks.contains_key(&**person),
+            is_contact: relations.contacts.contains_key(person),
+            is_blocked: relations.blocks.contains_key(person),
             attributes: allowed.into_iter().filter(is_seen).collect(),
         }
     };
     Json(WatchersView {
-        watchers: relations.watchers.iter().map(view).collect(),
+        watchers: relations
+            .watchers
+            .iter()
+            .map(|(person, watcher)| view((person, watcher)))
+            .collect(),
     })
 }
 
