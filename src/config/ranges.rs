@@ -117,6 +117,7 @@ pub(super) const RANGES: &[Range] = &[
     range("home.request_timeout", Kind::Time, "1s", "1m"),
     range("home.max_connections", Kind::Count, "1", "1000000"),
     range("home.max_connections_per_address", Kind::Count, "1", "1000000"),
+    range("home.subscribe_again", Kind::Time, "1m", "7d"),
     range("home.limits.contacts", Kind::Count, "1", "100000"),
     range("home.limits.watchers", Kind::Count, "1", "100000"),
     range("home.limits.rules", Kind::Count, "1", "100000"),

@@ -35,6 +35,10 @@ pub struct HomeConfig {
     /// What everybody may see of a subscriber who has not chosen otherwise (use case 5.20.5: "default presence
     /// attributes"); empty makes each watcher wait for the subscriber's consent.
     pub public_attributes: Vec<AttributeName>,
+    /// How often people whom somebody watches, and of whom nothing has come yet, are subscribed to again: a number that
+    /// nobody had may have an owner now.
+    #[serde(with = "duration")]
+    pub subscribe_again: Duration,
     /// The language of subscribers who have not chosen one, as an RFC 5646 tag.
     pub language: String,
     /// Bounds; each refuses with a code of its own.
@@ -58,6 +62,7 @@ impl Default for HomeConfig {
             max_connections_per_address: 1_024,
             domains: Vec::new(),
             public_attributes: vec![AttributeName::OnlineStatus, AttributeName::UserAvailability],
+            subscribe_again: Duration::from_secs(3600),
             language: "en".into(),
             limits: HomeLimits::default(),
             templates: BTreeMap::new(),

@@ -73,6 +73,8 @@ pub struct HomeDomain {
     /// The newest inbox ID; above every one that was given out before, also by earlier runs.
     last_id: AtomicU64,
     searches: Mutex<KeptSearches>,
+    /// When people of whom nothing has come yet are subscribed to again.
+    unheard_at: Mutex<Timestamp>,
     /// Wrong names at login.
     strangers: Mutex<Strangers>,
     owed: Mutex<Owed>,
@@ -107,6 +109,7 @@ impl HomeDomain {
             return Err(HomeError::Config(problems.join("; ")));
         }
         let nobody = PasswordHash::of_nobody(config.limits.password_cost());
+        let first_again = clock.now().plus(config.subscribe_again);
         let home = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             words: Words::new(&config.templates, &config.language),
@@ -117,6 +120,7 @@ impl HomeDomain {
             directory: RwLock::default(),
             last_id: AtomicU64::new(0),
             searches: Mutex::default(),
+            unheard_at: Mutex::new(first_again),
             strangers: Mutex::default(),
             owed: Mutex::default(),
             errands: Errands::default(),
@@ -162,6 +166,18 @@ impl HomeDomain {
         }
         self.searches().forget(now);
         self.settle_reports().await;
+        if self.is_time_to_ask_again(now) {
+            self.watch_unheard();
+        }
+    }
+
+    fn is_time_to_ask_again(&self, now: Timestamp) -> bool {
+        let mut at = self.unheard_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = *at <= now;
+        if is_time {
+            *at = now.plus(self.config.subscribe_again);
+        }
+        is_time
     }
 
     /// The subscriber whom an address names: by number under any domain, by user name within one of ours.

@@ -129,6 +129,17 @@ impl Relations {
         self.contacts.contains_key(person) || self.watching.contains_key(person)
     }
 
+    /// Those whom he watches and of whom nothing has come yet.
+    pub(crate) fn unheard(&self) -> Vec<WvAddress> {
+        let contacts = self.contacts.iter().map(|(person, one)| (person, &one.address));
+        let others = self.watching.iter().map(|(person, one)| (person, &one.address));
+        contacts
+            .chain(others)
+            .filter(|(person, _)| !self.known.contains_key(*person))
+            .map(|(_, address)| address.clone())
+            .collect()
+    }
+
     /// Everybody whom he watches.
     pub(crate) fn watched(&self) -> Vec<WvAddress> {
         let contacts = self.contacts.values().map(|contact| &contact.address);

@@ -8,6 +8,7 @@ use super::{
     super::{
         HomeDomain, HomeError, damaged,
         incoming::number,
+        relation::Relations,
         secret::{self, NewToken},
         subscriber::{Device, Subscriber},
         telling::AT_ONCE,
@@ -190,6 +191,17 @@ impl HomeDomain {
     /// Subscribes for everybody who stayed logged in over a restart, a few people at a time: what is known of others is kept
     /// in memory alone, and nobody logs in again to ask for it. Called when notifications can come in.
     pub fn watch_again(&self) {
+        self.watch_for_each(Relations::watched);
+    }
+
+    /// Subscribes again to people of whom nothing has come yet: a number that nobody had may have an owner now, and an
+    /// operator that was away may be back.
+    pub(crate) fn watch_unheard(&self) {
+        self.watch_for_each(Relations::unheard);
+    }
+
+    /// Subscribes to some of the people whom somebody watches, for everybody who is logged in.
+    fn watch_for_each(&self, whom: fn(&Relations) -> Vec<WvAddress>) {
         let Some(home) = self.me.upgrade() else { return };
         let now = self.clock.now();
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
@@ -203,7 +215,7 @@ impl HomeDomain {
                         if !is_here || !state.account.is_active {
                             return;
                         }
-                        state.relations.watched()
+                        whom(&state.relations)
                     };
                     home.watch_all(&subscriber, &people).await;
                 }

@@ -1,5 +1,7 @@
 //! Use case 5.20, at the side of the person who adds and at that of the person added.
 
+use std::time::Duration;
+
 use super::{
     super::{
         event::Event,
@@ -7,7 +9,10 @@ use super::{
     },
     ADA, BEA, Fixture, address, refusal,
 };
-use crate::model::{Acceptance, Answer, ContactAdded, Found, Refusal, Request, SearchElement};
+use crate::model::{
+    Acceptance, Answer, AttributeName, AttributeValue, ContactAdded, Found, Presence, PresenceNotification,
+    Refusal, Request, SearchElement,
+};
 
 fn by_number(number: &str, nickname: Option<&str>) -> NewContact {
     NewContact {
@@ -118,6 +123,59 @@ async fn number_that_nobody_serves_is_added_all_the_same() {
         .await
         .unwrap();
     assert_eq!(added.search, Some(Ok(false)));
+}
+
+#[tokio::test]
+async fn number_comes_alive_when_its_owner_registers_elsewhere() {
+    let fixture = Fixture::new().await;
+    let heard = by_number("+46701234568", None);
+    fixture.home.add_contact(&fixture.ada(), heard).await.unwrap();
+    fixture.deliver(online("wv:+46701234568")).await.unwrap();
+    fixture.log_in(ADA).await;
+    let nobody = Refusal::UnknownUser {
+        recipient: address(BEA),
+    };
+    // The search finds nobody, neither the notice nor the subscription is taken.
+    fixture.line.answer(Ok(Answer::Found(Found::default())));
+    fixture.line.answer(Err(nobody.clone()));
+    fixture.line.answer(Err(nobody));
+    let added = by_number("+46701234567", None);
+    fixture.home.add_contact(&fixture.ada(), added).await.unwrap();
+    fixture.home.underway().idle().await;
+    fixture.line.take();
+
+    fixture.hand.advance(Duration::from_secs(3599));
+    fixture.home.sweep().await;
+    fixture.home.underway().idle().await;
+    assert_eq!(fixture.line.names(), Vec::<&str>::new());
+    fixture.hand.advance(Duration::from_secs(1));
+    fixture.home.sweep().await;
+    fixture.home.underway().idle().await;
+    let asked = fixture.line.take();
+    let [Request::Subscribe(subscribe)] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(
+        subscribe.presentities,
+        vec![address(BEA)],
+        "the other was heard of"
+    );
+
+    fixture.deliver(online(BEA)).await.unwrap();
+    fixture.hand.advance(Duration::from_secs(3600));
+    fixture.home.sweep().await;
+    fixture.home.underway().idle().await;
+    assert_eq!(fixture.line.names(), Vec::<&str>::new(), "everybody was heard of");
+}
+
+/// What an operator says of a person who is there.
+fn online(person: &str) -> Request {
+    let mut presence = Presence::default();
+    presence.set(AttributeName::OnlineStatus, Some(AttributeValue::Flag(true)));
+    Request::Notify(PresenceNotification {
+        watchers: vec![address(ADA)],
+        values: vec![(address(person), presence)],
+    })
 }
 
 #[tokio::test]
