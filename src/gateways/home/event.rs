@@ -99,6 +99,12 @@ pub(crate) enum Event {
         #[serde(flatten)]
         presence: PresenceView,
     },
+    /// A contact was added, named anew or removed, with this device or another.
+    Contact {
+        address: WvAddress,
+        nickname: String,
+        is_removed: bool,
+    },
     /// Somebody watches him; an empty `attributes` means that nothing is shown until he allows it.
     Watcher {
         address: WvAddress,
@@ -123,6 +129,7 @@ impl Event {
             Self::GroupChange { .. } => "group-change",
             Self::GroupLeft { .. } => "group-left",
             Self::Presence { .. } => "presence",
+            Self::Contact { .. } => "contact",
             Self::Watcher { .. } => "watcher",
             Self::Ready {} => "ready",
         }
