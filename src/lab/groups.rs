@@ -28,6 +28,7 @@ pub(super) async fn a_group_talks(
     for (guest, name) in [(&mut *bea, "Bea"), (&mut *hal, "Hal")] {
         let began = clock();
         let joined = accept(guest, &group).await.and(comes(ada, &group, name).await);
+        let joined = joined.and(is_told(ada).await);
         let what = format!("{name} accepts and is in it, and Ada is told");
         stage.step(&what, began, joined)?;
     }
@@ -39,7 +40,9 @@ pub(super) async fn a_group_talks(
         Ok(_) => accept(isa, &group).await,
         Err(error) => Err(error),
     };
-    let joined = joined.and(comes(bea, &group, "Isa").await);
+    let joined = joined
+        .and(comes(bea, &group, "Isa").await)
+        .and(is_told(ada).await);
     stage.step(
         "Isa, whom Alpha reaches through Hub alone, accepts as well, and Bea is told",
         began,
@@ -109,6 +112,14 @@ async fn accept(guest: &mut Handset, group: &str) -> Result<Value, String> {
             .call("POST", &format!("/v1/invitations/{id}/answer"), answer)
             .await,
     )
+}
+
+/// Waits until who invited is told of an acceptance.
+async fn is_told(host: &mut Handset) -> Result<Value, String> {
+    let accepts = |event: &Value| event.get("is_accepted") == Some(&Value::Bool(true));
+    let answer = host.event("invitation-answer", "accepts", accepts).await;
+    host.acknowledge(&answer).await;
+    said(answer)
 }
 
 /// Waits until somebody in the group hears that another has come.
