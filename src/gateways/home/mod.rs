@@ -50,6 +50,7 @@ use self::{
     incoming::KeptSearches,
     line::Errands,
     line::Line,
+    outgoing::Moved,
     reports::Owed,
     secret::PasswordHash,
     subscriber::{Strangers, Subscriber},
@@ -81,6 +82,8 @@ pub struct HomeDomain {
     owed: Mutex<Owed>,
     groups: Mutex<Groups>,
     sayings: Mutex<Sayings>,
+    /// Numbers that moved to whoever did not know them yet.
+    moved: Mutex<Vec<Moved>>,
     errands: Errands,
     /// What unknown names are checked against, so that they take as long as known ones.
     nobody: PasswordHash,
@@ -126,6 +129,7 @@ impl HomeDomain {
             owed: Mutex::default(),
             groups: Mutex::default(),
             sayings: Mutex::default(),
+            moved: Mutex::default(),
             errands: Errands::default(),
             nobody,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
@@ -170,6 +174,7 @@ impl HomeDomain {
         }
         self.searches().forget(now);
         self.say_due();
+        self.watch_moved_again();
         self.settle_reports().await;
     }
 

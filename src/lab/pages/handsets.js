@@ -558,7 +558,7 @@ class Handset {
     this.parts.with.textContent = this.nameOf(this.open);
     const items = (this.logs.get(this.open) || []).map((line) => {
       const item = make("li", undefined, line.mine ? "mine" : line.isNews ? "news" : "");
-      if (line.from) item.append(make("span", line.from, "from"), " ");
+      if (line.from) item.append(make("span", line.from, "from"));
       item.append(line.note ? `${line.text}: “${line.note}”` : line.text);
       if (line.mark) item.append(make("span", line.mark.text, "mark " + (line.mark.kind || "")));
       return item;

@@ -15,6 +15,7 @@ pub(crate) use message::NewMessage;
 pub(crate) use people::SettingsChange;
 #[cfg(test)]
 pub(crate) use session::LoggedIn;
+pub(crate) use session::Moved;
 
 use super::{HomeDomain, subscriber::Subscriber};
 use crate::model::{Acceptance, Answer, InvalidAddress, Outcome, Refusal, WvAddress};

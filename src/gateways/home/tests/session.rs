@@ -241,3 +241,40 @@ async fn who_watches_a_number_that_moved_subscribes_anew_where_it_is_served_now(
     );
     assert_eq!(ada.state().relations.contacts.len(), 2, "the list is hers");
 }
+
+#[tokio::test]
+async fn number_that_is_not_known_yet_where_it_moved_to_is_asked_for_again() {
+    let fixture = Fixture::new().await;
+    let home = &fixture.home;
+    let (ada, ben) = (fixture.ada(), fixture.ben());
+    fixture.log_in(ADA).await;
+    let wish = Wish::Number("+447700900124".into());
+    home.add_contact(&ada, NewContact { wish, nickname: None })
+        .await
+        .unwrap();
+    home.underway().idle().await;
+    fixture.line.take();
+    let sweep = |seconds| {
+        fixture.hand.advance(std::time::Duration::from_secs(seconds));
+        async {
+            home.sweep().await;
+            home.underway().idle().await;
+            fixture.line.names().contains(&"subscribe")
+        }
+    };
+    let unknown = || {
+        Err(Refusal::UnknownUser {
+            recipient: address("wv:+447700900124"),
+        })
+    };
+    fixture.line.answer(unknown());
+    home.remove_account(&ben.number).await.unwrap();
+    home.underway().idle().await;
+    fixture.line.take();
+    fixture.line.answer(unknown());
+    assert!(sweep(1).await, "after a second");
+    assert!(!sweep(1).await, "then after two");
+    assert!(sweep(1).await);
+    assert!(!sweep(4).await, "his new operator knows him now");
+    assert!(!sweep(3600).await);
+}
