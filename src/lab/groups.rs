@@ -66,6 +66,14 @@ pub(super) async fn a_group_talks(
     says_to_all(stage, &group, (isa, "Isa", "I bring fish"), [ada, bea, hal]).await?;
 
     let began = clock();
+    let waited = waits_for_bea(stage, &group, hal, [ada, isa], bea).await;
+    stage.step(
+        "Alpha can't reach Beta: what Hal writes is there for the others, and for Bea once Beta is back",
+        began,
+        waited,
+    )?;
+
+    let began = clock();
     let left = said(bea.call("POST", &format!("{path}/leave"), json!({})).await);
     let mut told = left;
     for handset in [&mut *ada, &mut *hal, &mut *isa] {
@@ -149,6 +157,36 @@ async fn says_to_all(
     }
     let what = format!("{from_name} writes to the group, and the three others read it under that name");
     Ok(stage.step(&what, began, outcome)?)
+}
+
+/// An operator who can't be reached keeps nobody else from reading, and his own people lose nothing.
+async fn waits_for_bea(
+    stage: &Stage<'_>,
+    group: &str,
+    hal: &Handset,
+    others: [&mut Handset; 2],
+    bea: &mut Handset,
+) -> Result<Value, String> {
+    const WORDS: &str = "Bring an umbrella";
+    let alpha = &stage.federation.alpha;
+    let pause = json!({ "reason": "maintenance" });
+    alpha.ask("POST", "/api/v1/peers/beta/suspend", pause).await?;
+    let message = json!({ "to": [group], "text": WORDS });
+    said(hal.call("POST", "/v1/messages", message).await)?;
+    let fits = |event: &Value| text(event, "text") == WORDS;
+    for handset in others {
+        let arrived = handset.event("message", "carries the words", fits).await;
+        handset.acknowledge(&arrived).await;
+        said(arrived)?;
+    }
+    for lever in ["resume", "reconnect"] {
+        alpha
+            .ask("POST", &format!("/api/v1/peers/beta/{lever}"), Value::Null)
+            .await?;
+    }
+    let arrived = bea.event("message", "waited", fits).await;
+    bea.acknowledge(&arrived).await;
+    said(arrived)
 }
 
 /// Every invitation of an answer was passed on.
