@@ -56,7 +56,7 @@ pub(super) fn refusal_of(
     if let (Some(group), Some(why)) = (&known, GroupRefusal::of_status(code.0))
         && group.is_group()
     {
-        let group = group.clone();
+        let group = group.without_screen_name();
         return Refusal::InGroup { group, why };
     }
     match (code, known) {

@@ -200,7 +200,7 @@ pub(crate) async fn join(
 ) -> Result<Json<JoinedView>, Problem> {
     let group = group.read(&home, &caller)?;
     let now = home
-        .join_group(&caller.subscriber, &group, join.screen_name)
+        .join_group(&caller.subscriber, &group, (join.screen_name, None))
         .await?;
     Ok(Json(joined(now)))
 }

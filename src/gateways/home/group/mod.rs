@@ -7,7 +7,7 @@ mod request;
 mod saying;
 mod state;
 
-pub(crate) use request::MAX_TOPIC;
+pub(crate) use request::{INVITE_ID, MAX_TOPIC};
 pub(crate) use saying::{Sayings, load_saying};
 pub(crate) use state::{GroupState, Joined, Member, property};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    super::{HomeDomain, accounts::MAX_NAME, text},
+    super::{HomeDomain, accounts::MAX_NAME, incoming::Invited, text},
     Group, GroupState, Joined, Say, property,
 };
 use crate::model::{
@@ -21,9 +21,10 @@ impl HomeDomain {
                 screen_name,
                 list_joined,
                 subscribe,
-                own_properties: _,
+                own_properties,
             } => {
-                let joining = (screen_name, list_joined, subscribe);
+                let invited = self.invited_as(&group, &own_properties).await?;
+                let joining = (screen_name, list_joined, subscribe, invited);
                 return self
                     .join_group_of_ours(&group, (&person, &request.by), joining)
                     .await;
@@ -99,7 +100,7 @@ impl HomeDomain {
         &self,
         group: &Group,
         (person, address): (&str, &WvAddress),
-        (screen_name, list_joined, subscribe): (Option<String>, bool, bool),
+        (screen_name, list_joined, subscribe, invited): (Option<String>, bool, bool, Option<String>),
     ) -> Outcome {
         let now = self.clock.now();
         let name = screen_name.map(|name| text::line(&name, MAX_NAME));
@@ -108,6 +109,9 @@ impl HomeDomain {
             return Err(group.refuses(GroupRefusal::Rejected));
         }
         let answer = self.change_group(group, |state| {
+            if let Some(invited) = &invited {
+                state.is_also(invited, person);
+            }
             let name = name.unwrap_or_else(|| free_name(state));
             in_group(group, participant_of(state, &name))?;
             let joined = Joined {
@@ -128,6 +132,33 @@ impl HomeDomain {
             ))
         });
         Ok(Answer::Group(answer.await?))
+    }
+
+    /// Who was invited by the invitation that somebody shows who joins; only who was invited, and his server, know its ID.
+    async fn invited_as(&self, group: &Group, properties: &[Property]) -> Result<Option<String>, Refusal> {
+        let Some(shown) = properties.iter().find(|one| one.name == INVITE_ID) else {
+            return Ok(None);
+        };
+        let leaders: Vec<_> = {
+            let state = group.state();
+            let leads = state
+                .members
+                .values()
+                .filter(|one| one.privilege != Privilege::Ordinary);
+            leads.map(|one| one.address.clone()).collect()
+        };
+        for leader in leaders {
+            let Some(leader) = self.active(&leader) else {
+                continue;
+            };
+            let row = Invited::by_him(&leader.number, &shown.value);
+            let invited = self.invitation(&row).await?;
+            let is_to_it = |one: &Invited| one.is_to_join && one.group.as_ref() == Some(&group.address);
+            if let Some(invited) = invited.filter(is_to_it) {
+                return Ok(Some(self.person(&invited.other)));
+            }
+        }
+        Ok(None)
     }
 
     /// Lets a member of a group of ours go.
@@ -390,5 +421,8 @@ fn done((): ()) -> Answer {
     Answer::Group(GroupAnswer::Done)
 }
 
+/// A property of who joins: the ID of the invitation that lets him in, when he is known there by another address than the one
+/// that was invited. Ours alone; it is shown only where he was refused without it.
+pub(crate) const INVITE_ID: &str = "InviteID";
 /// Characters of a topic, and of a welcome.
 pub(crate) const MAX_TOPIC: usize = 256;

@@ -112,6 +112,17 @@ impl GroupState {
         Ok(())
     }
 
+    /// An invitation is taken up by whom it was for, who goes by another address here: known by his number to who invited him,
+    /// and by his user name to who does not disclose it.
+    pub(crate) fn is_also(&mut self, invited: &str, person: &str) {
+        if !self.members.contains_key(person)
+            && self.members.get(invited).is_some_and(is_pending)
+            && let Some(member) = self.members.remove(invited)
+        {
+            self.members.insert(person.to_owned(), member);
+        }
+    }
+
     /// Lets somebody go; he may come back. His name.
     ///
     /// # Errors
@@ -191,7 +202,6 @@ impl GroupState {
 
     /// Drops an invitation that was not taken up: it was withdrawn or declined.
     pub(crate) fn forget_invited(&mut self, person: &str) {
-        let is_pending = |member: &Member| member.invited_until.is_some() && member.joined.is_none();
         if self.members.get(person).is_some_and(is_pending) {
             self.members.remove(person);
         }
@@ -328,6 +338,11 @@ pub(crate) fn property(name: &str, value: String) -> Property {
         name: name.to_owned(),
         value,
     }
+}
+
+/// Whether an invitation was not taken up yet.
+fn is_pending(member: &Member) -> bool {
+    member.invited_until.is_some() && member.joined.is_none()
 }
 
 fn rank(privilege: Option<Privilege>) -> u8 {

@@ -9,7 +9,7 @@ use super::{
         HomeDomain,
         accounts::MAX_NAME,
         event::{Event, LeftBecause},
-        group::{MAX_TOPIC, NewGroup, property},
+        group::{INVITE_ID, MAX_TOPIC, NewGroup, property},
         incoming::{Invited, shown},
         relation::JoinedGroup,
         subscriber::Subscriber,
@@ -18,8 +18,8 @@ use super::{
     odd_answer,
 };
 use crate::model::{
-    Answer, GroupAction, GroupAnswer, GroupRefusal, GroupRequest, JoinedUser, Privilege, Property, Refusal,
-    Request, WvAddress,
+    Answer, GroupAction, GroupAnswer, GroupRefusal, GroupRequest, InviteId, JoinedUser, Privilege, Property,
+    Refusal, Request, WvAddress,
 };
 
 /// A group that was just joined.
@@ -83,7 +83,7 @@ impl HomeDomain {
         &self,
         subscriber: &Arc<Subscriber>,
         group: &WvAddress,
-        wanted: Option<String>,
+        (wanted, invitation): (Option<String>, Option<&InviteId>),
     ) -> Result<JoinedNow, Refusal> {
         check_group(group)?;
         let before = self.joined_group(subscriber, group);
@@ -110,13 +110,21 @@ impl HomeDomain {
             if before.is_none() {
                 self.keep_group(subscriber, kept.clone()).await?;
             }
-            let action = GroupAction::Join {
-                screen_name: Some(screen_name),
+            let action = |shown: Option<&InviteId>| GroupAction::Join {
+                screen_name: Some(screen_name.clone()),
                 list_joined: true,
                 subscribe: true,
-                own_properties: Vec::new(),
+                own_properties: shown
+                    .map(|id| property(INVITE_ID, id.to_string()))
+                    .into_iter()
+                    .collect(),
             };
-            match self.ask_group(subscriber, group, action).await {
+            let mut answer = self.ask_group(subscriber, group, action(None)).await;
+            let is_unknown = |refusal: &Refusal| refusal.of_group() == Some(GroupRefusal::NotMember);
+            if invitation.is_some() && answer.as_ref().is_err_and(is_unknown) {
+                answer = self.ask_group(subscriber, group, action(invitation)).await;
+            }
+            match answer {
                 Ok(answer) => return self.has_joined(subscriber, kept, answer).await,
                 Err(refusal) => match refusal.of_group() {
                     // The answer to an earlier request was lost.

@@ -115,7 +115,8 @@ impl HomeDomain {
         });
         only_refusal(self.ask(&subscriber.domain, None, request).await)?;
         if let Some(group) = invited.group.filter(|_| is_accepted && invited.is_to_join) {
-            self.join_group(subscriber, &group, screen_name).await?;
+            self.join_group(subscriber, &group, (screen_name, Some(id)))
+                .await?;
         }
         self.commit(Batch::new(self.clock.now()).remove(Space::Home, row))
             .await

@@ -138,27 +138,32 @@ fn heard(stream: &mut Stream) -> Vec<Event> {
 async fn words(home: &HomeDomain, subscriber: &Subscriber) -> Vec<(String, String, String)> {
     home.underway().idle().await;
     let waiting = home.waiting(subscriber, None, 100).await.unwrap();
-    let said = |(_, stored): (u64, super::super::inbox::StoredEvent)| match stored.event {
-        Event::Message {
+    let said = |(_, stored): (u64, super::super::inbox::StoredEvent)| {
+        let Event::Message {
             group,
             screen_name,
             content,
             ..
-        } => Some((
+        } = stored.event
+        else {
+            return None;
+        };
+        Some((
             group?.to_string(),
             screen_name.unwrap_or_default(),
             content.text.unwrap_or_default(),
-        )),
-        _ => None,
+        ))
     };
     waiting.into_iter().filter_map(said).collect()
 }
 
 async fn accept(home: &HomeDomain, subscriber: &Arc<Subscriber>, accept: bool) -> Result<(), Refusal> {
     let waiting = home.waiting(subscriber, None, 100).await.unwrap();
-    let id = waiting.iter().rev().find_map(|(_, stored)| match &stored.event {
-        Event::Invitation { invitation_id, .. } => Some(invitation_id.parse::<InviteId>().unwrap()),
-        _ => None,
+    let id = waiting.iter().rev().find_map(|(_, stored)| {
+        let Event::Invitation { invitation_id, .. } = &stored.event else {
+            return None;
+        };
+        Some(invitation_id.parse::<InviteId>().unwrap())
     });
     let answered = home
         .answer_invitation(
@@ -239,7 +244,7 @@ async fn invitations_lead_to_a_conversation_of_three() {
     );
     // He who left may come back.
     let back = home
-        .join_group(&cleo, &address(WALKERS), Some("Clio".into()))
+        .join_group(&cleo, &address(WALKERS), (Some("Clio".into()), None))
         .await
         .unwrap();
     assert_eq!(back.names.len(), 3);
@@ -732,12 +737,16 @@ async fn groups_are_bounded() {
 
     let (ben, joined) = (fixture.ben(), ["one", "two", "three"]);
     for name in joined {
-        home.join_group(&ben, &address(&format!("wv:bo/{name}@beta.example")), None)
-            .await
-            .unwrap();
+        home.join_group(
+            &ben,
+            &address(&format!("wv:bo/{name}@beta.example")),
+            (None, None),
+        )
+        .await
+        .unwrap();
     }
     let fourth = home
-        .join_group(&ben, &address("wv:bo/four@beta.example"), None)
+        .join_group(&ben, &address("wv:bo/four@beta.example"), (None, None))
         .await;
     assert_eq!(fourth.unwrap_err().of_group(), Some(GroupRefusal::TooMany));
 }
@@ -759,13 +768,17 @@ async fn names_topics_and_messages_are_cleaned() {
     home.set_topic(&ada, &address(WALKERS), "Hills\u{1b}[2J\r\nand\u{202e} dales")
         .await
         .unwrap();
-    let topic = fixture.line.take().into_iter().find_map(|request| match request {
-        Request::Group(GroupRequest {
+    let set = |request| {
+        let Request::Group(GroupRequest {
             action: GroupAction::SetProperties { group, .. },
             ..
-        }) => Some(group[0].value.clone()),
-        _ => None,
-    });
+        }) = request
+        else {
+            return None;
+        };
+        Some(group[0].value.clone())
+    };
+    let topic = fixture.line.take().into_iter().find_map(set);
     assert_eq!(topic.as_deref(), Some("Hills[2J and dales"));
     let Request::Send(message) = sent(BEA, WALKERS, "m1") else {
         panic!()
@@ -785,7 +798,9 @@ async fn names_topics_and_messages_are_cleaned() {
     assert!(group.state().names().contains(&"Guest 1".to_owned()));
     // What a group elsewhere says is cleaned as well.
     let foreign = "wv:bo/club@beta.example";
-    home.join_group(&ada, &address(foreign), None).await.unwrap();
+    home.join_group(&ada, &address(foreign), (None, None))
+        .await
+        .unwrap();
     let mut stream = listen(&ada);
     let odd = news(foreign, &[ADA], &["E\u{202e}ve\u{0}"]);
     fixture.deliver(Request::GroupEvent(odd)).await.unwrap();
@@ -805,7 +820,9 @@ async fn namesakes_get_a_number_and_a_wanted_name_is_refused() {
     };
     home.open(&ada, group).await.unwrap();
     home.invite(&ada, invitation(WALKERS, BEN)).await.unwrap();
-    let taken = home.join_group(&ben, &address(WALKERS), Some("Ben".into())).await;
+    let taken = home
+        .join_group(&ben, &address(WALKERS), (Some("Ben".into()), None))
+        .await;
     assert_eq!(taken.unwrap_err().of_group(), Some(GroupRefusal::NameInUse));
     assert!(
         ben.state().relations.groups.is_empty(),
@@ -845,7 +862,7 @@ async fn closed_account_ends_its_groups_and_leaves_the_others() {
     let fixture = Fixture::new().await;
     let (home, ada) = (&fixture.home, fixture.ada());
     with_bea(&fixture).await;
-    home.join_group(&ada, &address("wv:bo/club@beta.example"), None)
+    home.join_group(&ada, &address("wv:bo/club@beta.example"), (None, None))
         .await
         .unwrap();
     fixture.line.take();
@@ -853,13 +870,11 @@ async fn closed_account_ends_its_groups_and_leaves_the_others() {
     home.underway().idle().await;
     let mut told = Vec::new();
     for request in fixture.line.take() {
-        match request {
-            Request::GroupEvent(event) => told.push((event.group.to_string(), event.removed.unwrap().0)),
-            Request::Group(request) => {
-                assert_eq!(request.action, GroupAction::Leave);
-                told.push((request.group.to_string(), 200));
-            }
-            _ => {}
+        if let Request::GroupEvent(event) = request {
+            told.push((event.group.to_string(), event.removed.unwrap().0));
+        } else if let Request::Group(request) = request {
+            assert_eq!(request.action, GroupAction::Leave);
+            told.push((request.group.to_string(), 200));
         }
     }
     told.sort();
@@ -884,7 +899,7 @@ async fn removal_that_may_mean_another_is_asked_about() {
     const CLUB: &str = "wv:bo/club@beta.example";
     let fixture = Fixture::new().await;
     let (home, ada) = (&fixture.home, fixture.ada());
-    home.join_group(&ada, &address(CLUB), None).await.unwrap();
+    home.join_group(&ada, &address(CLUB), (None, None)).await.unwrap();
     let mut stream = listen(&ada);
     let out = removed(CLUB, &[ADA], GroupRefusal::Rejected);
     // Its server says that Ada is still in it: another was meant.
@@ -913,7 +928,7 @@ async fn removal_that_may_mean_another_is_asked_about() {
         }]
     ));
     // Who is not told learns it when he writes.
-    home.join_group(&ada, &address(CLUB), None).await.unwrap();
+    home.join_group(&ada, &address(CLUB), (None, None)).await.unwrap();
     fixture.line.answer(Ok(Answer::Sent {
         id: None,
         recipients: vec![RecipientOutcome {
@@ -1130,4 +1145,74 @@ async fn someone_elses_token_reaches_no_group() {
         assert!(matches!(status, 400 | 422), "{path} {status} {answer}");
         assert!(answer["error"]["status"].is_u64(), "{answer}");
     }
+}
+
+/// Bea is invited by her number; her operator discloses none, so she joins by her user name.
+#[tokio::test]
+async fn who_is_known_by_another_name_shows_the_invitation() {
+    const NAMED: &str = "wv:bea@beta.example";
+    let fixture = Fixture::new().await;
+    let (home, ada) = (&fixture.home, fixture.ada());
+    home.open_group(&ada, new("walkers")).await.unwrap();
+    home.open_group(&ada, new("others")).await.unwrap();
+    let id = home.invite(&ada, invitation(WALKERS, BEA)).await.unwrap();
+    let other = home
+        .invite(&ada, invitation("wv:ada/others@alpha.example", BEA))
+        .await
+        .unwrap();
+    let shows = |id: &str| {
+        let mut action = join("Bea");
+        if let GroupAction::Join { own_properties, .. } = &mut action {
+            own_properties.push(Property {
+                name: "InviteID".into(),
+                value: id.into(),
+            });
+        }
+        fixture.deliver(asks(NAMED, WALKERS, action))
+    };
+    for wrong in ["", "made up", other.as_str()] {
+        assert_eq!(why(shows(wrong).await), Some(GroupRefusal::NotMember), "{wrong}");
+    }
+    assert_eq!(refusal(shows(id.as_str()).await), None);
+    assert_eq!(refusal(fixture.deliver(sent(NAMED, WALKERS, "m1")).await), None);
+    // It lets one in, not two.
+    let mut again = join("Eve");
+    if let GroupAction::Join { own_properties, .. } = &mut again {
+        own_properties.push(Property {
+            name: "InviteID".into(),
+            value: id.to_string(),
+        });
+    }
+    let eve = fixture.deliver(asks("wv:eve@beta.example", WALKERS, again)).await;
+    assert_eq!(why(eve), Some(GroupRefusal::NotMember));
+}
+
+/// The other side of it: the invitation is shown only where he was refused without it.
+#[tokio::test]
+async fn invitation_is_shown_to_a_group_that_does_not_know_him() {
+    let fixture = Fixture::new().await;
+    let (home, ada) = (&fixture.home, fixture.ada());
+    let id: InviteId = "i1".parse().unwrap();
+    let group = address("wv:bo/club@beta.example");
+    fixture.line.answer(Err(Refusal::InGroup {
+        group: group.clone(),
+        why: GroupRefusal::NotMember,
+    }));
+    home.join_group(&ada, &group, (None, Some(&id))).await.unwrap();
+    let shown: Vec<_> = fixture
+        .line
+        .take()
+        .into_iter()
+        .filter_map(|request| {
+            let Request::Group(GroupRequest {
+                action: GroupAction::Join { own_properties, .. },
+                ..
+            }) = request
+            else {
+                return None;
+            };
+            Some(own_properties.len())
+        })
+        .collect();
+    assert_eq!(shown, [0, 1]);
 }

@@ -227,25 +227,14 @@ async fn two_devices_that_change_one_list_at_once_lose_nothing_and_hear_one_orde
     // The last word on who is watched is the list's.
     let mut watched = BTreeMap::new();
     for request in fixture.line.take() {
-        match request {
-            Request::Subscribe(subscribe) => {
-                watched.extend(
-                    subscribe
-                        .presentities
-                        .into_iter()
-                        .map(|one| (one.to_string(), true)),
-                );
-            }
-            Request::Unsubscribe(unsubscribe) => {
-                watched.extend(
-                    unsubscribe
-                        .presentities
-                        .into_iter()
-                        .map(|one| (one.to_string(), false)),
-                );
-            }
-            _ => {}
-        }
+        let (people, is_watched) = if let Request::Subscribe(subscribe) = request {
+            (subscribe.presentities, true)
+        } else if let Request::Unsubscribe(unsubscribe) = request {
+            (unsubscribe.presentities, false)
+        } else {
+            continue;
+        };
+        watched.extend(people.into_iter().map(|one| (one.to_string(), is_watched)));
     }
     watched.retain(|_, is_watched| *is_watched);
     assert!(watched.keys().eq(list.keys()), "{watched:?} {list:?}");

@@ -255,7 +255,7 @@ async fn number_that_is_not_known_yet_where_it_moved_to_is_asked_for_again() {
     home.underway().idle().await;
     fixture.line.take();
     let sweep = |seconds| {
-        fixture.hand.advance(std::time::Duration::from_secs(seconds));
+        fixture.hand.advance(Duration::from_secs(seconds));
         async {
             home.sweep().await;
             home.underway().idle().await;
