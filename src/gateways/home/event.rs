@@ -111,7 +111,7 @@ pub(crate) enum Event {
         attributes: Vec<AttributeName>,
     },
     /// Everything that waited has been sent; what follows happens now. A device that was away for long reads its
-    /// watchers anew.
+    /// watchers, contacts and groups anew.
     Ready {},
 }
 

@@ -154,6 +154,7 @@ class Handset {
     switch (kind) {
       case "message": this.received(event); quietly(ack); break;
       case "report": this.reported(event); quietly(ack); break;
+      case "ready": if (this.wasReady) quietly(() => Promise.all([this.readContacts(), this.readGroups()])); this.wasReady = true; break;
       case "presence": this.seen(event); break;
       case "contact": if (this.isNews(event)) quietly(() => this.readContacts()); break;
       case "group-joined": this.entered(event); break;

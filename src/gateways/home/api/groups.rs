@@ -322,7 +322,12 @@ async fn invite_all(
             screen_name: Some(group.screen_name.clone()),
             validity: Some(INVITED_FOR),
         };
-        let invited = home.invite(&caller.subscriber, new).await;
+        // The call was counted; each invitation counts as well, or one call would be fifty.
+        let turn = caller.subscriber.state().rate.take(home.clock.now());
+        let invited = match turn {
+            Ok(()) => home.invite(&caller.subscriber, new).await,
+            Err(refusal) => Err(refusal),
+        };
         InvitationView {
             address: to,
             error: invited.as_ref().err().map(ErrorView::from),

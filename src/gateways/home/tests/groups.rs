@@ -1100,6 +1100,28 @@ async fn api_opens_invites_joins_looks_and_ends() {
 }
 
 #[tokio::test]
+async fn each_invitation_counts_against_the_rate() {
+    let fixture = Fixture::with(|config| config.limits.requests_per_minute = 4).await;
+    let served = Served::new(fixture).await;
+    let ada = served.token(ADA).await;
+    let people: Vec<_> = (0..10).map(|n| format!("wv:guest{n}@beta.example")).collect();
+    let open = json!({ "name": "walkers", "invite": people });
+    let (status, opened) = served.call("POST", "/v1/groups", Some(&ada), Some(open)).await;
+    assert_eq!(status, 201, "{opened}");
+    let invitations = opened["invitations"].as_array().unwrap();
+    let passed_on = invitations.iter().filter(|one| one["id"].is_string()).count();
+    let too_fast = |one: &&Value| one["error"]["code"] == "too-fast";
+    assert_eq!((passed_on, invitations.iter().filter(too_fast).count()), (3, 7));
+    let invites = served
+        .fixture
+        .line
+        .names()
+        .into_iter()
+        .filter(|name| *name == "invite");
+    assert_eq!(invites.count(), 3);
+}
+
+#[tokio::test]
 async fn someone_elses_token_reaches_no_group() {
     let (served, _relay) = served().await;
     let (ada, ben) = (login(&served, ADA).await, login(&served, BEN).await);
