@@ -110,6 +110,7 @@ impl HomeDomain {
             why,
         };
         let now = self.clock.now();
+        let screen_name = fitting(&address, &new.screen_name, "");
         // One at a time for one owner, so that the bound holds.
         let _writing = owner.writing.lock().await;
         let key = key_of(&owner.number, &name);
@@ -128,7 +129,7 @@ impl HomeDomain {
             privilege: Privilege::Admin,
             invited_until: None,
             joined: Some(Joined {
-                screen_name: new.screen_name.clone(),
+                screen_name: screen_name.clone(),
                 since: now,
                 is_told: true,
             }),
@@ -144,7 +145,7 @@ impl HomeDomain {
         };
         let relation = relation::JoinedGroup {
             address: address.clone(),
-            screen_name: new.screen_name,
+            screen_name,
             topic: new.topic,
             since: now,
         };
@@ -210,9 +211,7 @@ impl HomeDomain {
         change: impl FnOnce(&mut GroupState) -> Changed<T> + Send,
     ) -> Result<T, Refusal> {
         let _writing = group.writing.lock().await;
-        if !self.groups().contains_key(&group.key) {
-            return Err(group.refuses(GroupRefusal::Unknown));
-        }
+        self.check_alive(group)?;
         let mut state = group.state().clone();
         let (value, said) = change(&mut state)?;
         let is_over = state.everybody().next().is_none();
@@ -226,9 +225,7 @@ impl HomeDomain {
     /// When it has ended, or the store can't be written.
     pub(crate) async fn end_group(&self, group: &Group, but: &str) -> Result<(), Refusal> {
         let _writing = group.writing.lock().await;
-        if !self.groups().contains_key(&group.key) {
-            return Err(group.refuses(GroupRefusal::Unknown));
-        }
+        self.check_alive(group)?;
         let mut state = group.state().clone();
         let told = state.everybody().filter(|(person, _, _)| *person != but);
         let told = told.map(|(_, member, _)| member.address.clone()).collect();
@@ -238,6 +235,17 @@ impl HomeDomain {
         }
         let said = farewell.into_iter().map(Say::News).collect();
         self.commit_group(group, state, said, true).await
+    }
+
+    /// Whether this very group is there; one of the same name may have been opened since it ended.
+    fn check_alive(&self, group: &Group) -> Result<(), Refusal> {
+        let groups = self.groups();
+        let is_alive = groups
+            .get(&group.key)
+            .is_some_and(|one| std::ptr::eq(&**one, group));
+        is_alive
+            .then_some(())
+            .ok_or_else(|| group.refuses(GroupRefusal::Unknown))
     }
 
     /// Commits what a group has become, and what is said; called while its `writing` is held.
@@ -325,6 +333,17 @@ fn group_address(owner: &Subscriber, name: &str) -> Result<WvAddress, Refusal> {
             address: text.clone(),
             reason: error.to_string(),
         })
+}
+
+/// A screen name with what comes behind it, cut where a participant's address could not hold more of it.
+pub(crate) fn fitting(group: &WvAddress, name: &str, behind: &str) -> String {
+    let mut name = name.to_owned();
+    loop {
+        let whole = format!("{name}{behind}");
+        if group.participant(&whole).is_ok() || name.pop().is_none() {
+            return whole;
+        }
+    }
 }
 
 fn key_of(owner: &E164, name: &str) -> String {

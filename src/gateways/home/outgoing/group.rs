@@ -9,7 +9,7 @@ use super::{
         HomeDomain,
         accounts::MAX_NAME,
         event::{Event, LeftBecause},
-        group::{INVITE_ID, MAX_TOPIC, NewGroup, property},
+        group::{INVITE_ID, MAX_TOPIC, NewGroup, fitting, property},
         incoming::{Invited, shown},
         relation::JoinedGroup,
         subscriber::Subscriber,
@@ -96,8 +96,9 @@ impl HomeDomain {
         }
         let is_wanted = wanted.as_ref().is_some_and(|name| !name.trim().is_empty());
         let name = self.name_in_groups(subscriber, wanted);
-        let others = (2..=MAX_NAMESAKES).map(|n| format!("{name} {n}"));
-        let names = std::iter::once(name.clone()).chain(others.filter(|_| !is_wanted));
+        let others = (2..=MAX_NAMESAKES).map(|n| fitting(group, &name, &format!(" {n}")));
+        let first = fitting(group, &name, "");
+        let names = std::iter::once(first).chain(others.filter(|_| !is_wanted));
         let mut refused = odd_answer();
         for screen_name in names {
             let kept = JoinedGroup {

@@ -811,6 +811,50 @@ async fn names_topics_and_messages_are_cleaned() {
 }
 
 #[tokio::test]
+async fn long_names_are_cut_where_an_address_ends() {
+    let (fixture, _relay) = joined().await;
+    let (home, ada, ben) = (&fixture.home, fixture.ada(), fixture.ben());
+    let long = "漢".repeat(64);
+    for who in [&ada, &ben] {
+        home.change_account(who, |account| account.friendly_name.clone_from(&long))
+            .await
+            .unwrap();
+    }
+    let group = NewGroup {
+        screen_name: home.name_in_groups(&ada, None),
+        ..new("walkers")
+    };
+    home.open(&ada, group).await.unwrap();
+    home.invite(&ada, invitation(WALKERS, BEN)).await.unwrap();
+    accept(home, &ben, true).await.unwrap();
+    home.send_message(&ben, message(WALKERS, "Hello")).await.unwrap();
+    let (_, name, _) = words(home, &ada).await.remove(0);
+    assert!(name.starts_with("漢漢") && name.ends_with(" 2"), "{name}");
+}
+
+/// A request that waited while its group ended does not reach one of the same name.
+#[tokio::test]
+async fn group_of_the_same_name_is_another_group() {
+    let fixture = Fixture::new().await;
+    let (home, ada) = (&fixture.home, fixture.ada());
+    with_bea(&fixture).await;
+    let old = home.group(&address(WALKERS)).unwrap();
+    fixture
+        .deliver(asks(ADA, WALKERS, GroupAction::Delete))
+        .await
+        .unwrap();
+    home.forget_group(&ada, &address(WALKERS)).await.unwrap();
+    home.open_group(&ada, new("walkers")).await.unwrap();
+    let late = home
+        .leave_group_of_ours(&old, "bea@beta.example")
+        .await
+        .unwrap_err();
+    assert_eq!(late.of_group(), Some(GroupRefusal::Unknown));
+    let names = home.group(&address(WALKERS)).unwrap().state().names();
+    assert_eq!(names, ["Ada"]);
+}
+
+#[tokio::test]
 async fn namesakes_get_a_number_and_a_wanted_name_is_refused() {
     let (fixture, _relay) = joined().await;
     let (home, ada, ben) = (&fixture.home, fixture.ada(), fixture.ben());
