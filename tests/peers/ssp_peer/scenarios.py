@@ -114,7 +114,7 @@ COVERAGE: dict[str, tuple[str, ...]] = {
               "dials_report_survives_a_restart", "dials_message_waits_for_the_home_server", "dials_stranger_is_refused",
               "dials_server_checks_senders"),
     "batching": ("strict_documents_carry_many",),
-    "11": ("index_11_group_primitives_are_answered", "index_11_presence_and_invitations"),
+    "11": ("index_11_group_primitives_are_answered", "index_11_group_of_the_gateway", "index_11_presence_and_invitations"),
 }
 
 EXPECTED = ({k for k in COVERAGE if k.startswith("4.6 ")} | {f"14.{n}" for n in range(1, 23)} | {f"16.{n}" for n in range(1, 11)})
