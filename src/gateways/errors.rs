@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{home::status::told, ssp::status::code_of};
-use crate::model::{Domain, Refusal, Service, WvAddress};
+use crate::model::{Domain, GroupRefusal, Refusal, Service, WvAddress};
 
 #[test]
 fn errors_page_is_current() {
@@ -32,33 +32,41 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     let samples = samples();
     for (name_of_row, meaning) in meanings() {
-        let Some(refusal) = samples.iter().find(|one| name(one) == name_of_row) else {
-            continue;
-        };
-        let told = told(refusal);
-        let is_theirs = matches!(refusal, Refusal::Remote { .. });
-        let code = |status: u16| {
-            if is_theirs {
-                "the other side's".to_owned()
-            } else {
-                status.to_string()
-            }
-        };
-        let again = match (is_theirs, refusal.is_temporary()) {
-            (true, _) => "by its code",
-            (false, true) => "yes",
-            (false, false) => "no",
-        };
-        let _ = writeln!(
-            page,
-            "| `{}` | {meaning} | {again} | {} | {} | {} |",
-            told.code,
-            if is_theirs { code(0) } else { ssp_codes(refusal) },
-            told.http,
-            code(told.status),
-        );
+        for refusal in samples.iter().filter(|one| name(one) == name_of_row) {
+            page.push_str(&row(refusal, &meaning));
+        }
     }
     page
+}
+
+/// The row of one refusal; a group's has its reason in its meaning.
+fn row(refusal: &Refusal, meaning: &str) -> String {
+    let told = told(refusal);
+    let is_theirs = matches!(refusal, Refusal::Remote { .. });
+    let code = |status: u16| {
+        if is_theirs {
+            "the other side's".to_owned()
+        } else {
+            status.to_string()
+        }
+    };
+    let again = match (is_theirs, refusal.is_temporary()) {
+        (true, _) => "by its code",
+        (false, true) => "yes",
+        (false, false) => "no",
+    };
+    let meaning = if let Refusal::InGroup { why, .. } = refusal {
+        format!("{meaning}: {why}")
+    } else {
+        meaning.to_owned()
+    };
+    format!(
+        "| `{}` | {meaning} | {again} | {} | {} | {} |\n",
+        told.code,
+        if is_theirs { code(0) } else { ssp_codes(refusal) },
+        told.http,
+        code(told.status),
+    )
 }
 
 /// The code of a refusal, and of the services that have another.
@@ -104,7 +112,12 @@ fn samples() -> Vec<Refusal> {
     let domain: Domain = "beta.example".parse().unwrap();
     let recipient: WvAddress = "wv:bea@beta.example".parse().unwrap();
     let text = String::new;
-    vec![
+    let group: WvAddress = "wv:bea/walkers@beta.example".parse().unwrap();
+    let in_group = |why| Refusal::InGroup {
+        group: group.clone(),
+        why,
+    };
+    let others = vec![
         Refusal::NoAgreement {
             domain: domain.clone(),
         },
@@ -170,7 +183,9 @@ fn samples() -> Vec<Refusal> {
             text: text(),
         },
         Refusal::Internal { reason: text() },
-    ]
+    ];
+    let in_groups = GroupRefusal::ALL.map(in_group);
+    others.into_iter().chain(in_groups).collect()
 }
 
 const HEAD: &str = "\

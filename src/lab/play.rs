@@ -1,4 +1,4 @@
-//! The seed use cases, played through handsets: 5.20 add by number, 5.21 presence, 5.22 messages; and an invitation.
+//! The seed use cases, played through handsets: 5.20 add by number, 5.21 presence, 5.22 messages; an invitation, a group.
 
 use std::{
     io::Write,
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Federation, Handset, HandsetError, Operator, moving};
+use super::{Federation, Handset, HandsetError, Operator, groups, moving};
 use crate::model::{StepEvent, TrailRecord};
 
 /// What the play came to.
@@ -42,6 +42,7 @@ pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Pl
     invitation(&mut stage, &mut ada, &mut bea).await?;
     transit(&mut stage, &mut ada, &mut isa).await?;
     three(&mut stage, &mut ada, &mut bea, &mut hal).await?;
+    groups::a_group_talks(&mut stage, [&mut ada, &mut bea, &mut hal, &mut isa]).await?;
     moving::a_number_moves(&mut stage, &mut ada, &mut bea).await?;
     refusals(&mut stage, &mut ada).await?;
     let (held, failed) = (stage.held, stage.failed);
@@ -320,7 +321,7 @@ async fn transit(stage: &mut Stage<'_>, ada: &mut Handset, isa: &mut Handset) ->
     one_message(stage, (isa, "Isa"), (ada, "Ada"), ADA, "As a mirror").await
 }
 
-/// A conversation of three people at three operators.
+/// A message to people of two operators at once.
 async fn three(
     stage: &mut Stage<'_>,
     ada: &mut Handset,
@@ -333,20 +334,6 @@ async fn three(
         (ada, "Ada"),
         [(bea, "Bea", BEA), (hal, "Hal", HAL)],
         "Supper at 8?",
-    )
-    .await?;
-    one_to_two(
-        stage,
-        (hal, "Hal"),
-        [(ada, "Ada", ADA), (bea, "Bea", BEA)],
-        "I cook",
-    )
-    .await?;
-    one_to_two(
-        stage,
-        (bea, "Bea"),
-        [(hal, "Hal", HAL), (ada, "Ada", ADA)],
-        "And I bring the wine",
     )
     .await
 }
@@ -508,6 +495,6 @@ pub(super) fn clock() -> Instant {
 }
 
 pub(super) const ADA: &str = "+447700900123";
-const BEA: &str = "+447700900456";
-const HAL: &str = "+447700900223";
-const ISA: &str = "+447700900323";
+pub(super) const BEA: &str = "+447700900456";
+pub(super) const HAL: &str = "+447700900223";
+pub(super) const ISA: &str = "+447700900323";

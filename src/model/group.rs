@@ -160,3 +160,84 @@ pub struct GroupEvent {
     /// The member was put out, or the group was deleted: IMPS status and reason.
     pub removed: Option<(u16, String)>,
 }
+
+/// Why a group does not do what is asked (SSP reference §13).
+///
+/// The `Display` is a part of the operator's sentence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum GroupRefusal {
+    /// There is no such group.
+    #[error("there is no such group")]
+    Unknown,
+    /// A property, or its value, is not one that can be set.
+    #[error("that property can't be set so")]
+    Property,
+    /// He has joined before.
+    #[error("the person has joined before")]
+    AlreadyJoined,
+    /// He has not joined.
+    #[error("the person has not joined")]
+    NotJoined,
+    /// He is on the reject list, or blocked by the owner.
+    #[error("the person is rejected")]
+    Rejected,
+    /// He was not invited.
+    #[error("the person is no member")]
+    NotMember,
+    /// Somebody else goes by that name.
+    #[error("the screen name is in use")]
+    NameInUse,
+    /// Nobody there goes by that name.
+    #[error("nobody there goes by that name")]
+    NoParticipant,
+    /// He has as many groups as he may have.
+    #[error("the person has too many groups")]
+    TooMany,
+    /// His privileges don't reach so far.
+    #[error("the person's privileges do not reach so far")]
+    NotPrivileged,
+    /// It has as many members as it may have.
+    #[error("the group is full")]
+    Full,
+}
+
+impl GroupRefusal {
+    /// Each of them.
+    pub const ALL: [Self; 11] = [
+        Self::NoParticipant,
+        Self::Unknown,
+        Self::Property,
+        Self::AlreadyJoined,
+        Self::NotJoined,
+        Self::Rejected,
+        Self::NotMember,
+        Self::NameInUse,
+        Self::TooMany,
+        Self::NotPrivileged,
+        Self::Full,
+    ];
+
+    /// The IMPS status code.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoParticipant => 410,
+            Self::Unknown => 800,
+            Self::Property => 806,
+            Self::AlreadyJoined => 807,
+            Self::NotJoined => 808,
+            Self::Rejected => 809,
+            Self::NotMember => 810,
+            Self::NameInUse => 811,
+            Self::TooMany => 814,
+            Self::NotPrivileged => 816,
+            Self::Full => 817,
+        }
+    }
+
+    /// What a group's server means by an IMPS status code.
+    #[must_use]
+    pub fn of_status(status: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.status() == status)
+    }
+}

@@ -21,7 +21,9 @@ mod units;
 pub use address::{InvalidAddress, LocalPart, WvAddress};
 pub use content::{Content, MediaType};
 pub use domain::{Domain, InvalidDomain};
-pub use group::{GroupAction, GroupAnswer, GroupEvent, GroupRequest, JoinedUser, Privilege, Property};
+pub use group::{
+    GroupAction, GroupAnswer, GroupEvent, GroupRefusal, GroupRequest, JoinedUser, Privilege, Property,
+};
 pub use id::{InvalidId, InviteId, MessageId, PeerName};
 pub use mask::mask_text;
 pub use number::{E164, InvalidE164};

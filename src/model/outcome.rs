@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, GroupAnswer, MessageId, PeerName, Presence, SearchCursor, Service, WvAddress};
+use super::{
+    Domain, GroupAnswer, GroupRefusal, MessageId, PeerName, Presence, SearchCursor, Service, WvAddress,
+};
 
 /// What a request came to.
 pub type Outcome = Result<Answer, Refusal>;
@@ -228,6 +230,14 @@ pub enum Refusal {
         /// Which.
         what: String,
     },
+    /// A group refuses it.
+    #[error("{group} refuses it: {why}")]
+    InGroup {
+        /// Which.
+        group: WvAddress,
+        /// Why.
+        why: GroupRefusal,
+    },
     /// The other side refused with a status of its own, passed on as it is.
     #[error("{domain} answered {status}{}", said(text))]
     Remote {
@@ -262,6 +272,18 @@ impl Refusal {
         super::mask_text(&self.to_string())
     }
 
+    /// What a group said, here or at another operator, whose status is passed on.
+    #[must_use]
+    pub fn of_group(&self) -> Option<GroupRefusal> {
+        if let Self::InGroup { why, .. } = self {
+            return Some(*why);
+        }
+        if let Self::Remote { status, .. } = self {
+            return GroupRefusal::of_status(*status);
+        }
+        None
+    }
+
     /// Whether the same request may succeed later, so that what may wait is kept.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -292,7 +314,8 @@ impl Refusal {
             | Self::Expired
             | Self::Discarded { .. }
             | Self::EndsConnections { .. }
-            | Self::NotFound { .. } => false,
+            | Self::NotFound { .. }
+            | Self::InGroup { .. } => false,
         }
     }
 }

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     model::{
-        Answer, Domain, GroupAction, GroupAnswer, GroupEvent, GroupRequest, Outcome, Refusal, Request,
-        StepEvent, Stop, WvAddress,
+        Answer, Domain, GroupAction, GroupAnswer, GroupEvent, GroupRefusal, GroupRequest, Outcome, Refusal,
+        Request, StepEvent, Stop, WvAddress,
     },
     routing::RouteService,
     store::{Batch, Space},
@@ -51,12 +51,16 @@ impl Relay {
         let deadline = ingress.trail.started().plus(self.config.query_timeout);
         let target = self.target(ingress, &group, RouteService::Im).await?;
         let asked = Request::Group(request.clone());
-        let answer = self.forward(ingress, &target, asked, deadline).await?;
-        if let Some(Err(refusal)) = answer.for_recipient(&group) {
-            return Err(refusal.clone());
-        }
-        self.remember_membership(&target.domain, &request, &answer).await;
-        Ok(answer)
+        let forwarded = self.forward(ingress, &target, asked, deadline).await;
+        let outcome = match forwarded {
+            Ok(answer) => match answer.for_recipient(&group) {
+                Some(Err(refusal)) => Err(refusal.clone()),
+                Some(Ok(_)) | None => Ok(answer),
+            },
+            Err(undelivered) => Err(undelivered.into()),
+        };
+        self.remember_membership(&target.domain, &request, &outcome).await;
+        outcome
     }
 
     /// Passes what happened in a group to the members named; a removal that names nobody goes to those who joined.
@@ -97,14 +101,22 @@ impl Relay {
         ))
     }
 
-    /// A member who joined is kept, one who left is not. What can't be written only costs the notice of a removal.
-    async fn remember_membership(&self, serving: &Domain, request: &GroupRequest, answer: &Answer) {
+    /// A member who joined is kept; one who left is not, nor one of whom the group's server says that he is not in it. What can't be written only costs the notice of a removal.
+    async fn remember_membership(&self, serving: &Domain, request: &GroupRequest, outcome: &Outcome) {
         let now = self.now();
         let key = Membership::row_key(serving, &request.group, &request.by);
-        let batch = match (&request.action, answer) {
+        let is_out = match outcome {
+            Ok(_) => matches!(request.action, GroupAction::Leave | GroupAction::Delete),
+            Err(refusal) => matches!(
+                refusal.of_group(),
+                Some(GroupRefusal::NotJoined | GroupRefusal::Unknown)
+            ),
+        };
+        let batch = match (&request.action, outcome) {
+            _ if is_out => Batch::new(now).remove(Space::Reference, key),
             (
                 GroupAction::Join { .. },
-                Answer::Done | Answer::Group(GroupAnswer::Joined { .. } | GroupAnswer::Done),
+                Ok(Answer::Done | Answer::Group(GroupAnswer::Joined { .. } | GroupAnswer::Done)),
             ) => {
                 let kept = Membership {
                     member: request.by.clone(),
@@ -114,7 +126,6 @@ impl Relay {
                 };
                 Batch::new(now).put(Space::Reference, key, value, Some(now.plus(MEMBERSHIP)))
             }
-            (GroupAction::Leave | GroupAction::Delete, _) => Batch::new(now).remove(Space::Reference, key),
             _ => return,
         };
         if let Err(error) = self.store.commit(batch).await {

@@ -2,6 +2,7 @@
 //
 //   node tests/browser/handsets.mjs PROGRAM [SCREENSHOT]
 //
+// SCREENSHOT.png shows the end, SCREENSHOT-group.png a group that talks.
 // Each row is a claim about what a person sees; a row that does not hold ends the run with exit code 1.
 
 import assert from "node:assert/strict";
@@ -45,7 +46,7 @@ try {
   await page.goto(url);
   await page.waitForSelector("body[data-state=ready]");
   const phone = (name) => page.getByRole("article", { name, exact: true });
-  const [ada, al, bea, ben] = ["Ada", "Al", "Bea", "Ben"].map(phone);
+  const [ada, al, bea, ben, hal, isa] = ["Ada", "Al", "Bea", "Ben", "Hal", "Isa"].map(phone);
   const press = (where, name) => where.getByRole("button", { name, exact: true }).click();
   const say = async (where, text) => {
     await where.getByLabel("Message", { exact: true }).fill(text);
@@ -94,6 +95,91 @@ try {
     await press(ada, "Invite");
     await press(bea, "Accept Ada L.'s invitation");
     await ada.getByText("accepted the invitation").waitFor();
+  });
+  await row("a group is opened; who accepts is in it, who declines is not", async () => {
+    await ada.getByLabel("Topic of a new group").fill("Sunday walk");
+    await press(ada, "Open group");
+    for (const [who, number] of [[bea, "+447700900456"], [hal, "+447700900223"], [ben, "+447700900457"]]) {
+      await ada.getByLabel("Number or address to invite to the group").fill(number);
+      await press(ada.locator("form[data-part=guests]"), "Invite");
+      await who.getByText(/invites me to a group: “Sunday walk”/).waitFor();
+    }
+    await press(bea, "Accept Ada L.'s invitation");
+    await bea.getByRole("heading", { name: "Sunday walk" }).waitFor();
+    await hal.getByRole("button", { name: /^Accept .*'s invitation$/ }).click();
+    await hal.getByRole("heading", { name: "Sunday walk" }).waitFor();
+    await ben.getByRole("button", { name: /^Decline .*'s invitation$/ }).click();
+    const there = ada.getByRole("list", { name: "Who is in the group" });
+    await there.getByText("Bea").waitFor();
+    await there.getByText("Hal").waitFor();
+    await ada.getByRole("log").getByText("Hal came").waitFor();
+    assert.equal(await there.getByRole("listitem").count(), 3);
+  });
+  await row("what one writes in a group, the others read under the writer's name", async () => {
+    for (const [from, name, text, others] of [[hal, "Hal", "At ten, by the mill", [ada, bea]], [bea, "Bea", "I bring cake", [ada, hal]]]) {
+      await say(from, text);
+      for (const other of others) {
+        const line = other.getByRole("log").getByRole("listitem").filter({ hasText: text });
+        await line.waitFor();
+        assert.equal(await line.locator(".from").textContent(), name);
+      }
+    }
+    await hal.getByText("✓✓ on its way to everybody").waitFor();
+    if (screenshot) await page.screenshot({ path: screenshot.replace(/(\.png)?$/, "-group.png"), fullPage: true });
+  });
+  await row("who leaves a group is told to the others and hears nothing more of it", async () => {
+    await press(bea, "Leave");
+    await bea.getByRole("status").getByText("I left Sunday walk").waitFor();
+    await ada.getByRole("log").getByText("Bea went").waitFor();
+    await say(ada, "Then we are two");
+    await hal.getByRole("log").getByText("Then we are two").waitFor();
+    assert.equal(await bea.getByText("Then we are two").count(), 0);
+  });
+  await row("the keyboard alone puts somebody out of a group", async () => {
+    await ada.getByRole("button", { name: "Put Hal out" }).focus();
+    await page.keyboard.press("Enter");
+    await hal.getByRole("status").getByText("I was put out of Sunday walk").waitFor();
+    await ada.getByRole("log").getByText("Hal went").waitFor();
+    assert.equal(await ada.evaluate((one) => one.contains(document.activeElement)), true, "the keyboard stays on the handset");
+  });
+  await row("topics, names and notes of a group are text, whatever they look like", async () => {
+    await hal.getByLabel("Topic of a new group").fill(HOSTILE);
+    await press(hal, "Open group");
+    await hal.getByRole("heading", { name: /^<img src=x/ }).waitFor();
+    await hal.getByLabel("Number or address to invite to the group").fill("+447700900456");
+    await press(hal.locator("form[data-part=guests]"), "Invite");
+    await bea.getByText(/invites me to a group: “<img src=x/).waitFor();
+    await bea.getByRole("button", { name: /^Accept .*'s invitation$/ }).last().click();
+    await bea.getByRole("heading", { name: /^<img src=x/ }).waitFor();
+    await say(bea, "<b>bold</b>\u0000");
+    await bea.getByRole("log").getByText(/control character/).waitFor();
+    await say(bea, "<b>bold</b>");
+    await hal.getByRole("log").getByText("<b>bold</b>").waitFor();
+    await press(hal, "End");
+    await bea.getByRole("status").getByText(/has ended$/).waitFor();
+    await press(ada, "Chat with Bea");
+    await press(bea, "Chat with Ada L.");
+    assert.equal(await page.locator("#phones img, #phones b").count(), 0);
+    const shown = (await page.locator(".contacts, .asks, .there, .phone h3, .from").allTextContents()).join("\n");
+    assert.ok(!/[\u0000-\u0008\u000e-\u001f\u202a-\u202e]/.test(shown), "no control character or direction mark is shown");
+  });
+  await row("a hostile friendly name and a bell in a nickname are shown as text", async () => {
+    const renamed = await page.evaluate(async () => {
+      const { people } = await (await fetch("/cast.json")).json();
+      const person = people.find((one) => one.name === "Isa");
+      const headers = { "Content-Type": "application/json" };
+      const login = await fetch(`/${person.operator}/v1/login`, { method: "POST", headers, body: JSON.stringify({ user: person.number, password: person.password }) });
+      headers.Authorization = "Bearer " + (await login.json()).token;
+      const changed = await fetch(`/${person.operator}/v1/me`, { method: "PATCH", headers, body: JSON.stringify({ friendly_name: "<i>Isa</i>\u0007\u202e" }) });
+      return changed.status;
+    });
+    assert.equal(renamed, 200);
+    await isa.getByLabel("Number or address to add").fill("+447700900223");
+    await isa.getByLabel("Nickname, if you like").fill("Hal\u0007 <u>H</u>");
+    await press(isa, "Add");
+    await isa.getByText("Hal <u>H</u>", { exact: true }).waitFor();
+    await hal.getByText("<i>Isa</i> (wv:+447700900323) has added you").waitFor();
+    assert.equal(await page.locator("#phones i, #phones u").count(), 0);
   });
   await row("the way of the newest request names the gateways that it passed", async () => {
     await say(ada, "Hello Bea");

@@ -91,13 +91,17 @@ impl HomeDomain {
         random_text()
     }
 
-    /// Closes an account to everything (ported out) or opens it again; nothing of it is lost. Those of ours who watch him
-    /// are subscribed at whoever serves the number now.
+    /// Closes an account to everything (ported out) or opens it again; nothing of it is lost but its groups: those that he
+    /// opened end, and he leaves the others. Those of ours who watch him are subscribed at whoever serves the number now.
     ///
     /// # Errors
     /// [`HomeError::NoAccount`], or the store's failure.
     pub async fn set_active(&self, number: &E164, is_active: bool) -> Result<(), HomeError> {
         let subscriber = self.known(number)?;
+        if !is_active {
+            // While he may still speak.
+            self.leave_all_groups(&subscriber).await;
+        }
         self.change_account(&subscriber, |account| account.is_active = is_active)
             .await?;
         if !is_active {
@@ -144,7 +148,7 @@ impl HomeDomain {
         ]
         .into_iter()
         // Reports that are owed go to their senders, whatever becomes of the account.
-        .chain(["seen/", "invited/", "inviting/"].map(|kind| (Space::Home, kind)));
+        .chain(["seen/", "invited/", "inviting/", "group/"].map(|kind| (Space::Home, kind)));
         for (space, kind) in spaces {
             self.remove_rows(space, &format!("{kind}{number}/")).await?;
         }
@@ -152,6 +156,9 @@ impl HomeDomain {
             .remove(Space::Home, format!("presence/{number}"))
             .remove(Space::Account, number.to_string());
         self.store.commit(batch).await?;
+        for group in self.groups_of(number) {
+            self.groups().remove(&group.key);
+        }
         let directory = &mut *self.directory_mut();
         directory.by_number.remove(number);
         if let LocalPart::Name(name) = subscriber.named.local() {

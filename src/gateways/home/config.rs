@@ -180,6 +180,16 @@ pub struct HomeLimits {
     pub max_body: ByteSize,
     /// Recipients of one message.
     pub recipients: usize,
+    /// Groups that one subscriber has opened and that have not ended.
+    pub groups: usize,
+    /// Groups that one subscriber has joined, wherever they live.
+    pub groups_joined: usize,
+    /// Members of one group, with those who are invited; a message to the group goes to each who has joined.
+    pub group_members: usize,
+    /// Messages a minute to one group, of all its members together; that many may come at once.
+    pub group_messages_per_minute: u32,
+    /// Messages and news of one group that wait to go out to its members.
+    pub group_queue: usize,
     /// Requests a minute of one subscriber, all devices together; that many may come at once.
     pub requests_per_minute: u32,
     /// Wrong passwords in a row, within `login_window`, after which the account's logins are refused for the rest of it.
@@ -223,6 +233,11 @@ impl Default for HomeLimits {
             max_content: ByteSize::kib(64),
             max_body: ByteSize::kib(128),
             recipients: 50,
+            groups: 20,
+            groups_joined: 50,
+            group_members: 50,
+            group_messages_per_minute: 120,
+            group_queue: 200,
             requests_per_minute: 600,
             login_attempts: 10,
             login_window: Duration::from_secs(900),

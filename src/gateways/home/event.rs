@@ -21,6 +21,12 @@ pub(crate) enum Event {
         to: WvAddress,
         sent_at: Option<String>,
         conversation: Option<String>,
+        /// The group that it was said in; then `from` is the participant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<WvAddress>,
+        /// What the sender is called there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        screen_name: Option<String>,
         #[serde(flatten)]
         content: Body,
     },
@@ -69,11 +75,35 @@ pub(crate) enum Event {
         by: WvAddress,
         note: Option<String>,
     },
+    /// He has joined a group, with this device or another.
+    GroupJoined {
+        group: WvAddress,
+        screen_name: String,
+        topic: String,
+        /// Who is there, himself among them; empty when the group does not say.
+        names: Vec<String>,
+        welcome: Option<String>,
+    },
+    /// People came or went, or the topic of a group changed.
+    GroupChange {
+        group: WvAddress,
+        joined: Vec<String>,
+        left: Vec<String>,
+        topic: Option<String>,
+    },
+    /// He is not in a group any more.
+    GroupLeft { group: WvAddress, why: LeftBecause },
     /// Presence of somebody whom he watches.
     Presence {
         address: WvAddress,
         #[serde(flatten)]
         presence: PresenceView,
+    },
+    /// A contact was added, named anew or removed, with this device or another.
+    Contact {
+        address: WvAddress,
+        nickname: String,
+        is_removed: bool,
     },
     /// Somebody watches him; an empty `attributes` means that nothing is shown until he allows it.
     Watcher {
@@ -81,7 +111,7 @@ pub(crate) enum Event {
         attributes: Vec<AttributeName>,
     },
     /// Everything that waited has been sent; what follows happens now. A device that was away for long reads its
-    /// watchers anew.
+    /// watchers, contacts and groups anew.
     Ready {},
 }
 
@@ -95,11 +125,27 @@ impl Event {
             Self::Invitation { .. } => "invitation",
             Self::InvitationAnswer { .. } => "invitation-answer",
             Self::InvitationCancelled { .. } => "invitation-cancelled",
+            Self::GroupJoined { .. } => "group-joined",
+            Self::GroupChange { .. } => "group-change",
+            Self::GroupLeft { .. } => "group-left",
             Self::Presence { .. } => "presence",
+            Self::Contact { .. } => "contact",
             Self::Watcher { .. } => "watcher",
             Self::Ready {} => "ready",
         }
     }
+}
+
+/// Why somebody is not in a group any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LeftBecause {
+    /// He left, with this device or another.
+    Left,
+    /// He was put out.
+    Removed,
+    /// The group has ended.
+    Ended,
 }
 
 /// Content in JSON: text where it is text, base64 otherwise.

@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     HomeDomain, HomeError,
     account::{Account, NewAccount},
+    group::load_saying,
     inbox::StoredEvent,
     relation,
     subscriber::{Device, OwnPresence, Subscriber},
@@ -26,6 +27,11 @@ impl HomeDomain {
         self.each(Space::Home, "presence/", Self::load_presence).await?;
         self.each(Space::Home, "device/", Self::load_device).await?;
         self.each(Space::Home, "report/", Self::load_report).await?;
+        self.each(Space::Home, "group/", |home, row| {
+            home.load_group(&row.key, &row.value)
+        })
+        .await?;
+        self.each(Space::Home, "saying/", load_saying).await?;
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
         for subscriber in everybody {
             // Devices count as seen at the restart, so nobody goes offline and online again because we did.

@@ -2,9 +2,10 @@
 //!
 //! [`HomeDomain`] is server X and server Y of the use cases at once: what its subscribers do goes to the relay like any
 //! peer's request, what the relay brings for them is carried out here. One process may hold several home domains.
-//! Accounts, relations and inboxes live in memory and in the store, row by row. Groups are not hosted.
+//! Accounts, relations, inboxes and groups live in memory and in the store, row by row.
 //!
-//! `incoming/` carries out what arrives, `outgoing/` what subscribers do, `api/` is the HTTP side of the latter.
+//! `incoming/` carries out what arrives, `outgoing/` what subscribers do, `api/` is the HTTP side of the latter, `group/`
+//! hosts the groups that subscribers open.
 
 mod account;
 mod accounts;
@@ -12,6 +13,7 @@ mod api;
 mod arrival;
 mod config;
 mod event;
+mod group;
 mod import;
 mod inbox;
 mod incoming;
@@ -44,9 +46,11 @@ use std::{
 };
 
 use self::{
+    group::{Groups, Sayings},
     incoming::KeptSearches,
     line::Errands,
     line::Line,
+    outgoing::Moved,
     reports::Owed,
     secret::PasswordHash,
     subscriber::{Strangers, Subscriber},
@@ -78,6 +82,10 @@ pub struct HomeDomain {
     /// Wrong names at login.
     strangers: Mutex<Strangers>,
     owed: Mutex<Owed>,
+    groups: Mutex<Groups>,
+    sayings: Mutex<Sayings>,
+    /// Numbers that moved to whoever did not know them yet.
+    moved: Mutex<Vec<Moved>>,
     errands: Errands,
     /// What unknown names are checked against, so that they take as long as known ones.
     nobody: PasswordHash,
@@ -123,6 +131,9 @@ impl HomeDomain {
             unheard_at: Mutex::new(first_again),
             strangers: Mutex::default(),
             owed: Mutex::default(),
+            groups: Mutex::default(),
+            sayings: Mutex::default(),
+            moved: Mutex::default(),
             errands: Errands::default(),
             nobody,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
@@ -152,7 +163,8 @@ impl HomeDomain {
         self.errands.underway()
     }
 
-    /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed. Called every
+    /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed, what groups
+    /// have to say. Called every
     /// second by the housekeeping.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now();
@@ -165,6 +177,8 @@ impl HomeDomain {
             self.update_online(&subscriber);
         }
         self.searches().forget(now);
+        self.say_due();
+        self.watch_moved_again();
         self.settle_reports().await;
         if self.is_time_to_ask_again(now) {
             self.watch_unheard();

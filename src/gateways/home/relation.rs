@@ -1,4 +1,5 @@
-//! What lies between a subscriber and others: contacts, people he watches, rights he gives, people he blocks, watchers.
+//! What lies between a subscriber and others: contacts, people he watches, rights he gives, people he blocks, watchers, and
+//! the groups that he has joined.
 //!
 //! Each is a row of its own (`Space::Relation`, key `number/kind/person`), so that a list of ten thousand contacts is
 //! never rewritten. People are held under one canonical identity: for our own subscribers the number, whichever address
@@ -23,6 +24,8 @@ pub(crate) struct Relations {
     pub(crate) blocks: BTreeMap<String, Block>,
     /// Boxed, because the tree's nodes have more places than they use, and there are many watchers.
     pub(crate) watchers: BTreeMap<Box<str>, Box<Watcher>>,
+    /// Groups that he has joined, here or elsewhere, by their canonical identity.
+    pub(crate) groups: BTreeMap<String, JoinedGroup>,
     /// The newest presence of people whom he watches; not kept, each login asks anew.
     pub(crate) known: BTreeMap<String, Presence>,
 }
@@ -70,6 +73,17 @@ pub(crate) struct Watcher {
     pub(crate) told: Option<u64>,
 }
 
+/// A group that the subscriber has joined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JoinedGroup {
+    pub(crate) address: WvAddress,
+    /// What the others call him there.
+    pub(crate) screen_name: String,
+    /// As it was last heard; may be empty.
+    pub(crate) topic: String,
+    pub(crate) since: Timestamp,
+}
+
 /// A kind of relation, with the word in its row key.
 pub(crate) trait Kind: Serialize + DeserializeOwned {
     const WORD: &'static str;
@@ -90,6 +104,9 @@ impl Kind for Block {
 impl Kind for Watcher {
     const WORD: &'static str = "watcher";
 }
+impl Kind for JoinedGroup {
+    const WORD: &'static str = "group";
+}
 
 impl Relations {
     /// Takes in a row; `false` when it can't be read.
@@ -106,6 +123,7 @@ impl Relations {
             Watcher::WORD => serde_json::from_slice(value)
                 .map(|watcher| self.enter_watcher(person, watcher))
                 .is_ok(),
+            JoinedGroup::WORD => insert(&mut self.groups, person, value),
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! The one table between refusals and what a subscriber is told: HTTP status, IMPS status (SSP reference §13), a word for
 //! programs, a sentence for people. The operator's own sentence, which names agreements and peers, goes to the log only.
 
-use crate::model::Refusal;
+use crate::model::{GroupRefusal, Refusal};
 
 /// How a refusal is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,9 +85,35 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             "timeout",
             "that person's operator did not answer in time",
         ),
+        Refusal::InGroup { why, .. } => in_group(*why),
         Refusal::NotFound { .. } => row(404, 404, "not-found", "that is not there"),
         Refusal::Remote { status, .. } => row(502, *status, "remote", "that person's operator refused it"),
         Refusal::Internal { .. } => row(500, 500, "internal", "it can't be done now"),
+    }
+}
+
+/// The row of what a group refuses; both are decided by the IMPS status.
+const fn in_group(why: GroupRefusal) -> Told {
+    let status = why.status();
+    match why {
+        GroupRefusal::Unknown => row(404, status, "no-such-group", "there is no such group"),
+        GroupRefusal::Property => row(400, status, "bad-property", "that can't be set"),
+        GroupRefusal::AlreadyJoined => row(409, status, "already-joined", "you are in that group"),
+        GroupRefusal::NotJoined => row(403, status, "not-joined", "you are not in that group"),
+        GroupRefusal::Rejected => row(403, status, "rejected", "that person may not join the group"),
+        GroupRefusal::NotMember => row(403, status, "no-member", "only who is invited is let in"),
+        GroupRefusal::NameInUse => row(409, status, "name-in-use", "somebody in the group has that name"),
+        GroupRefusal::NoParticipant => {
+            row(404, status, "no-participant", "nobody in the group has that name")
+        }
+        GroupRefusal::TooMany => row(403, status, "too-many-groups", "there are too many groups"),
+        GroupRefusal::NotPrivileged => row(
+            403,
+            status,
+            "not-privileged",
+            "only who leads the group may do that",
+        ),
+        GroupRefusal::Full => row(403, status, "group-full", "the group is full"),
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct Telling {
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_minute: u32,
+    /// The setting, for the refusal.
+    clause: &'static str,
     /// In sixty-thousandths of a request, so that a millisecond at one a minute counts.
     level: u64,
     at: Timestamp,
@@ -110,7 +112,11 @@ impl Subscriber {
             streams: Streams::new(now.0, config.limits.events),
             telling: Telling::default(),
             is_shown_online: false,
-            rate: Rate::new(config.limits.requests_per_minute, now),
+            rate: Rate::new(
+                config.limits.requests_per_minute,
+                now,
+                "[home.limits] requests_per_minute",
+            ),
             attempts: Attempts::default(),
             account,
         };
@@ -196,9 +202,11 @@ impl State {
 }
 
 impl Rate {
-    fn new(per_minute: u32, at: Timestamp) -> Self {
+    /// Full at first.
+    pub(crate) fn new(per_minute: u32, at: Timestamp, clause: &'static str) -> Self {
         Self {
             per_minute,
+            clause,
             level: u64::from(per_minute) * ONE,
             at,
         }
@@ -222,7 +230,7 @@ impl Rate {
         }
         let missing = (ONE - self.level).div_ceil(per_minute.max(1));
         Err(Refusal::RateExceeded {
-            clause: "[home.limits] requests_per_minute".into(),
+            clause: self.clause.into(),
             retry_after: Duration::from_millis(missing),
         })
     }

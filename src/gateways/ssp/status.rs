@@ -1,7 +1,7 @@
 //! The one table between refusals and SSP status codes (SSP reference §13).
 
 use crate::{
-    model::{Domain, Refusal, Service, WvAddress},
+    model::{Domain, GroupRefusal, Refusal, Service, WvAddress},
     wire::ssp::StatusCode,
 };
 
@@ -30,6 +30,7 @@ pub(in crate::gateways) fn code_of(refusal: &Refusal, service: Service) -> Statu
         Refusal::Expired => StatusCode::MESSAGE_EXPIRED,
         Refusal::TimedOut { .. } => timeout_of(service),
         Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
+        Refusal::InGroup { why, .. } => StatusCode(why.status()),
         Refusal::Remote { status, .. } => StatusCode(*status),
         Refusal::Internal { .. } => StatusCode::INTERNAL_ERROR,
     }
@@ -52,6 +53,12 @@ pub(super) fn refusal_of(
     recipient: Option<&WvAddress>,
 ) -> Refusal {
     let known = recipient.cloned();
+    if let (Some(group), Some(why)) = (&known, GroupRefusal::of_status(code.0))
+        && group.is_group()
+    {
+        let group = group.without_screen_name();
+        return Refusal::InGroup { group, why };
+    }
     match (code, known) {
         (StatusCode::SERVICE_NOT_SUPPORTED, _) => Refusal::Unsupported {
             what: format!("{domain}: {text}"),

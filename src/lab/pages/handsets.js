@@ -49,6 +49,7 @@ class Handset {
   constructor(person) {
     this.person = person;
     this.contacts = new Map();
+    this.groups = new Map();
     this.names = new Map();
     this.unread = new Map();
     this.asks = new Map();
@@ -72,6 +73,10 @@ class Handset {
     this.on("own", () => this.setPresence(), "My presence is set");
     this.on("add", () => this.add());
     this.on("say", () => this.say());
+    this.on("gather", () => this.gather());
+    this.on("guests", () => this.inviteToGroup());
+    this.parts.leave.addEventListener("click", () => this.attempt(() => this.leave(this.open)));
+    this.parts.end.addEventListener("click", () => this.attempt(() => this.end(this.open)));
     this.parts.close.addEventListener("click", () => this.show(null));
     this.parts.invite.addEventListener("click", () => this.attempt(() => this.invite()));
     document.getElementById("phones").append(root);
@@ -110,7 +115,8 @@ class Handset {
     await this.logIn();
     const me = await this.call("me");
     this.me = me.address;
-    await Promise.all([this.readContacts(), this.readOwn(), this.readWatchers()]);
+    this.user = me.user;
+    await Promise.all([this.readContacts(), this.readGroups(), this.readOwn(), this.readWatchers()]);
     this.listen();
   }
 
@@ -148,7 +154,12 @@ class Handset {
     switch (kind) {
       case "message": this.received(event); quietly(ack); break;
       case "report": this.reported(event); quietly(ack); break;
+      case "ready": if (this.wasReady) quietly(() => Promise.all([this.readContacts(), this.readGroups()])); this.wasReady = true; break;
       case "presence": this.seen(event); break;
+      case "contact": if (this.isNews(event)) quietly(() => this.readContacts()); break;
+      case "group-joined": this.entered(event); break;
+      case "group-change": this.changed(event); break;
+      case "group-left": this.gone(event); quietly(ack); break;
       case "notice": this.noticed(event, ack); break;
       case "watcher": this.watched(event); break;
       case "invitation": this.invited(event, ack); break;
@@ -162,13 +173,49 @@ class Handset {
 
   received(event) {
     const text = event.text ?? `[${event.media_type}]`;
-    this.line(event.from, { id: "in" + event.inbox_id, text });
+    this.line(event.group || event.from, { id: "in" + event.inbox_id, text, from: event.screen_name });
+  }
+
+  // Whether another device of the person's changed the list.
+  isNews(event) {
+    const known = this.contacts.get(event.address);
+    return event.is_removed ? Boolean(known) : known?.nickname !== event.nickname;
+  }
+
+  entered(event) {
+    this.groups.set(event.group, { ...this.groups.get(event.group), ...event });
+    if (event.welcome) this.line(event.group, { text: event.welcome, isNews: true });
+    this.showGroups();
+    this.showThere();
+  }
+
+  changed(event) {
+    const group = this.groups.get(event.group);
+    if (!group) return;
+    if (event.topic !== null) group.topic = event.topic;
+    group.names = group.names.filter((name) => !event.left.includes(name)).concat(event.joined);
+    for (const name of event.joined) this.line(event.group, { text: `${name} came`, isNews: true });
+    for (const name of event.left) this.line(event.group, { text: `${name} went`, isNews: true });
+    this.showGroups();
+    // Who is out by now is told by another event.
+    if (this.open === event.group) this.lookInto(event.group).catch(() => this.showThere());
+  }
+
+  gone(event) {
+    const name = this.nameOf(event.group);
+    this.groups.delete(event.group);
+    this.logs.delete(event.group);
+    this.unread.delete(event.group);
+    this.keepLogs();
+    if (this.open === event.group) this.closeQuietly();
+    this.showGroups();
+    this.tell({ left: `I left ${name}`, removed: `I was put out of ${name}`, ended: `${name} has ended` }[event.why]);
   }
 
   reported(event) {
     for (const log of this.logs.values()) {
       const line = log.find((one) => one.mine && one.id === event.message_id);
-      if (line) line.mark = event.is_delivered ? { text: "✓✓ delivered", kind: "good" } : { text: `✗ not delivered: ${event.text}`, kind: "bad" };
+      if (line) line.mark = event.is_delivered ? { text: this.groups.has(event.recipient) ? "✓✓ on its way to everybody" : "✓✓ delivered", kind: "good" } : { text: `✗ not delivered: ${event.text}`, kind: "bad" };
     }
     this.keepLogs();
     this.showLog();
@@ -219,13 +266,14 @@ class Handset {
       await ack();
       this.asks.delete(event.invitation_id);
       this.showAsks();
-      if (accept) this.show(event.by);
+      if (accept && event.group) await this.readGroups();
+      if (accept) this.show(event.group || event.by);
       return said;
     });
     this.ask(event.invitation_id, () => {
       const name = this.nameOf(event.by);
       return {
-        text: `${name} invites me to a conversation${event.note ? `: “${event.note}”` : "."}`,
+        text: `${name} invites me to a ${event.group ? "group" : "conversation"}${event.note ? `: “${event.note}”` : "."}`,
         levers: [button("Accept", `Accept ${name}'s invitation`, () => answer(true, "accepted")), button("Decline", `Decline ${name}'s invitation`, () => answer(false, "declined"))],
       };
     });
@@ -278,6 +326,34 @@ class Handset {
     return `${this.nameOf(this.open)} is invited`;
   }
 
+  async gather() {
+    const opened = await this.call("groups", "POST", { topic: this.parts.topic.value.trim() });
+    this.parts.gather.reset();
+    await this.readGroups();
+    this.show(opened.group);
+    return `${this.nameOf(opened.group)} is open; invite somebody`;
+  }
+
+  async inviteToGroup() {
+    const { invitations: [one] } = await this.call(groupPath(this.open, "invitations"), "POST", { to: [this.parts.guest.value.trim()] });
+    if (one.error) throw new Error(`${one.error.text} (${one.error.status})`);
+    this.parts.guests.reset();
+    return `${this.nameOf(one.address)} is invited`;
+  }
+
+  async leave(group) {
+    await this.call(groupPath(group, "leave"), "POST");
+  }
+
+  async end(group) {
+    await this.call(groupPath(group), "DELETE");
+  }
+
+  async putOut(group, name, address) {
+    await this.call(groupPath(group, "members/" + encodeURIComponent(address)), "DELETE");
+    return `${name} is out of ${this.nameOf(group)}`;
+  }
+
   async block(contact) {
     const path = "blocks/" + encodeURIComponent(contact.address);
     await this.call(path, contact.isBlocked ? "DELETE" : "PUT");
@@ -307,6 +383,29 @@ class Handset {
     this.showContacts();
   }
 
+  async readGroups() {
+    const { groups } = await this.call("groups");
+    const known = this.groups;
+    this.groups = new Map(groups.map((group) => [group.group, { ...group, names: known.get(group.group)?.names || [] }]));
+    await Promise.all(groups.map((group) => this.lookInto(group.group)));
+    this.showGroups();
+  }
+
+  // Who is in a group; its server is asked, which may be another operator's.
+  async lookInto(address) {
+    const seen = await this.call(groupPath(address));
+    const group = this.groups.get(address);
+    if (!group) return;
+    group.names = seen.joined.map((one) => one.screen_name);
+    group.joined = seen.joined;
+    this.showGroups();
+    this.showThere();
+  }
+
+  isOwn(group) {
+    return group.replace(/\/[^@]*/, "") === this.user;
+  }
+
   async readOwn() {
     const { own } = await this.call("presence");
     const value = (name) => own.attributes.find((one) => one.name === name)?.value ?? "";
@@ -329,6 +428,7 @@ class Handset {
   }
 
   nameOf(address) {
+    if (address.includes("/")) return this.groups.get(address)?.topic || "a group without a topic";
     return this.contacts.get(address)?.nickname || this.names.get(address) || address.replace(/^wv:/, "");
   }
 
@@ -379,13 +479,54 @@ class Handset {
     return item;
   }
 
+  showGroups() {
+    const items = [...this.groups].map(([address, group]) => {
+      const item = make("li", undefined, "group"), name = this.nameOf(address), who = make("span", name, "who");
+      const unread = this.unread.get(address);
+      if (unread) who.append(" ", make("span", `${unread} new`, "unread"));
+      const levers = make("div", undefined, "levers");
+      levers.append(button("Chat", `Chat in ${name}`, () => this.show(address)));
+      item.append(who, levers, make("span", group.names.join(", "), "says"));
+      return item;
+    });
+    this.renew("groups", items.length ? items : [make("li", "None yet.", "says")]);
+  }
+
+  // Who is in the group that is open; its owner may put them out.
+  showThere() {
+    const group = this.groups.get(this.open);
+    this.parts.invite.hidden = Boolean(group);
+    for (const part of ["leave", "guests", "there"]) this.parts[part].hidden = !group;
+    this.parts.end.hidden = !group || !this.isOwn(this.open);
+    this.parts.guests.hidden = this.parts.end.hidden;
+    const address = this.open;
+    this.renew("there", (group?.joined || []).map((one) => {
+      const isMe = one.screen_name === group.screen_name;
+      const item = make("li", isMe ? `${one.screen_name} (I)` : one.screen_name);
+      if (one.address && !isMe && this.isOwn(address)) {
+        item.append(button("✕", `Put ${one.screen_name} out`, () => this.attempt(() => this.putOut(address, one.screen_name, one.address))));
+      }
+      return item;
+    }));
+  }
+
   show(address) {
     this.open = address;
     this.unread.delete(address);
     this.parts.chat.hidden = !address;
     this.showContacts();
+    this.showGroups();
+    this.showThere();
     this.showLog();
     if (address) this.parts.text.focus(); else this.parts.name.focus();
+  }
+
+  // As closing, when the person did not ask for it: the keyboard moves only if it was in what closes.
+  closeQuietly() {
+    if (this.parts.chat.contains(document.activeElement)) return this.show(null);
+    this.open = null;
+    this.parts.chat.hidden = true;
+    this.showThere();
   }
 
   line(address, line) {
@@ -394,10 +535,11 @@ class Handset {
     if (line.id && log.some((one) => one.id === line.id)) return;
     log.push(line);
     this.logs.set(address, log.slice(-KEPT));
-    if (!line.mine && this.open === null) this.openQuietly(address);
-    else if (this.open !== address) this.unread.set(address, (this.unread.get(address) || 0) + 1);
+    if (!line.mine && !line.isNews && this.open === null) this.openQuietly(address);
+    else if (this.open !== address && !line.isNews) this.unread.set(address, (this.unread.get(address) || 0) + 1);
     this.keepLogs();
     this.showContacts();
+    this.showGroups();
     this.showLog();
   }
 
@@ -405,6 +547,7 @@ class Handset {
   openQuietly(address) {
     this.open = address;
     this.parts.chat.hidden = false;
+    this.showThere();
   }
 
   keepLogs() {
@@ -415,13 +558,19 @@ class Handset {
     if (!this.open) return;
     this.parts.with.textContent = this.nameOf(this.open);
     const items = (this.logs.get(this.open) || []).map((line) => {
-      const item = make("li", line.note ? `${line.text}: “${line.note}”` : line.text, line.mine ? "mine" : "");
+      const item = make("li", undefined, line.mine ? "mine" : line.isNews ? "news" : "");
+      if (line.from) item.append(make("span", line.from, "from"));
+      item.append(line.note ? `${line.text}: “${line.note}”` : line.text);
       if (line.mark) item.append(make("span", line.mark.text, "mark " + (line.mark.kind || "")));
       return item;
     });
     this.parts.log.replaceChildren(...items);
     this.parts.log.scrollTop = this.parts.log.scrollHeight;
   }
+}
+
+function groupPath(address, rest) {
+  return "groups/" + encodeURIComponent(address) + (rest ? "/" + rest : "");
 }
 
 function presenceWords(presence) {
@@ -538,6 +687,7 @@ let streams = {}; // where each operator's events come from
 function nameOf(address) {
   if (!address) return "somebody";
   const bare = address.replace(/^wv:/, "");
+  if (bare.includes("/")) return `a group of ${nameOf(bare.replace(/\/[^@]*/, "").replace(/#.*/, ""))}`;
   const found = people.find((person) => bare === person.number || bare.startsWith(person.number + "@") || bare === person.user);
   return found ? found.name : bare;
 }

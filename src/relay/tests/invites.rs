@@ -201,6 +201,28 @@ async fn removal_from_a_group_reaches_the_member_although_it_names_nobody() {
 }
 
 #[tokio::test]
+async fn who_is_in_a_group_no_more_as_its_server_says_is_told_of_no_removal() {
+    let world = World::new();
+    world
+        .handle(world.ours("g1"), asks(ADA, joining()))
+        .await
+        .unwrap();
+    world.ssp.refuses(remote(816));
+    let refused = world
+        .handle(world.ours("g2"), asks(ADA, GroupAction::Members))
+        .await;
+    assert_eq!(refused, Err(remote(816)));
+    world.ssp.refuses(remote(808));
+    let refused = world
+        .handle(world.ours("g3"), asks(ADA, GroupAction::SubscriptionStatus))
+        .await;
+    assert_eq!(refused, Err(remote(808)));
+    let answer = world.handle(world.theirs("beta", "e1"), put_out(&[])).await;
+    assert_eq!(answer, Ok(Answer::Done));
+    assert!(world.home.asked().is_empty());
+}
+
+#[tokio::test]
 async fn removal_from_a_group_reaches_members_after_a_restart_and_on_every_side() {
     let world = World::with(|setup| {
         setup.own.push(domain("omega.example"));

@@ -290,12 +290,47 @@ def index_11_presence_and_invitations(c: Context) -> None:
 
 @scenario()
 def index_11_group_primitives_are_answered(c: Context) -> None:
-    # The embedded home domain has no groups, and says so of each primitive; what is wrong with a group is for its server to say.
+    # The embedded home domain has no such group, and says so of each primitive.
     group = f"wv:{c.ada_number}/nothing@{c.gateway_domain}"
     for tag in primitives.GROUP_PRIMITIVES:
         inner = [E("UserID", {"userID": c.BEN})] if tag in ("AddGroupMemberRequest", "RemoveGroupMemberRequest") else []
         answer = c.ask(primitives.group_request(tag, c.BEA, group, None, *inner))
-        c.check(c.code(answer) == 405, f"{tag} about a group of a domain without groups: {c.codes(answer)}")
+        c.check(c.code(answer) == 800, f"{tag} about a group that is not there: {c.codes(answer)}")
+
+
+@scenario()
+def index_11_group_of_the_gateway(c: Context) -> None:
+    topic = c.text("walk")
+    group = c.ada.open_group(topic, c.BEA)
+    invited = c.wait(carries("InviteRequest", inviteType="GR"), 20, what="invitation to the group")
+    c.check(bool(invited), "nobody was invited")
+    answer = c.ask(primitives.group_request("JoinGroupRequest", c.BEN, group))
+    c.check(c.code(answer) == 810, f"somebody who was not invited was answered {c.codes(answer)}")
+    name = E("ScreenName", {"groupID": group}, text="Bea & Söhne")
+    answer = c.ask(primitives.group_request("JoinGroupRequest", c.BEA, group, {"joinedListRequest": "Yes", "subscribeNotif": "Yes"}, name))
+    c.check(answer.name == "JoinGroupResponse" and c.code(answer) == 200, f"joining was answered {answer.name} {c.codes(answer)}")
+    for tag, answered in (("GetGroupSubStatusRequest", "GetGroupSubStatusResponse"), ("GetJoinedUsersRequest", "GetJoinedUsersResponse"),
+                          ("GetGroupPropsRequest", "GetGroupPropsResponse")):
+        answer = c.ask(primitives.group_request(tag, c.BEA, group))
+        c.check(answer.name == answered and c.code(answer) == 200, f"{tag} was answered {answer.name} {c.codes(answer)}")
+    answer = c.ask(primitives.group_request("DeleteGroupRequest", c.BEA, group))
+    c.check(c.code(answer) == 816, f"an ordinary member's deletion was answered {c.codes(answer)}")
+    said = c.text("to the group")
+    answer = c.ask(primitives.to_group(c.p, c.BEA, group, said, "g-" + said[-8:]))
+    c.check(c.code(answer) == 200, f"a message to the group was answered {c.codes(answer)}")
+    c.ada_sees("message", text=said)
+    back = c.text("from the group")
+    c.ada.send_message(group, back)
+    c.wait(carries("SendMessageRequest"), 20, what="message of the group")
+    with c.peer.home.changed:
+        arrived = c.peer.home.changed.wait_for(lambda: [e for e in c.bea.events if e["kind"] == "message" and e["text"] == back], c.seconds(20))
+    c.check(bool(arrived) and arrived[0].get("screen_name") == "Ada", f"the group's message came as {arrived}")
+    answer = c.ask(primitives.to_group(c.p, c.BEN, group, c.text("let me in"), "g-stranger"))
+    c.check(808 in c.codes(answer), f"a stranger's message to the group was answered {c.codes(answer)}")
+    c.ada.end_group(group)
+    c.wait(carries("LeaveGroupIndication", groupID=group), 20, what="end of the group")
+    answer = c.ask(primitives.group_request("LeaveGroupRequest", c.BEA, group))
+    c.check(800 in c.codes(answer), f"leaving a group that has ended was answered {c.codes(answer)}")
 
 
 @scenario("strict")

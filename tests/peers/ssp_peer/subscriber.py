@@ -122,6 +122,14 @@ class HttpSubscriber(Subscriber):
     def add_contact(self, address: str) -> None:
         self._call("POST", "/v1/contacts", {"address": address})
 
+    def open_group(self, topic: str, guest: str) -> str:
+        """A group of the gateway's, to which somebody is invited; its address."""
+        answer = self._call("POST", "/v1/groups", {"topic": topic, "invite": [guest]})
+        return answer["group"]
+
+    def end_group(self, group: str) -> None:
+        self._call("DELETE", f"/v1/groups/{quote(group, safe='')}")
+
     def send_message(self, to: str, text: str, report: bool = True) -> str:
         ref = secrets.token_hex(6)
         answer = self._call("POST", "/v1/messages", {"to": [to], "text": text, "report": report, "id": ref})

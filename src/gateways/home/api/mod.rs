@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod contacts;
 mod events;
+mod groups;
 mod invitations;
 mod me;
 mod messages;
@@ -66,6 +67,20 @@ impl HomeDomain {
             .route("/v1/invitations", post(invitations::invite))
             .route("/v1/invitations/{id}/answer", post(invitations::answer))
             .route("/v1/invitations/{id}/cancel", post(invitations::cancel))
+            .route("/v1/groups", get(groups::list).post(groups::open))
+            .route(
+                "/v1/groups/{group}",
+                get(groups::look).patch(groups::change).delete(groups::end),
+            )
+            .route("/v1/groups/{group}/join", post(groups::join))
+            .route("/v1/groups/{group}/leave", post(groups::leave))
+            .route("/v1/groups/{group}/invitations", post(groups::invite))
+            .route("/v1/groups/{group}/members/{address}", delete(groups::remove))
+            .route("/v1/groups/{group}/rejects", get(groups::rejects))
+            .route(
+                "/v1/groups/{group}/rejects/{address}",
+                put(groups::reject).delete(groups::reject_no_more),
+            )
             .route("/v1/events", get(events::events))
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)

@@ -13,7 +13,8 @@ use super::super::{
 };
 use crate::{
     model::{
-        Answer, CancelInvite, E164, Invite, InviteAnswer, InviteId, Outcome, Refusal, Timestamp, WvAddress,
+        Answer, CancelInvite, E164, Invite, InviteAnswer, InviteId, InviteType, Outcome, Refusal, Timestamp,
+        WvAddress,
     },
     store::{Batch, Space},
 };
@@ -25,6 +26,9 @@ pub(crate) struct Invited {
     /// The other person.
     pub(crate) other: WvAddress,
     pub(crate) group: Option<WvAddress>,
+    /// Whether accepting it is joining the group.
+    #[serde(default)]
+    pub(crate) is_to_join: bool,
     pub(crate) expires: Timestamp,
 }
 
@@ -48,10 +52,17 @@ impl HomeDomain {
             .clock
             .now()
             .plus(self.config.limits.validity(invite.validity));
+        let is_to_join = joins(invite.kind);
+        if is_to_join && !invite.group.as_ref().is_some_and(WvAddress::is_group) {
+            return Err(Refusal::BadRequest {
+                reason: "an invitation to a group names it".into(),
+            });
+        }
         let row = Invited {
             id: invite.id.clone(),
             other: invite.inviting.clone(),
             group: invite.group.clone(),
+            is_to_join,
             expires,
         };
         let row = (
@@ -93,9 +104,12 @@ impl HomeDomain {
         let subscriber = self.recipient(&answer.inviting)?;
         let row = Invited::by_him(&subscriber.number, answer.id.as_str());
         let known = self.invitation(&row).await?;
-        let is_his = known.is_some_and(|known| self.person(&known.other) == self.person(&answer.responding));
-        if !is_his {
+        let responding = self.person(&answer.responding);
+        let Some(known) = known.filter(|known| self.person(&known.other) == responding) else {
             return Err(not_known(&answer.id));
+        };
+        if !answer.accepted {
+            self.forget_invited(known.group.as_ref(), &known.other).await?;
         }
         let repeat = identity(
             &subscriber.number,
@@ -154,6 +168,19 @@ impl HomeDomain {
             .await
             .map_err(super::super::refused)?;
         Ok(row.and_then(|row| serde_json::from_slice(&row.value).ok()))
+    }
+}
+
+/// Whether who accepts such an invitation joins the group that it names.
+pub(crate) fn joins(kind: InviteType) -> bool {
+    match kind {
+        InviteType::Group | InviteType::ExtendGroup => true,
+        InviteType::Chat
+        | InviteType::GroupMembership
+        | InviteType::Presence
+        | InviteType::Application
+        | InviteType::SharedContent
+        | InviteType::ExtendedConversation => false,
     }
 }
 

@@ -1,18 +1,23 @@
 //! Messages and reports for subscribers (use case 5.22): one batch takes a message for everybody whom it is for.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         HomeDomain, KEPT,
+        accounts::MAX_NAME,
         arrival::{Arriving, identity},
         event::{self, Body, Event},
         inbox::ReportDue,
         secret, status,
+        subscriber::Subscriber,
+        text,
     },
     outcome,
 };
 use crate::model::{
-    Answer, DeliveryReport, Disposition, MessageId, Outcome, RecipientOutcome, Refusal, SendMessage,
-    WvAddress,
+    Answer, DeliveryReport, Disposition, GroupRefusal, MessageId, Outcome, RecipientOutcome, Refusal,
+    SendMessage, WvAddress,
 };
 
 impl HomeDomain {
@@ -35,7 +40,12 @@ impl HomeDomain {
         let mut arriving = Vec::with_capacity(message.recipients.len());
         let mut places = Vec::with_capacity(message.recipients.len());
         for recipient in &message.recipients {
-            match self.open_recipient(recipient, &message.sender) {
+            if recipient.is_group() {
+                let posted = self.post(&message, recipient, (&id, has_own_id)).await;
+                outcomes.push(outcome(recipient.clone(), posted));
+                continue;
+            }
+            match self.addressee(recipient, &message.sender) {
                 Ok(subscriber) => {
                     let expires = self
                         .clock
@@ -71,6 +81,21 @@ impl HomeDomain {
             id: Some(id),
             recipients: outcomes,
         })
+    }
+
+    /// Who takes a message: a group of strangers reaches nobody.
+    fn addressee(&self, recipient: &WvAddress, sender: &WvAddress) -> Result<Arc<Subscriber>, Refusal> {
+        if !sender.is_group() {
+            return self.open_recipient(recipient, sender);
+        }
+        let subscriber = self.recipient(recipient)?;
+        let group = sender.without_screen_name();
+        let has_joined = subscriber.state().relations.groups.contains_key(&group.key());
+        if !has_joined {
+            let why = GroupRefusal::NotJoined;
+            return Err(Refusal::InGroup { group, why });
+        }
+        Ok(subscriber)
     }
 
     /// Tells a subscriber what became of a message that he sent.
@@ -118,6 +143,14 @@ fn event_of(message: &SendMessage, id: &MessageId, recipient: &WvAddress) -> Eve
         to: recipient.clone(),
         sent_at: message.sent_at.map(event::time),
         conversation: message.conversation.clone(),
+        group: message
+            .sender
+            .is_group()
+            .then(|| message.sender.without_screen_name()),
+        screen_name: message
+            .sender
+            .screen_name()
+            .map(|name| text::line(name, MAX_NAME)),
         content: Body::from(&message.content),
     }
 }

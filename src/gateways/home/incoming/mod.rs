@@ -1,15 +1,17 @@
 //! What the relay brings for our subscribers; each request is carried out here and answered at once.
 //!
 //! The last hop: a message is taken when it is committed to the inbox. Requests that name several people are answered
-//! person by person. Groups are refused, none live here.
+//! person by person.
 
+mod group;
 mod invite;
 mod message;
 mod notice;
 mod presence;
 mod search;
 
-pub(crate) use invite::{Invited, MAX_NOTE, not_known};
+pub(crate) use group::shown;
+pub(crate) use invite::{Invited, MAX_NOTE, joins, not_known};
 pub(crate) use message::new_message_id;
 pub(crate) use search::{KeptSearches, number};
 
@@ -58,9 +60,8 @@ impl HomeDomain {
             Request::Invite(invite) => self.invited(invite).await,
             Request::InviteAnswer(answer) => self.invitation_answered(answer).await,
             Request::CancelInvite(cancel) => self.invitation_cancelled(cancel).await,
-            Request::Group(_) | Request::GroupEvent(_) => Err(Refusal::Unsupported {
-                what: "groups in the embedded home domain".into(),
-            }),
+            Request::Group(request) => self.asked_of_group(request).await,
+            Request::GroupEvent(event) => Ok(self.group_happened(event).await),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
         HomeDomain,
         accounts::MAX_NAME,
         damaged,
+        event::Event,
         relation::{self, Contact, Watching},
         subscriber::Subscriber,
         telling::Told,
@@ -80,23 +81,26 @@ impl HomeDomain {
             .as_deref()
             .map(|name| text::line(name, MAX_NAME))
             .filter(|name| !name.is_empty());
-        let was_there = subscriber.state().relations.contacts.get(&person).cloned();
-        let contact = Contact {
-            address: was_there
-                .as_ref()
-                .map_or_else(|| address.clone(), |known| known.address.clone()),
-            nickname: nickname
-                .or_else(|| was_there.as_ref().map(|known| known.nickname.clone()))
-                .or(friendly_name.filter(|name| !name.is_empty()))
-                .unwrap_or_else(|| plain(&address)),
-            since: was_there
-                .as_ref()
-                .map_or_else(|| self.clock.now(), |known| known.since),
-        };
-        self.keep_contact(subscriber, &person, &contact).await?;
+        let since = self.clock.now();
+        let kept = self.keep_contact(subscriber, &person, |known| {
+            Ok(match known {
+                Some(known) => Contact {
+                    nickname: nickname.unwrap_or_else(|| known.nickname.clone()),
+                    ..known.clone()
+                },
+                None => Contact {
+                    nickname: nickname
+                        .or(friendly_name.filter(|name| !name.is_empty()))
+                        .unwrap_or_else(|| plain(&address)),
+                    address,
+                    since,
+                },
+            })
+        });
+        let (contact, was_there) = kept.await?;
         let mut added = Added {
             contact,
-            was_there: was_there.is_some(),
+            was_there,
             search,
             notice: None,
             subscription: None,
@@ -127,14 +131,17 @@ impl HomeDomain {
         nickname: &str,
     ) -> Result<Contact, Refusal> {
         let person = self.person(address);
-        let known = subscriber.state().relations.contacts.get(&person).cloned();
-        let mut contact = known.ok_or_else(|| not_a_contact(address))?;
-        contact.nickname = text::line(nickname, MAX_NAME);
-        if contact.nickname.is_empty() {
-            contact.nickname = plain(&contact.address);
-        }
-        self.keep_contact(subscriber, &person, &contact).await?;
-        Ok(contact)
+        let nickname = text::line(nickname, MAX_NAME);
+        let kept = self.keep_contact(subscriber, &person, |known| {
+            let known = known.ok_or_else(|| not_a_contact(address))?;
+            Ok(Contact {
+                nickname: Some(nickname)
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or_else(|| plain(&known.address)),
+                ..known.clone()
+            })
+        });
+        kept.await.map(|(contact, _)| contact)
     }
 
     /// Takes a contact off the list and ends the subscription to him.
@@ -154,17 +161,18 @@ impl HomeDomain {
             let batch =
                 relation::remove::<Contact>(Batch::new(self.clock.now()), &subscriber.number, &person);
             self.commit(batch).await?;
-            let relations = &mut subscriber.state().relations;
-            relations.contacts.remove(&person);
-            let is_watched = relations.watching.contains_key(&person);
+            let state = &mut *subscriber.state();
+            state.relations.contacts.remove(&person);
+            let is_watched = state.relations.watching.contains_key(&person);
             if !is_watched {
-                relations.known.remove(&person);
+                state.relations.known.remove(&person);
             }
+            state.streams.send(None, &changed(&contact, true));
             (contact, is_watched)
         };
-        self.tell(subscriber, Told::Person(person));
+        self.tell(subscriber, Told::Person(person.clone()));
         if !is_watched {
-            self.end_subscription(subscriber, contact.address);
+            self.end_subscription(subscriber, person, contact.address);
         }
         Ok(())
     }
@@ -236,7 +244,7 @@ impl HomeDomain {
         }
         let is_watched = subscriber.state().relations.watches(&person);
         if !is_watched {
-            self.end_subscription(subscriber, address.clone());
+            self.end_subscription(subscriber, person, address.clone());
         }
         Ok(())
     }
@@ -314,28 +322,32 @@ impl HomeDomain {
         }
     }
 
+    /// Puts a contact on the list, made of the one that stands there, and tells every device; whether one stood there.
     async fn keep_contact(
         &self,
         subscriber: &Subscriber,
         person: &str,
-        contact: &Contact,
-    ) -> Result<(), Refusal> {
+        made: impl FnOnce(Option<&Contact>) -> Result<Contact, Refusal> + Send,
+    ) -> Result<(Contact, bool), Refusal> {
+        // From reading to telling, so that devices which change the same list at once all hear the one order of it.
         let _writing = subscriber.writing.lock().await;
-        let is_full = {
+        let (known, count) = {
             let contacts = &subscriber.state().relations.contacts;
-            contacts.len() >= self.config.limits.contacts && !contacts.contains_key(person)
+            (contacts.get(person).cloned(), contacts.len())
         };
-        if is_full {
+        let contact = made(known.as_ref())?;
+        if known.is_none() && count >= self.config.limits.contacts {
             return Err(full("the contact list"));
         }
-        let batch = relation::put(Batch::new(self.clock.now()), &subscriber.number, person, contact);
+        let batch = relation::put(Batch::new(self.clock.now()), &subscriber.number, person, &contact);
         self.commit(batch.map_err(damaged)?).await?;
-        subscriber
-            .state()
+        let state = &mut *subscriber.state();
+        state
             .relations
             .contacts
             .insert(person.to_owned(), contact.clone());
-        Ok(())
+        state.streams.send(None, &changed(&contact, false));
+        Ok((contact, known.is_some()))
     }
 
     async fn announce(&self, subscriber: &Subscriber, people: &[WvAddress]) -> Outcome {
@@ -361,16 +373,25 @@ impl HomeDomain {
         self.ask(&subscriber.domain, None, notice).await
     }
 
-    /// Ends a subscription without anybody waiting for it.
-    fn end_subscription(&self, subscriber: &Arc<Subscriber>, address: WvAddress) {
+    /// Ends a subscription without anybody waiting for it; who is watched again by then stays so.
+    fn end_subscription(&self, subscriber: &Arc<Subscriber>, person: String, address: WvAddress) {
         let Some(home) = self.me.upgrade() else { return };
         let subscriber = Arc::clone(subscriber);
+        let is_watched = move |subscriber: &Subscriber| subscriber.state().relations.watches(&person);
         self.errands.run(async move {
+            if is_watched(&subscriber) {
+                return;
+            }
             let request = Request::Unsubscribe(Unsubscribe {
                 watcher: subscriber.identity(),
-                presentities: vec![address],
+                presentities: vec![address.clone()],
             });
-            if let Err(refusal) = home.ask(&subscriber.domain, None, request).await {
+            let mut outcome = home.ask(&subscriber.domain, None, request).await;
+            // Another device may have added him while it was under way.
+            if is_watched(&subscriber) {
+                outcome = home.subscribe_to(&subscriber, &[address]).await;
+            }
+            if let Err(refusal) = outcome {
                 tracing::info!(refusal = refusal.masked(), "a subscription could not be ended");
             }
         });
@@ -390,6 +411,15 @@ impl HomeDomain {
         }
         Ok(true)
     }
+}
+
+/// What devices hear of a contact that was added, named anew or removed.
+fn changed(contact: &Contact, is_removed: bool) -> Arc<Event> {
+    Arc::new(Event::Contact {
+        address: contact.address.clone(),
+        nickname: contact.nickname.clone(),
+        is_removed,
+    })
 }
 
 /// An address as a name, for people who have none.

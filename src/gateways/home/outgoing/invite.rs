@@ -1,10 +1,10 @@
 //! Invitations that subscribers make, answer and withdraw.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::super::{
     HomeDomain, damaged,
-    incoming::{Invited, MAX_NOTE, not_known},
+    incoming::{Invited, MAX_NOTE, joins, not_known},
     secret,
     subscriber::Subscriber,
     text,
@@ -38,6 +38,12 @@ impl HomeDomain {
     /// # Errors
     /// The refusal of the invited person's side; then the invitation does not stand.
     pub(crate) async fn invite(&self, subscriber: &Subscriber, new: NewInvite) -> Result<InviteId, Refusal> {
+        let is_to_join = joins(new.kind);
+        if is_to_join && !new.group.as_ref().is_some_and(WvAddress::is_group) {
+            return Err(Refusal::BadRequest {
+                reason: "an invitation to a group names it".into(),
+            });
+        }
         let id: InviteId = secret::random_text().parse().map_err(|_| super::odd_answer())?;
         let now = self.clock.now();
         let validity = self.config.limits.validity(new.validity);
@@ -45,8 +51,12 @@ impl HomeDomain {
             id: id.clone(),
             other: new.to.clone(),
             group: new.group.clone(),
+            is_to_join,
             expires: now.plus(validity),
         };
+        if is_to_join {
+            self.open_to_invited(subscriber, &row).await?;
+        }
         let key = Invited::by_him(&subscriber.number, id.as_str());
         let value = serde_json::to_vec(&row).map_err(damaged)?;
         // Before the request goes out: the answer may come back before ours does.
@@ -75,18 +85,20 @@ impl HomeDomain {
             .await;
         if let Err(refusal) = only_refusal(outcome) {
             self.commit(Batch::new(now).remove(Space::Home, key)).await?;
+            self.forget_invited(row.group.as_ref(), &row.other).await?;
             return Err(refusal);
         }
         Ok(id)
     }
 
-    /// Answers an invitation.
+    /// Answers an invitation; who accepts one to a group has joined it when this returns.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when it does not stand; the refusal of the inviting side, and then it may be answered again.
+    /// [`Refusal::NotFound`] when it does not stand; the refusal of the inviting side or of the group, and then it may be
+    /// answered again.
     pub(crate) async fn answer_invitation(
         &self,
-        subscriber: &Subscriber,
+        subscriber: &Arc<Subscriber>,
         id: &InviteId,
         is_accepted: bool,
         (note, screen_name): (Option<String>, Option<String>),
@@ -99,9 +111,13 @@ impl HomeDomain {
             inviting: invited.other,
             responding: subscriber.identity(),
             note: note.map(|note| text::line(&note, MAX_NOTE)),
-            screen_name: screen_name.map(|name| text::line(&name, MAX_NOTE)),
+            screen_name: screen_name.as_deref().map(|name| text::line(name, MAX_NOTE)),
         });
         only_refusal(self.ask(&subscriber.domain, None, request).await)?;
+        if let Some(group) = invited.group.filter(|_| is_accepted && invited.is_to_join) {
+            self.join_group(subscriber, &group, (screen_name, Some(id)))
+                .await?;
+        }
         self.commit(Batch::new(self.clock.now()).remove(Space::Home, row))
             .await
     }
@@ -118,6 +134,8 @@ impl HomeDomain {
     ) -> Result<(), Refusal> {
         let row = Invited::by_him(&subscriber.number, id.as_str());
         let inviting = self.invitation(&row).await?.ok_or_else(|| not_known(id))?;
+        self.forget_invited(inviting.group.as_ref(), &inviting.other)
+            .await?;
         let request = Request::CancelInvite(CancelInvite {
             id: inviting.id,
             canceling: subscriber.identity(),

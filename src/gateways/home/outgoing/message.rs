@@ -1,6 +1,6 @@
 //! Messages that subscribers send (use case 5.22 steps 1 to 4).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{HomeDomain, incoming::new_message_id, subscriber::Subscriber, text},
@@ -32,7 +32,7 @@ impl HomeDomain {
     /// When the message can't be sent to anybody.
     pub(crate) async fn send_message(
         &self,
-        subscriber: &Subscriber,
+        subscriber: &Arc<Subscriber>,
         new: NewMessage,
     ) -> Result<(MessageId, Vec<RecipientOutcome>), Refusal> {
         self.check(&new)?;
@@ -61,13 +61,21 @@ impl HomeDomain {
                 &message.content.bytes,
             ]),
         };
-        match self
+        let answer = self
             .ask(&subscriber.domain, Some(key), Request::Send(message))
-            .await?
-        {
-            Answer::Sent { recipients, .. } | Answer::Recipients(recipients) => Ok((id, recipients)),
-            Answer::Done | Answer::Found(_) | Answer::Presence(_) | Answer::Group(_) => Err(odd_answer()),
+            .await?;
+        let recipients = match answer {
+            Answer::Sent { recipients, .. } | Answer::Recipients(recipients) => recipients,
+            Answer::Done | Answer::Found(_) | Answer::Presence(_) | Answer::Group(_) => {
+                return Err(odd_answer());
+            }
+        };
+        for one in recipients.iter().filter(|one| one.recipient.is_group()) {
+            if let Err(refusal) = &one.outcome {
+                self.heed(subscriber, &one.recipient, refusal).await?;
+            }
         }
+        Ok((id, recipients))
     }
 
     fn check(&self, new: &NewMessage) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! What subscribers do: each becomes a request to the relay, in the address that others know them by.
 
 mod contact;
+mod group;
 mod invite;
 mod message;
 mod people;
@@ -8,11 +9,13 @@ mod presence;
 mod session;
 
 pub(crate) use contact::{Added, NewContact, Wish};
+pub(crate) use group::{GroupView, JoinedNow};
 pub(crate) use invite::NewInvite;
 pub(crate) use message::NewMessage;
 pub(crate) use people::SettingsChange;
 #[cfg(test)]
 pub(crate) use session::LoggedIn;
+pub(crate) use session::Moved;
 
 use super::{HomeDomain, subscriber::Subscriber};
 use crate::model::{Acceptance, Answer, InvalidAddress, Outcome, Refusal, WvAddress};

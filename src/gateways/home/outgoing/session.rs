@@ -1,6 +1,6 @@
 //! Devices: logging in subscribes to the contact list, logging the last one out shows the subscriber offline.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::stream::{self, StreamExt};
 
@@ -14,6 +14,7 @@ use super::{
         telling::AT_ONCE,
         text,
     },
+    outcome_for,
     people::refusal_of,
 };
 use crate::{
@@ -185,7 +186,7 @@ impl HomeDomain {
         }
         let subscriber = Arc::clone(subscriber);
         self.errands
-            .run(async move { home.watch_all(&subscriber, &people).await });
+            .run(async move { drop(home.watch_all(&subscriber, &people).await) });
     }
 
     /// Subscribes for everybody who stayed logged in over a restart, a few people at a time: what is known of others is kept
@@ -227,12 +228,29 @@ impl HomeDomain {
     }
 
     /// These numbers have come to us or have left: who of ours is logged in and watches one of them subscribes to it anew, at
-    /// whoever serves it now. Who logs in later does so then.
+    /// whoever serves it now. Who logs in later does so then. An operator who does not know a number yet is asked again.
     pub(crate) fn watch_moved(&self, numbers: HashSet<E164>) {
+        self.watch_where_they_are(numbers, FIRST_WAIT);
+    }
+
+    /// Numbers that were not known where they had moved to, when it is worth asking again. Called by the housekeeping.
+    pub(crate) fn watch_moved_again(&self) {
+        let now = self.clock.now();
+        let due: Vec<_> = {
+            let mut unknown = self.moved();
+            unknown.extract_if(.., |one| one.due <= now).collect()
+        };
+        for one in due {
+            self.watch_where_they_are(one.numbers, one.wait);
+        }
+    }
+
+    fn watch_where_they_are(&self, numbers: HashSet<E164>, wait: Duration) {
         let Some(home) = self.me.upgrade() else { return };
         let now = self.clock.now();
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
         self.errands.run(async move {
+            let mut unknown = HashSet::new();
             for subscriber in everybody {
                 let moved: Vec<_> = {
                     let state = subscriber.state();
@@ -244,19 +262,39 @@ impl HomeDomain {
                         |one: &WvAddress| one.number().is_some_and(|number| numbers.contains(number));
                     watched.filter(is_moved).collect()
                 };
-                home.watch_all(&subscriber, &moved).await;
+                let refused = home.watch_all(&subscriber, &moved).await;
+                unknown.extend(refused.iter().filter_map(WvAddress::number).cloned());
                 // Many subscribers are looked through, and others have work too.
                 tokio::task::yield_now().await;
+            }
+            if !unknown.is_empty() && wait <= LAST_WAIT {
+                home.moved().push(Moved {
+                    numbers: unknown,
+                    due: home.clock.now().plus(wait),
+                    wait: wait.saturating_mul(2),
+                });
             }
         });
     }
 
-    async fn watch_all(&self, subscriber: &Subscriber, people: &[WvAddress]) {
+    /// Subscribes to people; those whose side refused.
+    async fn watch_all(&self, subscriber: &Subscriber, people: &[WvAddress]) -> Vec<WvAddress> {
+        let mut refused = Vec::new();
         for people in people.chunks(AT_ONCE) {
-            if let Err(refusal) = self.subscribe_to(subscriber, people).await {
+            let outcome = self.subscribe_to(subscriber, people).await;
+            if let Err(refusal) = &outcome {
                 tracing::info!(refusal = refusal.masked(), "contacts could not be subscribed to");
             }
+            let is_refused = |one: &&WvAddress| outcome_for(&outcome, one).is_err();
+            refused.extend(people.iter().filter(is_refused).cloned());
         }
+        refused
+    }
+
+    fn moved(&self) -> std::sync::MutexGuard<'_, Vec<Moved>> {
+        self.moved
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Moves subscriptions from the address that others knew to the one that they know now.
@@ -411,6 +449,19 @@ impl HomeDomain {
     }
 }
 
+/// Numbers that have moved and were not known where they had moved to.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    numbers: HashSet<E164>,
+    due: Timestamp,
+    /// Before the next time.
+    wait: Duration,
+}
+
+/// A number that has left may be taken by its new operator a little later.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// After some two hours, who watches it asks again at his next login.
+const LAST_WAIT: Duration = Duration::from_secs(3600);
 /// People whose contacts are subscribed to at the same time after a start; each has a request under way.
 const WATCHING_AGAIN: usize = 16;
 

@@ -80,6 +80,7 @@ async fn nothing_is_open_without_a_token() {
             }
             let path = path
                 .replace("{address}", "%2B46701234567")
+                .replace("{group}", "wv%3Aada%2Fwalkers%40alpha.example")
                 .replace("{device}", "d")
                 .replace("{id}", "1");
             for token in [None, Some("nonsense"), Some("a.b")] {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The fixture's home domain, without its recorder, under a relay of its own.
-async fn joined() -> (Fixture, Arc<Relay>) {
+pub(super) async fn joined() -> (Fixture, Arc<Relay>) {
     let mut fixture = Fixture::new().await;
     let (config, store, clock) = (
         fixture.config.clone(),

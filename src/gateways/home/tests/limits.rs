@@ -1,8 +1,18 @@
 //! Lists, storms and inboxes at their bounds.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
 use super::{
-    super::outgoing::{NewContact, Wish},
+    super::{
+        event::Event,
+        outgoing::{NewContact, Wish},
+        stream::Joined,
+    },
     ADA, Fixture, PASSWORD, address,
+    api::Served,
 };
 use crate::model::{
     AttributeName, AttributeValue, ByteSize, Content, Presence, Refusal, Request, SendMessage, Subscribe,
@@ -129,4 +139,205 @@ async fn inbox_of_a_hundred_thousand_is_read_page_by_page_and_takes_no_more() {
         (after, read) = (Some(*last), read + page.len());
     }
     assert_eq!(read, EVENTS);
+}
+
+/// What a device heard of the list, in order.
+fn list_as_heard(device: &mut Joined) -> Vec<(String, String, bool)> {
+    let mut heard = Vec::new();
+    while let Ok(streamed) = device.events.try_recv() {
+        if let Event::Contact {
+            address,
+            nickname,
+            is_removed,
+        } = &*streamed.event
+        {
+            heard.push((address.to_string(), nickname.clone(), *is_removed));
+        }
+    }
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_that_change_one_list_at_once_lose_nothing_and_hear_one_order() {
+    // So many that the events fit into what a device may leave unread.
+    const EACH: usize = 16;
+    let fixture = Fixture::new().await;
+    let (home, ada) = (&fixture.home, fixture.ada());
+    let mut devices: Vec<_> = ["phone", "tablet"]
+        .iter()
+        .map(|device| ada.state().streams.join(device, None, 8).unwrap())
+        .collect();
+    let person = |n: usize| address(&format!("wv:user{n}@beta.example"));
+    for n in 0..EACH / 2 {
+        home.add_contact(&ada, wish(n)).await.unwrap();
+    }
+    // Both add people of their own and the same ones, name and remove those who stand there.
+    let change = |device: usize, n: usize| {
+        let (home, ada) = (home.clone(), ada.clone());
+        let own = wish(100 + device * EACH + n);
+        let both = NewContact {
+            nickname: Some(format!("by {device}")),
+            ..wish(1_000 + n)
+        };
+        async move {
+            home.add_contact(&ada, own).await.unwrap();
+            home.add_contact(&ada, both).await.unwrap();
+            let known = person(n % (EACH / 2));
+            match (device, n % 3) {
+                (0, 0) => drop(home.remove_contact(&ada, &known).await),
+                _ => drop(home.rename_contact(&ada, &known, &format!("{device} {n}")).await),
+            }
+        }
+    };
+    let changes = (0..2).flat_map(|device| (0..EACH).map(move |n| (device, n)));
+    let running: Vec<_> = changes
+        .map(|(device, n)| tokio::spawn(change(device, n)))
+        .collect();
+    for one in join_all(running).await {
+        one.unwrap();
+    }
+    home.underway().idle().await;
+    let [phone, tablet] = &mut devices[..] else {
+        panic!()
+    };
+    let (phone, tablet) = (list_as_heard(phone), list_as_heard(tablet));
+    assert_eq!(phone, tablet, "one order for both");
+    let mut list = BTreeMap::new();
+    for (address, nickname, is_removed) in phone {
+        if is_removed {
+            list.remove(&address);
+        } else {
+            list.insert(address, nickname);
+        }
+    }
+    let kept = |fixture: &Fixture| -> BTreeMap<_, _> {
+        let ada = fixture.ada();
+        let state = ada.state();
+        let contacts = state.relations.contacts.values();
+        contacts
+            .map(|one| (one.address.to_string(), one.nickname.clone()))
+            .collect()
+    };
+    assert_eq!(list, kept(&fixture), "what was heard is what stands there");
+    for n in 0..EACH {
+        for added in [100 + n, 100 + EACH + n, 1_000 + n] {
+            assert!(list.contains_key(&person(added).to_string()), "{added} is lost");
+        }
+    }
+    // The last word on who is watched is the list's.
+    let mut watched = BTreeMap::new();
+    for request in fixture.line.take() {
+        let (people, is_watched) = if let Request::Subscribe(subscribe) = request {
+            (subscribe.presentities, true)
+        } else if let Request::Unsubscribe(unsubscribe) = request {
+            (unsubscribe.presentities, false)
+        } else {
+            continue;
+        };
+        watched.extend(people.into_iter().map(|one| (one.to_string(), is_watched)));
+    }
+    watched.retain(|_, is_watched| *is_watched);
+    assert!(watched.keys().eq(list.keys()), "{watched:?} {list:?}");
+    drop(ada);
+    let fixture = fixture.restart().await;
+    assert_eq!(list, kept(&fixture), "and what is in the store");
+}
+
+#[tokio::test]
+async fn contact_that_is_added_while_his_removal_is_under_way_stays_watched() {
+    let fixture = Fixture::new().await;
+    let (home, ada) = (&fixture.home, fixture.ada());
+    home.add_contact(&ada, wish(1)).await.unwrap();
+    fixture.line.take();
+    // The errand that unsubscribes has not run when another device adds him again.
+    home.remove_contact(&ada, &address("wv:user1@beta.example"))
+        .await
+        .unwrap();
+    home.add_contact(&ada, wish(1)).await.unwrap();
+    home.underway().idle().await;
+    let last = fixture
+        .line
+        .names()
+        .into_iter()
+        .rfind(|name| ["subscribe", "unsubscribe"].contains(name));
+    assert_eq!(last, Some("subscribe"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_of_one_subscriber_is_bounded_and_the_others_are_served() {
+    const A_MINUTE: u32 = 20;
+    let fixture = Fixture::with(|config| config.limits.requests_per_minute = A_MINUTE).await;
+    let served = Served::new(fixture).await;
+    let (ada, ben) = (
+        served.token("ada@alpha.example").await,
+        served.token("ben@alpha.example").await,
+    );
+    let ask = |path: &'static str, token: String| {
+        let request = served
+            .client
+            .get(format!("{}{path}", served.base))
+            .bearer_auth(token);
+        async move {
+            let response = request.send().await.unwrap();
+            let again = response.headers().get("retry-after").cloned();
+            (response.status().as_u16(), again)
+        }
+    };
+    let paths = ["/v1/me", "/v1/contacts", "/v1/groups", "/v1/inbox", "/v1/events"];
+    let flood = (0..300).map(|n| ask(paths[n % paths.len()], ada.clone()));
+    let (flood, others) = tokio::join!(join_all(flood), async {
+        let mut others = Vec::new();
+        for _ in 0..10 {
+            others.push(ask("/v1/me", ben.clone()).await.0);
+        }
+        others
+    });
+    assert_eq!(others, [200; 10], "who does not flood is served");
+    let (taken, refused): (Vec<_>, Vec<_>) = flood.into_iter().partition(|(status, _)| *status == 200);
+    assert_eq!(taken.len(), A_MINUTE as usize);
+    for (status, again) in refused {
+        let again: u64 = again
+            .expect("it says when to come back")
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(status == 429 && (1..=60).contains(&again), "{status} {again}");
+    }
+    served.fixture.hand.advance(Duration::from_secs(60));
+    assert_eq!(ask("/v1/me", ada).await.0, 200, "and after a minute so is he");
+}
+
+#[tokio::test]
+async fn tokens_made_of_two_or_cut_open_nothing() {
+    let served = Served::new(Fixture::new().await).await;
+    let (ada, ben) = (
+        served.token("ada@alpha.example").await,
+        served.token("ben@alpha.example").await,
+    );
+    let (device, secret) = ada.split_once('.').unwrap();
+    let (other_device, other_secret) = ben.split_once('.').unwrap();
+    let long = "x".repeat(7_000);
+    for token in [
+        format!("{device}.{other_secret}"),
+        format!("{other_device}.{secret}"),
+        format!("{device}."),
+        format!(".{secret}"),
+        device.to_owned(),
+        format!("{ada}{ada}"),
+        format!("{device}.{long}"),
+    ] {
+        let (status, answer) = served.call("GET", "/v1/me", Some(&token), None).await;
+        assert_eq!(
+            (status, &answer["error"]["status"]),
+            (401, &json!(604)),
+            "{token}"
+        );
+    }
+    let (_, me) = served.call("GET", "/v1/me", Some(&ada), None).await;
+    assert_eq!(me["address"], ADA);
+    let ada_is_gone = served.call("POST", "/v1/logout", Some(&ada), None).await;
+    assert_eq!(ada_is_gone.0, 204);
+    assert_eq!(served.call("GET", "/v1/me", Some(&ada), None).await.0, 401);
+    assert_eq!(served.call("GET", "/v1/me", Some(&ben), None).await.0, 200);
 }

@@ -328,18 +328,6 @@ async fn outgoing_message_is_checked_and_signed_with_the_number() {
 }
 
 #[tokio::test]
-async fn group_requests_are_not_supported() {
-    let fixture = Fixture::new().await;
-    let group = crate::model::GroupRequest {
-        by: address(BEA),
-        group: address("wv:/walkers@alpha.example"),
-        action: crate::model::GroupAction::Leave,
-    };
-    let refused = refusal(fixture.deliver(Request::Group(group)).await);
-    assert!(matches!(refused, Some(Refusal::Unsupported { .. })));
-}
-
-#[tokio::test]
 async fn store_that_fails_takes_nothing() {
     let fixture = Fixture::new().await;
     fixture.store.close().await.unwrap();

@@ -3,6 +3,7 @@
 mod api;
 mod contacts;
 mod events;
+mod groups;
 mod import;
 mod invitations;
 mod joined;

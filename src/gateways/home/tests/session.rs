@@ -305,3 +305,40 @@ async fn password_is_kept_at_the_cost_that_is_set() {
         "a changed setting is taken up at the next login"
     );
 }
+
+#[tokio::test]
+async fn number_that_is_not_known_yet_where_it_moved_to_is_asked_for_again() {
+    let fixture = Fixture::new().await;
+    let home = &fixture.home;
+    let (ada, ben) = (fixture.ada(), fixture.ben());
+    fixture.log_in(ADA).await;
+    let wish = Wish::Number("+447700900124".into());
+    home.add_contact(&ada, NewContact { wish, nickname: None })
+        .await
+        .unwrap();
+    home.underway().idle().await;
+    fixture.line.take();
+    let sweep = |seconds| {
+        fixture.hand.advance(Duration::from_secs(seconds));
+        async {
+            home.sweep().await;
+            home.underway().idle().await;
+            fixture.line.names().contains(&"subscribe")
+        }
+    };
+    let unknown = || {
+        Err(Refusal::UnknownUser {
+            recipient: address("wv:+447700900124"),
+        })
+    };
+    fixture.line.answer(unknown());
+    home.remove_account(&ben.number).await.unwrap();
+    home.underway().idle().await;
+    fixture.line.take();
+    fixture.line.answer(unknown());
+    assert!(sweep(1).await, "after a second");
+    assert!(!sweep(1).await, "then after two");
+    assert!(sweep(1).await);
+    assert!(!sweep(4).await, "his new operator knows him now");
+    assert!(!sweep(3500).await);
+}

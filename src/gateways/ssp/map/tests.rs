@@ -230,6 +230,7 @@ fn details_by_screen_name_are_told_apart() {
     let code = |who: &WvAddress| match answer.for_recipient(who).unwrap() {
         Ok(_) => 200,
         Err(Refusal::Remote { status, .. }) => *status,
+        Err(Refusal::InGroup { why, .. }) => why.status(),
         Err(other) => panic!("{other}"),
     };
     assert_eq!(people.iter().map(code).collect::<Vec<_>>(), [200, 812, 410]);
