@@ -12,9 +12,9 @@ fn main() -> ExitCode {
     // Every TLS user of the tree takes the provider from here; a second installation can't happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = impsgw::cli::Cli::parse();
-    // `serve` sets its log up from the configuration; the other commands only warn.
-    if !cli.is_serve()
-        && let Err(error) = start_log("warn", LogLines::Text)
+    // `serve` sets its log up from the configuration.
+    if let Some(filter) = cli.log_filter()
+        && let Err(error) = start_log(filter, LogLines::Text)
     {
         eprintln!("impsgw: {error}");
         return ExitCode::from(2);

@@ -38,7 +38,8 @@ pub(super) async fn keep_house(
     }
 }
 
-/// Every minute: subscriptions at other operators are asserted anew, when a day has passed since they were.
+/// Every minute: subscriptions at other operators are asserted anew, when a day has passed since they were, and follow
+/// numbers that have moved.
 pub(super) async fn keep_subscriptions(relay: Weak<Relay>) {
     let mut tick = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -50,6 +51,11 @@ pub(super) async fn keep_subscriptions(relay: Weak<Relay>) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "subscriptions asserted anew, as every day"),
             Err(refusal) => tracing::warn!(%refusal, "subscriptions could not be asserted anew"),
+        }
+        match relay.follow_moved().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "subscriptions have followed numbers that moved"),
+            Err(refusal) => tracing::warn!(%refusal, "subscriptions could not follow numbers that moved"),
         }
     }
 }

@@ -22,6 +22,13 @@ pub struct LabArgs {
     sandbox: SandboxArgs,
 }
 
+impl LabArgs {
+    /// Whether a partner's server is to be served, and nothing played.
+    pub(super) fn is_sandbox(&self) -> bool {
+        self.sandbox.partner.is_some()
+    }
+}
+
 /// Runs the lab.
 ///
 /// # Errors

@@ -67,10 +67,20 @@ enum Command {
 }
 
 impl Cli {
-    /// Whether it is the gateway itself that is wanted, which sets up its log from its configuration.
+    /// What the command logs; `None` for the gateway itself, which sets up its log from its configuration.
+    ///
+    /// The lab's play has warnings of its own making: a peer that is suspended, an operator that can't be reached.
     #[must_use]
-    pub fn is_serve(&self) -> bool {
-        matches!(self.command, Command::Serve(_))
+    pub fn log_filter(&self) -> Option<&'static str> {
+        match &self.command {
+            Command::Serve(_) => None,
+            Command::Lab(args) if !args.is_sandbox() => Some("error"),
+            Command::Lab(_)
+            | Command::Load(_)
+            | Command::Zone(_)
+            | Command::Completions(_)
+            | Command::Noc(_) => Some("warn"),
+        }
     }
 
     /// How many threads carry requests. A processor that is left to the store's writer and to the system costs nothing:

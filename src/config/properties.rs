@@ -99,6 +99,7 @@ fn relay() -> impl Strategy<Value = RelayConfig> {
         duration(1000, 5 * minute),
         [duration(minute, 90 * day), duration(minute, 90 * day)],
         duration(1000, day),
+        duration(minute, day),
         [duration(1000, 60 * minute), duration(1000, 60 * minute)],
         1_usize..1000,
     )
@@ -108,6 +109,7 @@ fn relay() -> impl Strategy<Value = RelayConfig> {
                 query_timeout,
                 mut validities,
                 notification_validity,
+                follow_moved,
                 mut retries,
                 outbox_concurrency,
             )| {
@@ -120,6 +122,7 @@ fn relay() -> impl Strategy<Value = RelayConfig> {
                     default_validity,
                     max_validity,
                     notification_validity,
+                    follow_moved,
                     first_retry,
                     longest_retry,
                     outbox_concurrency,

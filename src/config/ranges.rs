@@ -108,6 +108,7 @@ pub(super) const RANGES: &[Range] = &[
     range("relay.default_validity", Kind::Time, "1m", "90d"),
     range("relay.max_validity", Kind::Time, "1m", "90d"),
     range("relay.notification_validity", Kind::Time, "1s", "1d"),
+    range("relay.follow_moved", Kind::Time, "1m", "1d"),
     range("relay.first_retry", Kind::Time, "100ms", "1h"),
     range("relay.longest_retry", Kind::Time, "1s", "1d"),
     range("relay.outbox_concurrency", Kind::Count, "1", "10000"),

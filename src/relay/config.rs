@@ -27,6 +27,10 @@ pub struct RelayConfig {
     /// longer costs little; shorter, and watchers keep an old presence for as long as the person does not change it.
     #[serde(with = "duration")]
     pub notification_validity: Duration,
+    /// How often it is looked at whether numbers that are watched have moved to another operator; their subscriptions follow
+    /// them. Shorter costs an ENUM query for each watched number as often, where its records' TTL is no longer.
+    #[serde(with = "duration")]
+    pub follow_moved: Duration,
     /// The first pause after a failed attempt; each next one is about three times as long.
     #[serde(with = "duration")]
     pub first_retry: Duration,
@@ -45,6 +49,7 @@ impl Default for RelayConfig {
             default_validity: Duration::from_secs(86_400),
             max_validity: Duration::from_secs(7 * 86_400),
             notification_validity: Duration::from_secs(12 * 3600),
+            follow_moved: Duration::from_secs(3600),
             first_retry: Duration::from_secs(5),
             longest_retry: Duration::from_secs(600),
             outbox_concurrency: 64,

@@ -1,5 +1,5 @@
 //! Subscriptions asserted anew: after a session was opened anew, because the peer may have lost them with it, and daily,
-//! because a peer may lose them without a word.
+//! because a peer may lose them without a word. In between, those whose numbers have moved follow them.
 //!
 //! Each goes to whoever serves the person today, so that a number that was ported is watched at its new operator. A
 //! subscription ends when that side says that there is nobody to watch, or that he does not allow it.
@@ -27,7 +27,7 @@ impl Relay {
     /// # Errors
     /// The store's words, when it can't be read.
     pub async fn reassert_subscriptions(&self, serving: &Domain) -> Result<u64, Refusal> {
-        self.reassert(|kept| kept.serving == *serving).await
+        self.reassert(Which::All, |kept| kept.serving == *serving).await
     }
 
     /// As [`Relay::reassert_subscriptions`], when a session in the name of `own` was opened: where it is one of several with a home
@@ -41,7 +41,7 @@ impl Relay {
             return self.reassert_subscriptions(serving).await;
         }
         let watches = |kept: &KeptSubscription| domain_of(&kept.watcher, kept.side.domain()) == own;
-        self.reassert(|kept| kept.serving == *serving && watches(kept))
+        self.reassert(Which::All, |kept| kept.serving == *serving && watches(kept))
             .await
     }
 
@@ -50,28 +50,53 @@ impl Relay {
     /// # Errors
     /// The store's words, when it can't be read or written.
     pub async fn reassert_daily(&self) -> Result<u64, Refusal> {
-        let now = self.now();
-        let last = self
-            .store
-            .row(Space::Meta, LAST_ROUND, now)
-            .await
-            .map_err(refused_by_store)?;
-        let last = last.and_then(|row| String::from_utf8_lossy(&row.value).parse().ok());
-        if last.is_some_and(|last| now < Timestamp(last).plus(DAY)) {
-            return Ok(0);
+        let due = self.begin_round(LAST_ROUND, DAY).await?;
+        if due != Due::NotYet {
+            self.count_watched().await?;
         }
-        let round = now.0.to_string().into_bytes();
-        let batch = Batch::new(now).put(Space::Meta, LAST_ROUND, round, None);
-        self.store.commit(batch).await.map_err(refused_by_store)?;
-        self.count_watched().await?;
-        // Before the first round nothing is a day old.
-        match last {
-            Some(_) => self.reassert(|_| true).await,
-            None => Ok(0),
+        match due {
+            Due::Again => self.reassert(Which::All, |_| true).await,
+            Due::First | Due::NotYet => Ok(0),
         }
     }
 
-    async fn reassert(&self, is_wanted: impl Fn(&KeptSubscription) -> bool) -> Result<u64, Refusal> {
+    /// Subscribes at their new operator to those whose numbers are served by another one than when they were subscribed to,
+    /// when that was last looked at long enough ago; called every minute or so. One whom the new operator does not know yet is
+    /// looked at again in the next round.
+    ///
+    /// # Errors
+    /// The store's words, when it can't be read or written.
+    pub async fn follow_moved(&self) -> Result<u64, Refusal> {
+        match self.begin_round(LAST_LOOK, self.config.follow_moved).await? {
+            Due::Again => {
+                self.reassert(Which::Moved, |kept| kept.presentity.number().is_some())
+                    .await
+            }
+            Due::First | Due::NotYet => Ok(0),
+        }
+    }
+
+    /// Notes that a round begins, unless the last one began less than so long ago.
+    async fn begin_round(&self, name: &str, every: Duration) -> Result<Due, Refusal> {
+        let now = self.now();
+        let last = self.store.row(Space::Meta, name, now).await;
+        let last = last.map_err(refused_by_store)?;
+        let last = last.and_then(|row| String::from_utf8_lossy(&row.value).parse().ok());
+        if last.is_some_and(|last| now < Timestamp(last).plus(every)) {
+            return Ok(Due::NotYet);
+        }
+        let round = now.0.to_string().into_bytes();
+        let batch = Batch::new(now).put(Space::Meta, name, round, None);
+        self.store.commit(batch).await.map_err(refused_by_store)?;
+        // Before the first round nothing is old.
+        Ok(last.map_or(Due::First, |_| Due::Again))
+    }
+
+    async fn reassert(
+        &self,
+        which: Which,
+        is_wanted: impl Fn(&KeptSubscription) -> bool,
+    ) -> Result<u64, Refusal> {
         let mut after: Option<String> = None;
         let mut round = Round::default();
         loop {
@@ -91,6 +116,9 @@ impl Relay {
                     wanted.push((row, kept));
                 }
             }
+            if which == Which::Moved {
+                wanted = self.moved(wanted).await;
+            }
             let came = join_all(wanted.iter().map(|(_, kept)| self.subscribe_anew(kept))).await;
             let mut batch = Batch::new(self.now());
             for ((row, mut kept), came) in wanted.into_iter().zip(came) {
@@ -103,6 +131,8 @@ impl Relay {
                             batch.writes.push(change(row, Some(value.into())));
                         }
                     }
+                    // The old operator has let him go, and the new one has not taken him yet.
+                    Anew::Ended if which == Which::Moved => {}
                     Anew::Ended => {
                         self.count_off(&kept);
                         batch.writes.push(change(row, None));
@@ -134,17 +164,37 @@ impl Relay {
         anew
     }
 
-    async fn ask_anew(&self, kept: &KeptSubscription, trail: &Arc<Trail>) -> Anew {
-        let now = trail.started();
-        let Some(side) = kept.side.to_side(&self.agreements.load()) else {
-            return Anew::Ended;
+    /// Those that are served by another domain than the one they are kept at.
+    async fn moved(&self, wanted: Vec<(Row, KeptSubscription)>) -> Vec<(Row, KeptSubscription)> {
+        let look = |kept: &KeptSubscription| {
+            let trail = Arc::new(Trail::new(TrailId(0), self.now()));
+            let ingress = self.as_asked_by(kept, &trail);
+            let (presentity, serving) = (kept.presentity.clone(), kept.serving.clone());
+            async move {
+                let target = self.target(&ingress?, &presentity, RouteService::Pres).await;
+                target.ok().filter(|target| target.domain != serving).map(drop)
+            }
         };
-        let ingress = Ingress {
-            side,
+        let moved = join_all(wanted.iter().map(|(_, kept)| look(kept))).await;
+        let moved = wanted.into_iter().zip(moved);
+        moved.filter_map(|(one, moved)| moved.map(|()| one)).collect()
+    }
+
+    /// The request's way in, as when it came from the watcher's side; `None` when that has no agreement any more.
+    fn as_asked_by(&self, kept: &KeptSubscription, trail: &Arc<Trail>) -> Option<Ingress> {
+        Some(Ingress {
+            side: kept.side.to_side(&self.agreements.load())?,
             protocol: Protocol::Ssp,
             key: None,
             via: Vec::new(),
             trail: Arc::clone(trail),
+        })
+    }
+
+    async fn ask_anew(&self, kept: &KeptSubscription, trail: &Arc<Trail>) -> Anew {
+        let now = trail.started();
+        let Some(ingress) = self.as_asked_by(kept, trail) else {
+            return Anew::Ended;
         };
         let request = Request::Subscribe(Subscribe {
             watcher: kept.watcher.clone(),
@@ -165,7 +215,7 @@ impl Relay {
             Err(refusal) => return Anew::refused(&refusal),
         };
         // The embedded home domain loses nothing.
-        if target.protocol == Protocol::Home {
+        if target.protocol == Protocol::Home && target.domain == kept.serving {
             return Anew::Left;
         }
         let deadline = now.plus(self.config.query_timeout);
@@ -181,6 +231,24 @@ impl Relay {
             Err(Undelivered::NotTaken(_) | Undelivered::Unanswered(_)) => Anew::Silent,
         }
     }
+}
+
+/// Which of the subscriptions that are looked at are asserted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Which {
+    All,
+    /// Those whose presentity is served by another domain now.
+    Moved,
+}
+
+/// Whether a round begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Due {
+    /// The last one is too young.
+    NotYet,
+    /// It is the first one of this store.
+    First,
+    Again,
 }
 
 /// What has come of a round so far.
@@ -226,6 +294,8 @@ fn change(row: Row, value: Option<Bytes>) -> RowWrite {
 
 /// When the last daily round began, in milliseconds since 1970; shared by all nodes of a store.
 const LAST_ROUND: &str = "subscriptions asserted";
+/// When it was last looked at which numbers have moved, likewise.
+const LAST_LOOK: &str = "subscriptions followed";
 const DAY: Duration = Duration::from_secs(86_400);
 /// Subscriptions that are asserted at the same time, so that a session's documents carry many of them.
 const AT_ONCE: usize = 32;

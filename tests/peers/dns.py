@@ -182,13 +182,19 @@ def transports(peers: Peers) -> list[str]:
 def same_routes(peers: Peers) -> list[str]:
     """Whoever serves the zones and whatever stands before him, a number leads to the same place."""
     failures = []
-    # The table of zones/README.md says what must come out; the rest is about the other zones.
-    table = re.findall(r"^\| (\+\d+) \|.*\| (none|im:\S+) \|", (TOP / "zones/README.md").read_text(), re.MULTILINE)
+    # The tables of zones/README.md say what must come out; the rest is about the other zones.
+    page = (TOP / "zones/README.md").read_text()
+    robots, wrong = page.split("\n## Numbers that go wrong on purpose\n")
+    table = re.findall(r"^\| (\+\d+) \|.*\| (none|im:\S+) \|", wrong, re.MULTILINE)
     expected = {(number, "im"): None if uri == "none" else f"wv:{uri.removeprefix('im:')}" for number, uri in table}
+    leading = re.findall(r"^\| (\+\d+) \| [^|]+ \| (\w+\.example) \|", robots, re.MULTILINE)
+    expected |= {(number, service): f"wv:{number}@{domain}" for number, domain in leading for service in ("im", "pres")}
     expected |= {(f"+44770090012{last}", service): f"wv:+44770090012{last}@alpha.example" for last in (0, 3) for service in ("im", "pres")}
     expected |= {("+447700900456", "pres"): "wv:+447700900456@beta.example", ("+447700900800", "im"): "wv:+447700900800@beta.example",
-                 ("+447700900800", "pres"): "wv:+447700900800@beta.example", ("+447700900999", "im"): None, ("wv:bea@beta.example", "im"): "wv:bea@beta.example",
+                 ("+447700900800", "pres"): "wv:+447700900800@beta.example", ("+447700900699", "im"): None, ("wv:bea@beta.example", "im"): "wv:bea@beta.example",
                  ("wv:x@nowhere.wild.example", "im"): None}
+    if len(leading) < 14:
+        failures.append(f"zones/README.md has {len(leading)} robots")
     if len(table) < 25:
         failures.append(f"zones/README.md has {len(table)} numbers")
     for (person, service), user in expected.items():

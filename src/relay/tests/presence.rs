@@ -162,6 +162,40 @@ async fn subscription_follows_a_ported_number() {
 }
 
 #[tokio::test]
+async fn subscription_follows_a_number_that_moved_between_other_operators_within_the_hour() {
+    let world = World::new();
+    world
+        .handle(world.ours("s"), subscribe(&[BEA, GIL]))
+        .await
+        .unwrap();
+    assert_eq!(world.relay.follow_moved().await, Ok(0), "nothing is old yet");
+    world.ssp.asked();
+    world.advance(3600);
+    assert_eq!(world.relay.follow_moved().await, Ok(0), "nobody has moved");
+    assert_eq!(subscribed(&world).len(), 0);
+
+    world.serves("number", "+46701234567", "gamma");
+    world.advance(3599);
+    assert_eq!(world.relay.follow_moved().await, Ok(0));
+    world.advance(1);
+    world.ssp.refuses(Refusal::UnknownUser {
+        recipient: person(BEA),
+    });
+    assert_eq!(
+        world.relay.follow_moved().await,
+        Ok(0),
+        "the new operator does not know her yet"
+    );
+    assert_eq!(kept(&world).await, 2, "and she is still watched");
+    world.ssp.asked();
+    world.advance(3600);
+    assert_eq!(world.relay.follow_moved().await, Ok(1));
+    assert_eq!(subscribed(&world), [("gamma.example".to_owned(), person(BEA))]);
+    world.advance(3600);
+    assert_eq!(world.relay.follow_moved().await, Ok(0), "she has arrived");
+}
+
+#[tokio::test]
 async fn subscription_that_can_not_follow_at_once_is_asserted_when_the_new_operator_is_back() {
     let world = World::new();
     world.handle(world.ours("s"), subscribe(&[BEA])).await.unwrap();
