@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Federation, Handset, HandsetError, Operator, groups, moving};
+use super::{Federation, Handset, HandsetError, Operator, groups, moving, privacy};
 use crate::model::{StepEvent, TrailRecord};
 
 /// What the play came to.
@@ -43,6 +43,7 @@ pub async fn play(federation: &mut Federation, out: &mut dyn Write) -> Result<Pl
     transit(&mut stage, &mut ada, &mut isa).await?;
     three(&mut stage, &mut ada, &mut bea, &mut hal).await?;
     groups::a_group_talks(&mut stage, [&mut ada, &mut bea, &mut hal, &mut isa]).await?;
+    privacy::bea_decides(&mut stage, &mut bea, &mut hal).await?;
     moving::a_number_moves(&mut stage, &mut ada, &mut bea).await?;
     refusals(&mut stage, &mut ada).await?;
     let (held, failed) = (stage.held, stage.failed);
