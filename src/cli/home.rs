@@ -293,15 +293,21 @@ async fn import(file: &Path, passwords: Option<&Path>, remote: &Remote) -> Done 
             "lines without a password get one that is drawn; name a file for them with --passwords".into(),
         ));
     }
+    let client = remote.client()?;
     // Made before the accounts are: a password that can't be written down would be lost.
     let secrets = passwords.map(private_file).transpose()?;
-    let answer = remote
-        .client()?
+    let answer = client
         .post("accounts", json!({ "accounts": found }))
         .await
-        .map_err(|failure| match failure {
-            Failure::Bad(text) => Failure::Bad(format!("{}: {text}", file.display())),
-            Failure::Usage(text) => Failure::Usage(text),
+        .map_err(|failure| {
+            // It holds nothing, and would be in the way of the next try.
+            if let Some(path) = passwords {
+                let _ = std::fs::remove_file(path);
+            }
+            match failure {
+                Failure::Bad(text) => Failure::Bad(format!("{}: {text}", file.display())),
+                Failure::Usage(text) => Failure::Usage(text),
+            }
         })?;
     let made = rows(&answer, "accounts");
     if let (Some(secrets), Some(path)) = (secrets, passwords) {

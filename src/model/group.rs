@@ -161,6 +161,24 @@ pub struct GroupEvent {
     pub removed: Option<(u16, String)>,
 }
 
+impl GroupEvent {
+    /// An event of a group that says nothing yet, to nobody.
+    #[must_use]
+    pub fn of(group: WvAddress) -> Self {
+        Self {
+            group,
+            to: Vec::new(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            blocked: Vec::new(),
+            unblocked: Vec::new(),
+            group_properties: Vec::new(),
+            own_properties: Vec::new(),
+            removed: None,
+        }
+    }
+}
+
 /// Why a group does not do what is asked (SSP reference §13).
 ///
 /// The `Display` is a part of the operator's sentence.

@@ -164,8 +164,7 @@ impl HomeDomain {
     }
 
     /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed, what groups
-    /// have to say. Called every
-    /// second by the housekeeping.
+    /// have to say, who is subscribed to again. Called every second by the housekeeping.
     pub(crate) async fn sweep(&self) {
         let now = self.clock.now();
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();

@@ -248,7 +248,10 @@ impl GroupState {
             .everybody()
             .filter(|(person, _, joined)| joined.is_told && but != Some(person.as_str()));
         let to: Vec<_> = told.map(|(_, member, _)| member.address.clone()).collect();
-        (!to.is_empty()).then(|| GroupEvent { to, ..self.nothing() })
+        (!to.is_empty()).then(|| GroupEvent {
+            to,
+            ..GroupEvent::of(self.address.clone())
+        })
     }
 
     /// Tells these people that they are out.
@@ -257,7 +260,7 @@ impl GroupState {
         (!to.is_empty()).then(|| GroupEvent {
             to,
             removed,
-            ..self.nothing()
+            ..GroupEvent::of(self.address.clone())
         })
     }
 
@@ -309,20 +312,6 @@ impl GroupState {
             });
         }
         (admins, users)
-    }
-
-    fn nothing(&self) -> GroupEvent {
-        GroupEvent {
-            group: self.address.clone(),
-            to: Vec::new(),
-            joined: Vec::new(),
-            left: Vec::new(),
-            blocked: Vec::new(),
-            unblocked: Vec::new(),
-            group_properties: Vec::new(),
-            own_properties: Vec::new(),
-            removed: None,
-        }
     }
 
     fn is_taken(&self, name: &str, but: &str) -> bool {

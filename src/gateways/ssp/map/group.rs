@@ -422,15 +422,8 @@ fn notice(view: &View<'_>, wire: &GroupChangeNotice) -> Result<Request, Refusal>
 /// A member of ours was put out; the document names nobody, so the relay finds who asked to join.
 fn indication(view: &View<'_>, wire: &LeaveGroupIndication) -> Result<Request, Refusal> {
     Ok(Request::GroupEvent(GroupEvent {
-        group: view.theirs(&wire.group_id)?,
-        to: Vec::new(),
-        joined: Vec::new(),
-        left: Vec::new(),
-        blocked: Vec::new(),
-        unblocked: Vec::new(),
-        group_properties: Vec::new(),
-        own_properties: Vec::new(),
         removed: Some((wire.status.code.0, wire.reason.clone().unwrap_or_default())),
+        ..GroupEvent::of(view.theirs(&wire.group_id)?)
     }))
 }
 
