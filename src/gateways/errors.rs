@@ -182,6 +182,7 @@ fn samples() -> Vec<Refusal> {
             status: 500,
             text: text(),
         },
+        Refusal::StoreAway { reason: text() },
         Refusal::Internal { reason: text() },
     ];
     let in_groups = GroupRefusal::ALL.map(in_group);

@@ -248,6 +248,12 @@ pub enum Refusal {
         /// What it said.
         text: String,
     },
+    /// What must survive can't be written down now, so nothing is accepted; it passes.
+    #[error("the gateway can't keep it safe now: {reason}")]
+    StoreAway {
+        /// What is in the way.
+        reason: String,
+    },
     /// We are at fault or overloaded.
     #[error("the gateway can't do it now: {reason}")]
     Internal {
@@ -293,6 +299,7 @@ impl Refusal {
             | Self::TimedOut { .. }
             | Self::RateExceeded { .. }
             | Self::QueueFull { .. }
+            | Self::StoreAway { .. }
             | Self::Internal { .. } => true,
             Self::Remote { status, .. } => matches!(status, 500 | 503 | 504 | 507 | 521 | 522 | 535),
             Self::NoAgreement { .. }

@@ -317,6 +317,7 @@ enum Wait {
 pub(super) fn refused_by_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
+        StoreError::Away { reason } => Refusal::StoreAway { reason },
         error @ (StoreError::Disk { .. }
         | StoreError::Newer { .. }
         | StoreError::Engine { .. }

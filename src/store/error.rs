@@ -23,7 +23,13 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
-    /// The engine can't be reached or answers with an error.
+    /// The database that nodes share can't be reached, or is not fit to write now; it may come back by itself.
+    #[error("the database is away: {reason}; it is tried again by itself")]
+    Away {
+        /// The engine's words.
+        reason: String,
+    },
+    /// The engine answers with an error.
     #[error("the store failed: {reason}")]
     Engine {
         /// The engine's words.

@@ -3,11 +3,16 @@
 //! Two shapes carry it all. *Rows* are opaque bytes under (space, key), changed in atomic batches with preconditions;
 //! sessions, subscriptions, seen identities, references, accounts and charges are rows, and only the room that wrote
 //! a row reads it. *Items* are what waits for delivery: they have a lane, a due time, a lease and a place.
+//!
+//! `sqlite/` is the embedded engine, for one node; `postgres/` is the one that any number of nodes share.
 
+mod columns;
 mod error;
 mod item;
+pub mod postgres;
 mod row;
 pub mod sqlite;
+mod tally;
 mod timed;
 
 pub use error::StoreError;
@@ -118,9 +123,26 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the engine fails.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError>;
 
+    /// Returns when another node may have queued something, so that a worker that has nothing to do looks again; never where there
+    /// are no other nodes.
+    async fn queued_elsewhere(&self) {
+        std::future::pending().await
+    }
+
     /// Waits until everything accepted before is safe, then closes; later calls fail with [`StoreError::Closed`].
     ///
     /// # Errors
     /// When the engine fails to close cleanly.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Checked {
+    /// How many rows there are.
+    pub rows: u64,
+    /// How many items there are.
+    pub items: u64,
+    /// What is wrong, in words; empty when the store is sound.
+    pub faults: Vec<String>,
 }

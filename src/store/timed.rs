@@ -87,6 +87,10 @@ impl<S: Store> Store for TimedStore<S> {
         self.store.expire(now, limit).await
     }
 
+    async fn queued_elsewhere(&self) {
+        self.store.queued_elsewhere().await;
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.store.close().await
     }

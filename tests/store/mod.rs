@@ -9,12 +9,14 @@
 )]
 
 mod bounds;
+mod database;
 mod durable;
 mod lanes;
 mod leases;
 mod model;
 mod operators;
 mod rows;
+mod shared;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,9 +24,11 @@ use impsgw::{
     model::Timestamp,
     store::{
         Batch, Claim, Committed, ItemId, Lane, NewItem, OutboxItem, Priority, Settle, Store, WorkerId,
+        postgres::{PostgresConfig, PostgresStore},
         sqlite::{SqliteConfig, SqliteStore, Synchronous},
     },
 };
+use tokio::runtime::Handle;
 
 /// Opens stores of one engine.
 trait Harness {
@@ -41,8 +45,8 @@ trait Harness {
 struct SqliteFile(tempfile::TempDir);
 
 impl SqliteFile {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    fn new() -> Option<Self> {
+        Some(Self(tempfile::tempdir().unwrap()))
     }
 }
 
@@ -62,8 +66,8 @@ impl Harness for SqliteFile {
 struct SqliteMemory;
 
 impl SqliteMemory {
-    fn new() -> Self {
-        Self
+    fn new() -> Option<Self> {
+        Some(Self)
     }
 }
 
@@ -78,13 +82,36 @@ impl Harness for SqliteMemory {
     }
 }
 
+/// PostgreSQL, in a schema of its own; `None` where it is not installed.
+struct Postgres(PostgresConfig);
+
+impl Postgres {
+    fn new() -> Option<Self> {
+        Some(Self(database::server()?.config()))
+    }
+}
+
+impl Harness for Postgres {
+    fn bounded(&self, max_items: Option<u64>, max_items_per_queue: Option<u64>) -> Arc<dyn Store> {
+        let config = PostgresConfig {
+            max_items,
+            max_items_per_queue,
+            ..self.0.clone()
+        };
+        let opening = PostgresStore::open(&config);
+        tokio::task::block_in_place(|| Arc::new(Handle::current().block_on(opening).unwrap()))
+    }
+}
+
 macro_rules! claims {
     ($engine:ident, $harness:ident: $($file:ident { $($claim:ident),+ $(,)? })+) => {
         mod $engine {
             $(mod $file {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $claim() {
-                    let harness = super::super::$harness::new();
+                    let Some(harness) = super::super::$harness::new() else {
+                        return;
+                    };
                     super::super::$file::$claim(&harness).await;
                 })+
             })+
@@ -95,6 +122,12 @@ macro_rules! claims {
 macro_rules! engines {
     ($($claims:tt)+) => {
         claims! { sqlite_file, SqliteFile: $($claims)+ durable {
+            what_was_answered_is_there_after_a_close,
+            what_was_answered_is_there_after_a_drop,
+            identities_are_not_used_again_after_a_reopening,
+            lease_survives_a_reopening,
+        } }
+        claims! { postgres, Postgres: $($claims)+ durable {
             what_was_answered_is_there_after_a_close,
             what_was_answered_is_there_after_a_drop,
             identities_are_not_used_again_after_a_reopening,

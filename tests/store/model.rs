@@ -6,20 +6,52 @@ use impsgw::{
     model::Timestamp,
     store::{
         Batch, Claim, Committed, Expected, ItemId, NewItem, OutboxItem, Place, PlaceName, Priority,
-        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, sqlite::SqliteStore,
+        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, postgres::PostgresStore,
+        sqlite::SqliteStore,
     },
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{START, a_claim, an_item, at, lane, worker};
+use super::{START, a_claim, an_item, at, database, lane, worker};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn every_history_goes_as_in_the_model(steps in vec(a_step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(play(steps));
+        runtime.block_on(async {
+            let store = SqliteStore::in_memory().unwrap();
+            play(&store, steps).await;
+            assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
+            store.close().await.unwrap();
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn every_history_goes_as_in_the_model_on_postgresql(steps in vec(a_step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let Some(server) = database::server() else {
+            return Ok(());
+        };
+        runtime.block_on(async {
+            let store = PostgresStore::open(&server.config()).await.unwrap();
+            play(&store, steps).await;
+            assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
+            store.close().await.unwrap();
+        });
+    }
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
     }
 }
 
@@ -86,15 +118,12 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn play(steps: Vec<Step>) {
-    let store = SqliteStore::in_memory().unwrap();
+async fn play(store: &dyn Store, steps: Vec<Step>) {
     let mut model = Model::default();
     for step in steps {
-        model.play(&store, &step).await;
-        model.compare(&store, &step).await;
+        model.play(store, &step).await;
+        model.compare(store, &step).await;
     }
-    assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
-    store.close().await.unwrap();
 }
 
 /// Items in the order of their creation, rows by key, and the time.

@@ -307,6 +307,7 @@ pub enum HomeError {
 fn refused(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
+        StoreError::Away { reason } => Refusal::StoreAway { reason },
         StoreError::Disk { .. }
         | StoreError::Newer { .. }
         | StoreError::Engine { .. }

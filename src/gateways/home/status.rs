@@ -88,6 +88,12 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
         Refusal::InGroup { why, .. } => in_group(*why),
         Refusal::NotFound { .. } => row(404, 404, "not-found", "that is not there"),
         Refusal::Remote { status, .. } => row(502, *status, "remote", "that person's operator refused it"),
+        Refusal::StoreAway { .. } => row(
+            503,
+            503,
+            "store-away",
+            "it can't be kept safe now; try again later",
+        ),
         Refusal::Internal { .. } => row(500, 500, "internal", "it can't be done now"),
     }
 }

@@ -5,10 +5,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{codec, outbox, tally::Change};
+use super::{codec, outbox};
 use crate::{
     model::Timestamp,
-    store::{Batch, Committed, Expected, Row, RowWrite, StoreError},
+    store::{Batch, Committed, Expected, Row, RowWrite, StoreError, tally::Change},
 };
 
 /// Carries out a batch; `change` learns how many items each queue gained or lost.

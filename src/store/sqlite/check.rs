@@ -8,18 +8,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{SqliteStore, open};
-use crate::store::StoreError;
-
-/// What a check found.
-#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Serialize)]
-pub struct Checked {
-    /// How many rows there are.
-    pub rows: u64,
-    /// How many items there are.
-    pub items: u64,
-    /// What is wrong, in words; empty when the store is sound.
-    pub faults: Vec<String>,
-}
+use crate::store::{Checked, StoreError};
 
 impl SqliteStore {
     /// Reads everything and compares it: pages, indexes, and what the outbox must keep true. Takes about a second for

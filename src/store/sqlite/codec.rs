@@ -2,9 +2,10 @@
 
 use rusqlite::{ErrorCode, Row as Columns};
 
+pub(super) use crate::store::columns::*;
 use crate::{
     model::Timestamp,
-    store::{ItemId, Lane, OutboxItem, Place, PlaceName, Priority, Row, StoreError, WorkerId},
+    store::{ItemId, Lane, OutboxItem, Place, PlaceName, Row, StoreError, WorkerId},
 };
 
 /// The columns that [`item`] reads, in its order.
@@ -59,40 +60,6 @@ fn place(id: ItemId, columns: &Columns<'_>) -> Result<Place, StoreError> {
     })
 }
 
-/// The number of a place in the column `place`; the schema's partial indexes know 4.
-pub(super) fn place_number(place: PlaceName) -> i64 {
-    match place {
-        PlaceName::Scheduled => 0,
-        PlaceName::Leased => 1,
-        PlaceName::Awaiting => 2,
-        PlaceName::Held => 3,
-        PlaceName::Dead => 4,
-    }
-}
-
-/// All places.
-pub(super) const PLACES: [PlaceName; 5] = [
-    PlaceName::Scheduled,
-    PlaceName::Leased,
-    PlaceName::Awaiting,
-    PlaceName::Held,
-    PlaceName::Dead,
-];
-
-/// The place of a number in the column `place`.
-pub(super) fn place_name(id: ItemId, number: i64) -> Result<PlaceName, StoreError> {
-    let known = PLACES.into_iter().find(|place| place_number(*place) == number);
-    known.ok_or_else(|| damaged(id, "has an unknown place"))
-}
-
-/// Both priorities, in the order in which they are served.
-pub(super) const PRIORITIES: [Priority; 2] = [Priority::Interactive, Priority::Background];
-
-fn priority(id: ItemId, number: i64) -> Result<Priority, StoreError> {
-    let known = PRIORITIES.into_iter().find(|priority| *priority as i64 == number);
-    known.ok_or_else(|| damaged(id, "has an unknown priority"))
-}
-
 /// The labels from their column.
 pub(super) fn labels(id: ItemId, column: &str) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(column).map_err(|_| damaged(id, "has unreadable labels"))
@@ -110,61 +77,9 @@ pub(super) fn row(columns: &Columns<'_>) -> Result<Row, StoreError> {
     })
 }
 
-/// A time as a column; beyond the column's range it is the latest time.
-pub(super) fn ticks(time: Timestamp) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
-}
-
-/// A time from a column; the latest time is read as [`u64::MAX`], so that "never" stays what it was.
-pub(super) fn time(ticks: i64) -> Timestamp {
-    match ticks {
-        i64::MAX => Timestamp(u64::MAX),
-        ticks => Timestamp(u64::try_from(ticks).unwrap_or(0)),
-    }
-}
-
-/// An item's identity as a column.
-pub(super) fn key(id: ItemId) -> i64 {
-    i64::try_from(id.0).unwrap_or(i64::MAX)
-}
-
-/// An item's identity from a column.
-pub(super) fn id(key: i64) -> ItemId {
-    ItemId(u64::try_from(key).unwrap_or(0))
-}
-
-/// A `LIMIT`.
-pub(super) fn limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// The least key that is greater than every key with this prefix, in SQLite's (byte) order; `None` when there is none.
-///
-/// UTF-8 sorts as its code points do, so the last character that has a successor takes it and what follows is cut.
-pub(super) fn after_prefix(prefix: &str) -> Option<String> {
-    let mut bound = prefix.to_owned();
-    while let Some(last) = bound.pop() {
-        let successor = match last {
-            '\u{d7ff}' => Some('\u{e000}'),
-            other => char::from_u32(u32::from(other).saturating_add(1)),
-        };
-        if let Some(successor) = successor {
-            bound.push(successor);
-            return Some(bound);
-        }
-    }
-    None
-}
-
 /// The least text that is greater than this one.
 pub(super) fn after(text: &str) -> String {
     format!("{text}\0")
-}
-
-fn damaged(id: ItemId, how: &str) -> StoreError {
-    StoreError::Damaged {
-        reason: format!("item {} {how}", id.0),
-    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -14,12 +14,10 @@ mod outbox;
 mod query;
 mod readers;
 mod schema;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use check::Checked;
 pub use config::{SqliteConfig, Synchronous};
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 //! each flush among all its callers.
 
 use std::{
+    collections::HashMap,
     fs::File,
     thread::{self, JoinHandle},
     time::Duration,
@@ -14,10 +15,13 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim, tally, tally::Change, tally::Tally};
+use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim};
 use crate::{
     model::Timestamp,
-    store::{Batch, Claim, Committed, Expected, OutboxItem, StoreError},
+    store::{
+        Batch, Claim, Committed, Expected, OutboxItem, StoreError,
+        tally::{self, Change, Tally},
+    },
 };
 
 /// Where an answer goes.
@@ -54,7 +58,8 @@ impl Writer {
         lock: Option<File>,
         config: &SqliteConfig,
     ) -> Result<Self, StoreError> {
-        let tally = Tally::count(&connection, config)?;
+        let mut tally = Tally::new(config.max_items, config.max_items_per_queue);
+        tally.set(count(&connection)?);
         let checkpointer = lock
             .is_some()
             .then(|| Checkpointer::start(&mut connection, config))
@@ -315,8 +320,11 @@ impl Thread {
         if !self.connection.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
-        if let Err(error) = self.tally.recount(&self.connection) {
-            tracing::error!(%error, "the store can't count its items; the bounds hold for the old counts");
+        match count(&self.connection) {
+            Ok(queues) => self.tally.set(queues),
+            Err(error) => {
+                tracing::error!(%error, "the store can't count its items; the bounds hold for the old counts");
+            }
         }
     }
 
@@ -333,6 +341,13 @@ impl Thread {
         drop(self.lock);
         let _ = reply.send(closed);
     }
+}
+
+/// Items of each queue.
+fn count(connection: &Connection) -> Result<HashMap<String, i64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT queue, count(*) FROM item GROUP BY queue")?;
+    let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(counted.collect::<Result<_, _>>()?)
 }
 
 fn later<T: 'static>(reply: Reply<T>, result: Result<T, StoreError>) -> Answer {

@@ -1,14 +1,11 @@
-//! How many items each queue has, kept by the writer, so that a bound costs no counting.
+//! How many items each queue has, kept beside the engine, so that a bound costs no counting.
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
-
-use super::SqliteConfig;
-use crate::store::{QueueBound, StoreError};
+use super::{QueueBound, StoreError};
 
 /// What one batch adds to each queue, and takes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Change(HashMap<String, i64>);
 
 impl Change {
@@ -22,11 +19,18 @@ impl Change {
         self.add(queue, -1);
     }
 
-    fn add(&mut self, queue: &str, by: i64) {
+    /// So many items came to this queue, or left it.
+    pub(super) fn add(&mut self, queue: &str, by: i64) {
         match self.0.get_mut(queue) {
             Some(count) => *count = count.saturating_add(by),
             None => drop(self.0.insert(queue.to_owned(), by)),
         }
+    }
+
+    /// What undoes this.
+    pub(super) fn reversed(&self) -> Self {
+        let reversed = |(queue, by): (&String, &i64)| (queue.clone(), by.saturating_neg());
+        Self(self.0.iter().map(reversed).collect())
     }
 }
 
@@ -40,32 +44,21 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts what is there.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub(super) fn count(connection: &Connection, config: &SqliteConfig) -> Result<Self, StoreError> {
+    /// No items yet, and at most so many in all and in each queue.
+    pub(super) fn new(max_total: Option<u64>, max_queue: Option<u64>) -> Self {
         let bound = |bound: Option<u64>| bound.map(|bound| i64::try_from(bound).unwrap_or(i64::MAX));
-        let mut tally = Self {
+        Self {
             queues: HashMap::new(),
             total: 0,
-            max_total: bound(config.max_items),
-            max_queue: bound(config.max_items_per_queue),
-        };
-        tally.recount(connection)?;
-        Ok(tally)
+            max_total: bound(max_total),
+            max_queue: bound(max_queue),
+        }
     }
 
-    /// Counts again, after a transaction was undone.
-    ///
-    /// # Errors
-    /// When the engine fails; the counts are then as they were.
-    pub(super) fn recount(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let mut statement = connection.prepare_cached("SELECT queue, count(*) FROM item GROUP BY queue")?;
-        let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.queues = counted.collect::<Result<_, _>>()?;
-        self.total = self.queues.values().sum();
-        Ok(())
+    /// Takes over what was counted.
+    pub(super) fn set(&mut self, queues: HashMap<String, i64>) {
+        self.total = queues.values().sum();
+        self.queues = queues;
     }
 
     /// Takes over what a batch changed.
@@ -91,7 +84,13 @@ impl Tally {
                 return Err(full(bound.clause.clone()));
             }
         }
-        self.total = total;
+        self.add(change);
+        Ok(())
+    }
+
+    /// Takes over what was changed, whatever the bounds are.
+    pub(super) fn add(&mut self, change: Change) {
+        self.total = self.total.saturating_add(change.0.values().sum());
         for (queue, by) in change.0 {
             let count = self.queues.get(&queue).copied().unwrap_or(0).saturating_add(by);
             // Queues come and go with their peers, so an empty one leaves no entry.
@@ -100,7 +99,6 @@ impl Tally {
                 count => self.queues.insert(queue, count),
             };
         }
-        Ok(())
     }
 }
 

@@ -1,0 +1,183 @@
+//! A PostgreSQL server of the tests' own, from Debian's package, and a schema in it for each test.
+//!
+//! One server serves the whole test binary. A shell stands over it and ends it, and removes its files, when this process is gone.
+
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use impsgw::store::postgres::PostgresConfig;
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    port: u16,
+    directory: PathBuf,
+    /// Its standard input is what keeps the server alive.
+    over: Child,
+}
+
+/// The server that all tests share; `None`, and said loudly, where PostgreSQL is not installed.
+pub(crate) fn server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| Some(Server::start(&binaries()?))).as_ref()
+}
+
+/// Where the server's programs are.
+pub(crate) fn binaries() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut found: Vec<PathBuf> = versions
+        .map(|version| version.path().join("bin"))
+        .filter(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
+        .collect();
+    found.sort();
+    let newest = found.pop();
+    if newest.is_none() {
+        assert!(
+            env::var("REQUIRE_PEERS").is_err(),
+            "PostgreSQL is not installed, and REQUIRE_PEERS is set"
+        );
+        eprintln!("SKIPPED: PostgreSQL is not installed (apt-get install postgresql-15)");
+    }
+    newest
+}
+
+/// A free port of the loopback interface.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+impl Server {
+    /// Makes a cluster and waits until it answers.
+    pub(crate) fn start(bin: &Path) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("impsgw-pg-")
+            .tempdir()
+            .unwrap()
+            .keep();
+        let port = free_port();
+        let over = stand_over(bin, &directory, port);
+        let server = Self {
+            port,
+            directory,
+            over,
+        };
+        server.until_it_answers(bin);
+        server
+    }
+
+    /// Ends the server the way the loss of its machine would.
+    pub(crate) fn crash(&mut self) {
+        fs::write(self.directory.join("keep"), "").unwrap();
+        let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        // An immediate shutdown: nothing is written any more, and the next start recovers from the log.
+        assert!(
+            Command::new("kill")
+                .args(["-QUIT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.over.wait().unwrap();
+    }
+
+    /// Starts the server that was ended by [`Server::crash`] again.
+    pub(crate) fn recover(&mut self, bin: &Path) {
+        self.over = stand_over(bin, &self.directory, self.port);
+        self.until_it_answers(bin);
+    }
+
+    fn until_it_answers(&self, bin: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !psql(bin, &self.url(), "SELECT 1") {
+            let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "PostgreSQL does not start: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    /// The database as a whole.
+    pub(crate) fn url(&self) -> String {
+        format!("postgresql://impsgw@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// A store of its own within it.
+    pub(crate) fn config(&self) -> PostgresConfig {
+        static SCHEMAS: AtomicU32 = AtomicU32::new(0);
+        let schema = format!("s{}", SCHEMAS.fetch_add(1, Ordering::Relaxed));
+        assert!(psql(
+            &binaries().unwrap(),
+            &self.url(),
+            &format!("CREATE SCHEMA {schema}")
+        ));
+        let connections = 6;
+        PostgresConfig {
+            connections,
+            ..PostgresConfig::new(format!("{}?options=-csearch_path%3D{schema}", self.url()))
+        }
+    }
+}
+
+impl Server {
+    /// Runs a statement in the place of a store.
+    pub(crate) fn run_in(&self, config: &PostgresConfig, sql: &str) {
+        assert!(psql(&binaries().unwrap(), &config.url, sql), "{sql}");
+    }
+}
+
+fn stand_over(bin: &Path, directory: &Path, port: u16) -> Child {
+    Command::new("bash")
+        .args(["-c", OVER])
+        .env("BIN", bin)
+        .env("DIRECTORY", directory)
+        .env("PORT", port.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn psql(bin: &Path, url: &str, sql: &str) -> bool {
+    let asked = Command::new(bin.join("psql"))
+        .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql, url])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Makes a cluster, unless it is there, and runs the server until nobody holds our standard input; as another user where we are root, whom PostgreSQL
+/// refuses. No power is lost here, so nothing is flushed.
+const OVER: &str = r#"
+as=()
+if [ "$(id -u)" = 0 ]; then
+  as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+  chown postgres "$DIRECTORY"
+fi
+cd "$DIRECTORY" || exit 1
+[ -s data/PG_VERSION ] || "${as[@]}" "$BIN/initdb" -D "$DIRECTORY/data" -U impsgw -A trust -E UTF8 --locale=C.UTF-8 -N >"$DIRECTORY/log" 2>&1
+"${as[@]}" "$BIN/postgres" -D "$DIRECTORY/data" -c listen_addresses=127.0.0.1 -c port="$PORT" -c unix_socket_directories="" \
+  -c fsync=off -c max_connections=400 -c deadlock_timeout=100ms >>"$DIRECTORY/log" 2>&1 </dev/null &
+server=$!
+exec 3<&0
+(read -r _ <&3; kill -INT "$server") &
+wait "$server"
+[ -e keep ] && rm keep || rm -rf "$DIRECTORY"
+"#;
