@@ -8,6 +8,7 @@ mod board;
 mod house;
 mod levers;
 mod listen;
+pub mod stored;
 mod web;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -37,10 +38,7 @@ use crate::{
     model::{Domain, Refusal, TrailRecord, WvAddress},
     relay::{Egress, IdentitySecret, Relay, RelayParts, Underway},
     routing::{HomeDirectory, Router, RoutingConfig},
-    store::{
-        Batch, Space, Store, StoreError, TimedStore, WorkerId,
-        sqlite::{SqliteConfig, SqliteStore},
-    },
+    store::{Batch, Space, Store, StoreError, TimedStore, WorkerId},
     telemetry::{Clock, Metrics, TrailBook},
 };
 
@@ -149,7 +147,8 @@ impl App {
         let config = Arc::new(config);
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new());
-        let store = open_store(&config, &metrics)?;
+        let store = stored::open(&config).await?;
+        let store: Arc<dyn Store> = Arc::new(TimedStore::new(store, Arc::clone(&metrics)));
         let secret = identity_secret(&store, &clock).await?;
         let own = config.gateway.domains.clone();
         let main = own
@@ -388,16 +387,6 @@ fn routing(config: &Config) -> RoutingConfig {
         .own_addresses
         .extend(named.map(|address| address.to_string()));
     routing
-}
-
-fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StartError> {
-    let path: PathBuf = config.gateway.data_dir.join(&config.store.path);
-    let mut sqlite = SqliteConfig::new(path);
-    sqlite.max_bytes = Some(config.store.max_size.0);
-    sqlite.max_items = Some(config.store.max_items);
-    sqlite.max_items_per_queue = Some(config.store.max_items_per_queue);
-    let store = SqliteStore::open(&sqlite)?;
-    Ok(Arc::new(TimedStore::new(store, Arc::clone(metrics))))
 }
 
 /// The key of outgoing message IDs: made once, the same for ever after.

@@ -19,7 +19,11 @@ use super::{
     output::{Done, Failure, print, print_json},
     reach::Reach,
 };
-use crate::{config::Config, gateways::ssp::CertificateFacts};
+use crate::{
+    config::{Config, Engine},
+    gateways::ssp::CertificateFacts,
+    store::postgres::PostgresStore,
+};
 
 /// The arguments of `impsgw check`.
 #[derive(Args, Clone, Debug)]
@@ -78,7 +82,7 @@ async fn try_all(config: Config, findings: &mut Findings) {
     folder(&config.gateway.data_dir, findings);
     let is_running = listeners(&config, findings).await;
     if !is_running {
-        store(&config, findings);
+        store(&config, findings).await;
     }
     authorities(&config, findings);
     let reach = Reach::new(config, findings);
@@ -185,7 +189,26 @@ async fn is_impsgw(at: SocketAddr) -> bool {
 }
 
 /// Whether the store, when there is one, can be opened.
-fn store(config: &Config, findings: &mut Findings) {
+async fn store(config: &Config, findings: &mut Findings) {
+    match config.store.engine {
+        Engine::Sqlite => store_file(config, findings),
+        Engine::Postgres => database(config, findings).await,
+    }
+}
+
+async fn database(config: &Config, findings: &mut Findings) {
+    let advice = "look at [store.postgres], and try its URL with psql from this machine";
+    let opened = match config.store.postgres(&config.gateway.node) {
+        Ok(postgres) => PostgresStore::reach(&postgres).await,
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(()) => findings.ok("[store]", "the database answers, and takes writes".to_owned()),
+        Err(error) => findings.fail("[store]", error.to_string(), advice),
+    }
+}
+
+fn store_file(config: &Config, findings: &mut Findings) {
     let path = config.gateway.data_dir.join(&config.store.path);
     let name = path.display().to_string();
     if !path.exists() {

@@ -1,6 +1,7 @@
 //! `impsgw store`: how full the store is, whether it is sound, and a copy of it while the gateway runs.
 //!
-//! `status` asks the gateway; `check` and `backup` read the file beside it, and so work when it is down as well.
+//! `status` asks the gateway; `check` and `backup` read the store beside it, and so work when it is down as well. `copy` moves
+//! everything to another store, between engines as well.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,15 @@ use super::{
     output::{Done, Failure, cell, print, print_json},
     queue::print_counts,
 };
-use crate::{config::Config, store::sqlite::SqliteStore};
+use crate::{
+    config::{Config, Engine},
+    store::{
+        Checked, StoreError,
+        copy::{Portable, copy},
+        postgres::PostgresStore,
+        sqlite::SqliteStore,
+    },
+};
 
 /// The arguments of `impsgw store`.
 #[derive(Args, Clone, Debug)]
@@ -33,7 +42,20 @@ enum StoreCommand {
         #[command(flatten)]
         file: StoreFile,
     },
-    /// Write a consistent copy to a new file, while the gateway runs or not.
+    /// Copy everything into the empty store of another configuration, from a file to a database or back; every gateway on either
+    /// must be stopped.
+    Copy {
+        /// The configuration with the new store.
+        #[arg(value_name = "NEW-CONFIG")]
+        to: PathBuf,
+        /// The configuration with the store of today.
+        #[arg(long, value_name = "FILE", env = "IMPSGW_CONFIG", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a consistent copy of a store in a file to a new file, while the gateway runs or not.
     Backup {
         /// The new file.
         #[arg(value_name = "NEW-FILE")]
@@ -57,18 +79,28 @@ struct StoreFile {
     json: bool,
 }
 
+/// Where a store is.
+enum Place {
+    /// In this file.
+    File(PathBuf),
+    /// In the database of this configuration.
+    Database(Box<Config>),
+}
+
 impl StoreFile {
-    fn path(&self) -> Result<PathBuf, Failure> {
+    fn place(&self) -> Result<Place, Failure> {
         let path = match &self.file {
             Some(file) => file.clone(),
             None => {
-                let config =
-                    Config::load(&self.config).map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
+                let config = load(&self.config)?;
+                if config.store.engine == Engine::Postgres {
+                    return Ok(Place::Database(Box::new(config)));
+                }
                 config.gateway.data_dir.join(&config.store.path)
             }
         };
         if path.is_file() {
-            return Ok(path);
+            return Ok(Place::File(path));
         }
         let path = path.display();
         Err(Failure::Bad(format!(
@@ -81,28 +113,98 @@ impl StoreFile {
 pub(super) async fn run(args: StoreArgs) -> Done {
     match args.command {
         StoreCommand::Status { remote } => status(&remote).await,
-        StoreCommand::Check { file } => check(&file.path()?, file.json),
-        StoreCommand::Backup { to, file } => backup(&file.path()?, &to, file.json),
+        StoreCommand::Check { file } => match file.place()? {
+            Place::File(path) => {
+                let checked = SqliteStore::check_file(&path).map_err(bad)?;
+                show(&path.display().to_string(), &checked, file.json)
+            }
+            Place::Database(config) => {
+                let postgres = config.store.postgres(&config.gateway.node).map_err(bad)?;
+                let store = PostgresStore::beside(&postgres).await.map_err(bad)?;
+                show("the database", &store.check().await.map_err(bad)?, file.json)
+            }
+        },
+        StoreCommand::Copy { to, config, json } => copy_all(&config, &to, json).await,
+        StoreCommand::Backup { to, file } => match file.place()? {
+            Place::File(path) => backup(&path, &to, file.json),
+            Place::Database(_) => Err(Failure::Bad(
+                "this store is a database, which is backed up by its own means: pg_basebackup with archived logs, or pg_dump"
+                    .to_owned(),
+            )),
+        },
     }
 }
 
-fn check(path: &Path, json: bool) -> Done {
-    let checked = SqliteStore::check_file(path).map_err(|error| Failure::Bad(error.to_string()))?;
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|mistakes| Failure::Bad(mistakes.to_string()))
+}
+
+fn bad(error: StoreError) -> Failure {
+    Failure::Bad(error.to_string())
+}
+
+async fn copy_all(from: &Path, to: &Path, json: bool) -> Done {
+    let (source, target) = (
+        portable(&load(from)?, Side::Source).await?,
+        portable(&load(to)?, Side::Target).await?,
+    );
+    let copied = copy(&*source, &*target).await.map_err(bad)?;
+    if json {
+        print_json(&json!({ "from": from, "to": to, "copied": copied }));
+    } else {
+        print(&format!(
+            "{} row(s) and {} item(s) are copied; start the gateway with {}",
+            copied.rows,
+            copied.items,
+            to.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Which end of a copy a store is.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Side {
+    /// It must be there.
+    Source,
+    /// It is made when it is missing.
+    Target,
+}
+
+async fn portable(config: &Config, side: Side) -> Result<Box<dyn Portable>, Failure> {
+    match config.store.engine {
+        Engine::Sqlite => {
+            let sqlite = config.store.sqlite(&config.gateway.data_dir);
+            if side == Side::Source && !sqlite.path.is_file() {
+                return Err(Failure::Bad(format!(
+                    "there is no store at {}",
+                    sqlite.path.display()
+                )));
+            }
+            Ok(Box::new(SqliteStore::open(&sqlite).map_err(bad)?))
+        }
+        Engine::Postgres => {
+            let postgres = config.store.postgres(&config.gateway.node).map_err(bad)?;
+            let opened = match side {
+                Side::Source => PostgresStore::beside(&postgres).await,
+                Side::Target => PostgresStore::open(&postgres).await,
+            };
+            Ok(Box::new(opened.map_err(bad)?))
+        }
+    }
+}
+
+fn show(name: &str, checked: &Checked, json: bool) -> Done {
     let is_sound = checked.faults.is_empty();
     if json {
-        print_json(&json!({ "file": path, "good": is_sound, "checked": checked }));
+        print_json(&json!({ "file": name, "good": is_sound, "checked": checked }));
     } else {
-        let count = format!(
-            "{}: {} row(s), {} item(s)",
-            path.display(),
-            checked.rows,
-            checked.items
-        );
+        let count = format!("{name}: {} row(s), {} item(s)", checked.rows, checked.items);
         if is_sound {
             print(&format!("{count}; it is sound"));
         } else {
             print(&format!(
-                "{count}; it is damaged. Stop the gateway, keep this file, and restore a backup:"
+                "{count}; it is damaged. Stop the gateway, keep this store, and restore a backup:"
             ));
             checked
                 .faults

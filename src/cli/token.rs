@@ -11,11 +11,8 @@ use super::{
 };
 use crate::{
     admin::{Role, recovery_token},
+    app::stored,
     config::Config,
-    store::{
-        Store,
-        sqlite::{SqliteConfig, SqliteStore},
-    },
     telemetry::Clock,
 };
 
@@ -117,10 +114,9 @@ pub(super) async fn run(args: TokenArgs) -> Done {
 async fn recover(config: &Path, json: bool) -> Done {
     let bad = |error: &dyn std::fmt::Display| Failure::Bad(error.to_string());
     let config = Config::load(config).map_err(|mistakes| bad(&mistakes))?;
-    let store = config.gateway.data_dir.join(&config.store.path);
-    let store = SqliteStore::open(&SqliteConfig::new(store)).map_err(|error| bad(&error))?;
+    let store = stored::open(&config).await.map_err(|error| bad(&error))?;
     let path = config.gateway.data_dir.join(&config.admin.token_file);
-    let written = recovery_token(&store, &path, Clock::system().now()).await;
+    let written = recovery_token(&*store, &path, Clock::system().now()).await;
     let written = written.map_err(|error| bad(&error))?;
     store.close().await.map_err(|error| bad(&error))?;
     if json {

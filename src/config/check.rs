@@ -3,7 +3,7 @@
 use std::{error::Error as _, net::SocketAddr, path::Path};
 
 use super::{
-    Config, agreements,
+    Config, Engine, agreements,
     file::{Lines, Mistake, Read},
     ranges::out_of_range,
 };
@@ -290,6 +290,12 @@ impl Found<'_> {
             self.add(
                 "store.max_items_per_queue",
                 "[store] max_items_per_queue is larger than max_items, so one peer could take the room of all",
+            );
+        }
+        if store.engine == Engine::Postgres && store.postgres.url.is_empty() {
+            self.add(
+                "store.engine",
+                "[store] engine = \"postgres\" needs [store.postgres] url, the database that the nodes share",
             );
         }
         if !is_log_filter(&config.gateway.log.level) {

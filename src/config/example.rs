@@ -9,7 +9,7 @@ use std::fmt::Write;
 use toml::{Table, Value};
 
 use super::ranges::RANGES;
-use super::{AdminConfig, Config, GatewayConfig, LogConfig, StoreSection};
+use super::{AdminConfig, Config, GatewayConfig, LogConfig, PostgresSection, StoreSection};
 use crate::{
     agreement::AgreementConfig,
     gateways::{
@@ -168,9 +168,16 @@ fn sections() -> Vec<Section> {
         section(
             "[store]",
             true,
-            GATEWAY,
+            STORE,
             "StoreSection",
             table(&StoreSection::default()),
+        ),
+        section(
+            "[store.postgres]",
+            true,
+            STORE,
+            "PostgresSection",
+            table(&PostgresSection::default()),
         ),
         section("[home]", true, HOME, "HomeConfig", table(&HomeConfig::default())),
         section("[[home.domain]]", true, HOME, "HomeDomainConfig", table(&domain)),
@@ -329,6 +336,15 @@ const SAMPLES: &[(&str, &str)] = &[
     ("routing.apexes.infrastructure_position", "2"),
     ("routing.apexes.timeout", "\"1s\""),
     ("routing.ladder.ssp_port", "7070"),
+    (
+        "store.postgres.url",
+        "\"postgresql://impsgw@db1:5432,db2:5432/impsgw?sslmode=require\"",
+    ),
+    (
+        "store.postgres.password_file",
+        "\"/etc/impsgw/postgres.password\"",
+    ),
+    ("store.postgres.ca", "\"certs/database.pem\""),
     ("home.certificate", "\"certs/subscribers.pem\""),
     ("home.key", "\"certs/subscribers.key\""),
     ("home.account.number", "\"+447700900123\""),
@@ -359,6 +375,7 @@ const OWN_SECTION: &[&str] = &[
 ];
 
 const GATEWAY: &str = include_str!("gateway.rs");
+const STORE: &str = include_str!("store.rs");
 const TRAILS: &str = include_str!("../telemetry/trails.rs");
 const SSP: &str = include_str!("../gateways/ssp/config.rs");
 const CERTIFICATES: &str = include_str!("../gateways/ssp/certificates.rs");

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{ByteSize, Domain, duration},
+    model::{Domain, duration},
     telemetry::TrailConfig,
 };
 
@@ -74,31 +74,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// The store.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreSection {
-    /// The SQLite file, below `data_dir` when relative.
-    pub path: PathBuf,
-    /// The largest size of the file; what would exceed it is refused before it is accepted.
-    pub max_size: ByteSize,
-    /// Most items that wait for delivery, all queues together.
-    pub max_items: u64,
-    /// Most items that wait in one queue.
-    pub max_items_per_queue: u64,
-}
-
-impl Default for StoreSection {
-    fn default() -> Self {
-        Self {
-            path: "impsgw.db".into(),
-            max_size: ByteSize(8 << 30),
-            max_items: 1_000_000,
-            max_items_per_queue: 100_000,
-        }
-    }
 }
 
 /// The admin API and the probes.

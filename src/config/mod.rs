@@ -9,9 +9,11 @@ mod differences;
 mod file;
 mod gateway;
 mod ranges;
+mod store;
 
 pub use file::{Mistake, Mistakes};
-pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat, StoreSection};
+pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat};
+pub use store::{Engine, PostgresSection, StoreSection};
 
 use std::{
     net::SocketAddr,

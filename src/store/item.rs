@@ -116,6 +116,20 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Without the details.
+    #[must_use]
+    pub fn name(&self) -> PlaceName {
+        match self {
+            Self::Scheduled { .. } => PlaceName::Scheduled,
+            Self::Leased { .. } => PlaceName::Leased,
+            Self::Awaiting { .. } => PlaceName::Awaiting,
+            Self::Held { .. } => PlaceName::Held,
+            Self::Dead { .. } => PlaceName::Dead,
+        }
+    }
+}
+
 /// A place without its details, for filters and counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

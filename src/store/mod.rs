@@ -7,6 +7,7 @@
 //! `sqlite/` is the embedded engine, for one node; `postgres/` is the one that any number of nodes share.
 
 mod columns;
+pub mod copy;
 mod error;
 mod item;
 pub mod postgres;

@@ -13,21 +13,21 @@ use crate::{model::Timestamp, telemetry::Metrics};
 
 /// A store whose commits are seen in [`crate::telemetry::Metrics`].
 #[derive(Debug)]
-pub struct TimedStore<S> {
-    store: S,
+pub struct TimedStore {
+    store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
 }
 
-impl<S: Store> TimedStore<S> {
+impl TimedStore {
     /// Times the commits of a store.
     #[must_use]
-    pub fn new(store: S, metrics: Arc<Metrics>) -> Self {
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         Self { store, metrics }
     }
 }
 
 #[async_trait::async_trait]
-impl<S: Store> Store for TimedStore<S> {
+impl Store for TimedStore {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         let began = Instant::now();
         let committed = self.store.commit(batch).await;
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn commits_are_counted_by_outcome() {
         let metrics = Arc::new(Metrics::new());
-        let store = TimedStore::new(SqliteStore::in_memory().unwrap(), Arc::clone(&metrics));
+        let store = TimedStore::new(Arc::new(SqliteStore::in_memory().unwrap()), Arc::clone(&metrics));
         let batch = || Batch::new(Timestamp(1)).put(Space::Meta, "key", vec![1], None);
         store.commit(batch()).await.unwrap();
         store.close().await.unwrap();

@@ -14,6 +14,7 @@ mod durable;
 mod lanes;
 mod leases;
 mod model;
+mod moving;
 mod operators;
 mod rows;
 mod shared;

@@ -402,7 +402,7 @@ impl Model {
     fn counts(&self) -> Vec<QueueCount> {
         let mut counts: BTreeMap<(String, PlaceName), (u64, Timestamp)> = BTreeMap::new();
         for (item, _) in &self.items {
-            let key = (item.lane.queue.clone(), name(&item.place));
+            let key = (item.lane.queue.clone(), item.place.name());
             counts.entry(key).or_insert((0, item.created)).0 += 1;
         }
         let counts = counts.into_iter();
@@ -462,15 +462,5 @@ fn time(place: &Place) -> Option<Timestamp> {
         | Place::Leased { until: time, .. }
         | Place::Awaiting { until: time } => Some(*time),
         Place::Held { .. } | Place::Dead { .. } => None,
-    }
-}
-
-fn name(place: &Place) -> PlaceName {
-    match place {
-        Place::Scheduled { .. } => PlaceName::Scheduled,
-        Place::Leased { .. } => PlaceName::Leased,
-        Place::Awaiting { .. } => PlaceName::Awaiting,
-        Place::Held { .. } => PlaceName::Held,
-        Place::Dead { .. } => PlaceName::Dead,
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod outbox;
 mod pipe;
 mod pool;
+mod portable;
 mod query;
 mod rows;
 mod schema;
@@ -59,6 +60,35 @@ impl PostgresStore {
             tasks,
             time: config.time.clone(),
         })
+    }
+
+    /// As [`PostgresStore::open`], for looking at a store that nodes may be using: the tables must be of this program's version, and
+    /// are not changed.
+    ///
+    /// # Errors
+    /// As there; [`StoreError::Engine`] when there are no tables, or older ones.
+    pub async fn beside(config: &PostgresConfig) -> Result<Self, StoreError> {
+        let connections = Connections::new(config)?;
+        connections
+            .run(|connection| async move { schema::verify(&connection).await })
+            .await?;
+        let shared = Shared::alone(config);
+        Ok(Self {
+            connections,
+            shared: Arc::new(shared),
+            tasks: Vec::new(),
+            time: config.time.clone(),
+        })
+    }
+
+    /// Whether a database answers there that takes writes; it is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when it can't be reached, [`StoreError::Engine`] when it refuses us.
+    pub async fn reach(config: &PostgresConfig) -> Result<(), StoreError> {
+        Connections::new(config)?
+            .run(|connection| async move { Ok(connection.batch_execute("SELECT 1").await?) })
+            .await
     }
 
     /// Reads everything and compares it: what the outbox must keep true. Nodes go on meanwhile.

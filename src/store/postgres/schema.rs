@@ -37,6 +37,37 @@ pub(super) async fn migrate(connection: &Object) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Looks whether the tables have the version that this program knows.
+///
+/// # Errors
+/// [`StoreError::Newer`] when a newer program made them, [`StoreError::Engine`] when an older one did, or nobody; when the engine fails.
+pub(super) async fn verify(connection: &Object) -> Result<(), Failed> {
+    let are_there = rows(connection, step!(ARE_THERE)).await?;
+    let found = match are_there.first() {
+        Some(_) => rows(connection, step!(VERSION)).await?,
+        None => Vec::new(),
+    };
+    let found: i32 = match found.first() {
+        Some(row) => row.try_get(0)?,
+        None => 0,
+    };
+    let known = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
+    if found == known {
+        return Ok(());
+    }
+    if found > known {
+        let (found, known) = (found.unsigned_abs(), known.unsigned_abs());
+        return Err(StoreError::Newer { found, known }.into());
+    }
+    let reason = match found {
+        0 => "the database holds no store; a gateway makes it at its first start".to_owned(),
+        older => format!(
+            "the store has schema version {older}; the next start of a gateway makes it version {known}"
+        ),
+    };
+    Err(StoreError::Engine { reason }.into())
+}
+
 /// The version that is there; others wait for us until the transaction ends.
 async fn found(connection: &Object) -> Result<i32, Failed> {
     let found = rows(connection, step!(FOUND)).await?;
@@ -51,6 +82,11 @@ CREATE TABLE IF NOT EXISTS impsgw_schema (one INT PRIMARY KEY, version INT NOT N
 INSERT INTO impsgw_schema (one, version) VALUES (1, 0) ON CONFLICT (one) DO NOTHING";
 
 const FOUND: &str = "SELECT version FROM impsgw_schema WHERE one = 1 FOR UPDATE";
+
+const ARE_THERE: &str = "
+SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'impsgw_schema'";
+
+const VERSION: &str = "SELECT version FROM impsgw_schema WHERE one = 1";
 
 const REACHED: &str = "UPDATE impsgw_schema SET version = $1 WHERE one = 1";
 
@@ -97,7 +133,7 @@ CREATE TABLE lane (
     head         BIGINT NOT NULL,
     priority     SMALLINT NOT NULL,
     at           BIGINT,
-    PRIMARY KEY (queue, conversation)
+    PRIMARY KEY (conversation, queue)
 );
 CREATE INDEX lane_due ON lane (queue, priority, at, head);
 

@@ -58,17 +58,7 @@ impl Shared {
         config: &PostgresConfig,
         connections: Connections,
     ) -> Result<(Arc<Self>, Vec<AbortHandle>), StoreError> {
-        let shared = Arc::new(Self {
-            tally: Mutex::new(Tally::new(config.max_items, config.max_items_per_queue)),
-            changes: AtomicU64::new(0),
-            queued: Notify::new(),
-            heard: Notify::new(),
-            patience: match config.wake {
-                Wake::Notify => LOOKING_BESIDE,
-                Wake::Poll => LOOKING,
-            },
-            name: format!("{} {:016x}", config.node, fastrand::u64(..)),
-        });
+        let shared = Arc::new(Self::alone(config));
         let queues = count(&connections).await?;
         shared.tally().set(queues);
         let mut tasks = vec![tokio::spawn(keep_counting(
@@ -85,6 +75,21 @@ impl Shared {
         }
         let tasks = tasks.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         Ok((shared, tasks))
+    }
+
+    /// Counts nothing and hears nothing.
+    pub(super) fn alone(config: &PostgresConfig) -> Self {
+        Self {
+            tally: Mutex::new(Tally::new(config.max_items, config.max_items_per_queue)),
+            changes: AtomicU64::new(0),
+            queued: Notify::new(),
+            heard: Notify::new(),
+            patience: match config.wake {
+                Wake::Notify => LOOKING_BESIDE,
+                Wake::Poll => LOOKING,
+            },
+            name: format!("{} {:016x}", config.node, fastrand::u64(..)),
+        }
     }
 
     /// Takes over what a transaction is about to change; returns what to give back when it fails after all.

@@ -11,6 +11,7 @@ mod codec;
 mod config;
 mod open;
 mod outbox;
+mod portable;
 mod query;
 mod readers;
 mod schema;
