@@ -84,7 +84,7 @@ pub struct OutboxItem {
 }
 
 /// Where an item stands.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// Waits for its time.

@@ -7,6 +7,7 @@
 
 mod error;
 mod item;
+mod lane;
 mod lease;
 mod row;
 pub mod sqlite;
@@ -17,6 +18,7 @@ pub use item::{
     Claim, ItemId, Lane, NewItem, OutboxItem, Place, PlaceName, Priority, QueueCount, QueueFilter, Settle,
     WorkerId,
 };
+pub use lane::front;
 pub use lease::{HeldLease, Lease, Leased};
 pub use row::{Batch, Committed, Expected, QueueBound, Row, RowWrite, Space};
 

@@ -6,7 +6,7 @@ use impsgw::{
     model::Timestamp,
     store::{
         Batch, Claim, Committed, Expected, ItemId, Leased, NewItem, OutboxItem, Place, PlaceName, Priority,
-        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, sqlite::SqliteStore,
+        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, front, sqlite::SqliteStore,
     },
 };
 use proptest::{collection::vec, prelude::*};
@@ -291,19 +291,12 @@ impl Model {
         claimed
     }
 
-    /// Who may be worked on in each lane: what is under way, else the oldest that lives.
+    /// Who may be worked on in each lane.
     fn fronts(&self) -> impl Iterator<Item = &OutboxItem> {
         self.items.iter().map(|(item, _)| item).filter(|item| {
-            let mut lane = self
-                .items
-                .iter()
-                .map(|(other, _)| other)
-                .filter(|other| other.lane == item.lane);
-            let oldest = lane
-                .clone()
-                .find(|other| !matches!(other.place, Place::Dead { .. }));
-            let under_way = lane.find(|other| is_under_way(&other.place));
-            under_way.or(oldest).is_some_and(|front| front.id == item.id)
+            let of_lane = self.items.iter().filter(|(other, _)| other.lane == item.lane);
+            let lane: Vec<_> = of_lane.map(|(other, _)| (other.id, name(&other.place))).collect();
+            front(&lane) == Some(item.id)
         })
     }
 
@@ -491,10 +484,6 @@ fn a_settlement(how: u8, by: u8, when: Timestamp) -> Settle {
             due: when,
         },
     }
-}
-
-fn is_under_way(place: &Place) -> bool {
-    matches!(place, Place::Leased { .. } | Place::Awaiting { .. })
 }
 
 fn time(place: &Place) -> Option<Timestamp> {

@@ -1,14 +1,14 @@
 //! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
-//! that is not dead. Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
+//! that is not dead ([`crate::store::front`]). Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{codec, tally::Change};
 use crate::{
     model::Timestamp,
-    store::{ItemId, Lane, NewItem, PlaceName, Settle, StoreError, WorkerId},
+    store::{ItemId, Lane, NewItem, PlaceName, Settle, StoreError},
 };
 
 /// Queues an item at the end of its lane; takes out the waiting ones that it replaces.
@@ -82,7 +82,7 @@ pub(super) fn settle(
         // The late answer to an item that went another way changes nothing.
         return Ok(matches!(settle, Settle::Answered));
     };
-    if !item.allows(settle) {
+    if !settle.fits(item.place, item.who.as_deref()) {
         return Ok(false);
     }
     match settle {
@@ -144,26 +144,6 @@ impl Standing {
             who: columns.get(3)?,
             replaces: columns.get(4)?,
         }))
-    }
-
-    fn allows(&self, settle: &Settle) -> bool {
-        match settle {
-            Settle::Done { by }
-            | Settle::Reschedule { by, .. }
-            | Settle::Await { by, .. }
-            | Settle::Bury { by, .. } => self.is_leased_to(by),
-            Settle::Answered => true,
-            Settle::NotTaken { .. } => self.place == PlaceName::Awaiting,
-            Settle::Hold { .. } | Settle::Discard => self.place != PlaceName::Leased,
-            Settle::Release { .. } | Settle::Redirect { .. } => {
-                matches!(self.place, PlaceName::Held | PlaceName::Dead)
-            }
-        }
-    }
-
-    /// A lease that has ended still counts until another worker took it: the work was done, and was done once.
-    fn is_leased_to(&self, by: &WorkerId) -> bool {
-        self.place == PlaceName::Leased && self.who.as_deref() == Some(by.0.as_str())
     }
 }
 
