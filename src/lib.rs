@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod app;
 pub mod charging;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod gateways;
 pub mod lab;

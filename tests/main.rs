@@ -12,6 +12,7 @@ mod crash;
 mod hostile;
 mod lab;
 mod load;
+mod models;
 mod operation;
 mod rules;
 #[cfg(test)]

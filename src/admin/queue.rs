@@ -135,10 +135,9 @@ async fn settle(parts: &Shared, id: &str, from: &[PlaceName], settle: Settle) ->
             let left = parts.store.item(item.id).await?;
             Ok(Json(json!({ "item": left.as_ref().map(describe) })))
         }
-        Committed::LeaseLost(_) | Committed::Conflict { .. } => Err(ApiError::Conflict(format!(
-            "item {} moved meanwhile; look at it again",
-            item.id.0
-        ))),
+        Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_) => Err(
+            ApiError::Conflict(format!("item {} moved meanwhile; look at it again", item.id.0)),
+        ),
     }
 }
 

@@ -21,8 +21,8 @@ use crate::{
     },
     routing::{HomeDirectory, RoutingConfig},
     store::{
-        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, Priority, QueueCount,
-        QueueFilter, Row, Settle, Space, StoreError,
+        Batch, Claim, Committed, HeldLease, ItemId, Lane, Leased, OutboxItem, Place, PlaceName, Priority,
+        QueueCount, QueueFilter, Row, Settle, Space, StoreError, WorkerId,
     },
     telemetry::TrailConfig,
 };
@@ -142,6 +142,18 @@ impl Store for Memory {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
+    }
+
+    async fn lease(&self, _: &str, _: &WorkerId, _: Duration, _: Timestamp) -> Result<Leased, StoreError> {
+        panic!("the admin API takes no leases")
+    }
+
+    async fn unlease(&self, _: &str, _: &WorkerId) -> Result<(), StoreError> {
+        panic!("the admin API gives no leases up")
+    }
+
+    async fn leases(&self, _: &str, _: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn expire(&self, _: Timestamp, _: usize) -> Result<u64, StoreError> {
@@ -580,7 +592,7 @@ async fn item_is_held_released_retried_and_discarded_from_the_right_places_only(
     node.item(
         3,
         Place::Leased {
-            to: crate::store::WorkerId("w".into()),
+            to: WorkerId("w".into()),
             until: to,
         },
     );

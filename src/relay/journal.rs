@@ -81,9 +81,11 @@ impl Relay {
         seen.iter().for_each(|key| self.seen.enter(key));
         let failure = match committed {
             Ok(Committed::Done) => None,
-            Ok(Committed::Conflict { .. } | Committed::LeaseLost(_)) => Some(StoreError::Engine {
-                reason: "the journal met a row that it did not expect".into(),
-            }),
+            Ok(Committed::Conflict { .. } | Committed::LeaseLost(_) | Committed::Fenced(_)) => {
+                Some(StoreError::Engine {
+                    reason: "the journal met a row that it did not expect".into(),
+                })
+            }
             Err(error) => Some(error),
         };
         if let Some(error) = failure {

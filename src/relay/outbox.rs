@@ -350,7 +350,7 @@ impl Relay {
                     self.waiting.leave(lane);
                 }
             }
-            Ok(Committed::LeaseLost(_) | Committed::Conflict { .. }) => {
+            Ok(Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_)) => {
                 tracing::warn!(item = id.0, "another worker took the item over");
             }
             Err(error) => {

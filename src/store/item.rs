@@ -84,7 +84,7 @@ pub struct OutboxItem {
 }
 
 /// Where an item stands.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// Waits for its time.
@@ -201,26 +201,6 @@ pub enum Settle {
         /// When it is due.
         due: Timestamp,
     },
-}
-
-impl Settle {
-    /// Whether an item that stands there, with whom, can be settled so.
-    ///
-    /// A lease that has ended still counts until another worker took it: the work was done, and was done once.
-    pub(super) fn is_allowed(&self, place: PlaceName, who: Option<&str>) -> bool {
-        match self {
-            Self::Done { by }
-            | Self::Reschedule { by, .. }
-            | Self::Await { by, .. }
-            | Self::Bury { by, .. } => place == PlaceName::Leased && who == Some(by.0.as_str()),
-            Self::Answered => true,
-            Self::NotTaken { .. } => place == PlaceName::Awaiting,
-            Self::Hold { .. } | Self::Discard => place != PlaceName::Leased,
-            Self::Release { .. } | Self::Redirect { .. } => {
-                matches!(place, PlaceName::Held | PlaceName::Dead)
-            }
-        }
-    }
 }
 
 /// A worker's wish for work.

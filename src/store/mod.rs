@@ -2,7 +2,8 @@
 //!
 //! Two shapes carry it all. *Rows* are opaque bytes under (space, key), changed in atomic batches with preconditions;
 //! sessions, subscriptions, seen identities, references, accounts and charges are rows, and only the room that wrote
-//! a row reads it. *Items* are what waits for delivery: they have a lane, a due time, a lease and a place.
+//! a row reads it. *Items* are what waits for delivery: they have a lane, a due time, a lease and a place. Beside them
+//! *leases* by name say which one of many nodes acts, and fence what it writes.
 //!
 //! `sqlite/` is the embedded engine, for one node; `postgres/` is the one that any number of nodes share.
 
@@ -10,6 +11,8 @@ mod columns;
 pub mod copy;
 mod error;
 mod item;
+mod lane;
+mod lease;
 pub mod postgres;
 mod row;
 pub mod sqlite;
@@ -21,9 +24,13 @@ pub use item::{
     Claim, ItemId, Lane, NewItem, OutboxItem, Place, PlaceName, Priority, QueueCount, QueueFilter, Settle,
     WorkerId,
 };
+pub use lane::front;
+pub use lease::{HeldLease, Lease, Leased};
 pub use row::{Batch, Committed, Expected, QueueBound, Row, RowWrite, Space};
 
 pub use timed::TimedStore;
+
+use std::time::Duration;
 
 use crate::model::Timestamp;
 
@@ -117,6 +124,35 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         let _ = except_queues;
         self.next_due().await
     }
+
+    /// Takes a lease by name, or renews it for who holds it, for so long from now, in one atomic step: of all who ask at
+    /// once one gets it. An engine that many nodes share goes by its own clock and not by `now`.
+    ///
+    /// # Errors
+    /// When the engine fails; the lease may have been taken all the same.
+    ///
+    /// # Cancel safety
+    /// The lease may or may not have been taken when the future is dropped.
+    async fn lease(
+        &self,
+        name: &str,
+        by: &WorkerId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError>;
+
+    /// Gives a lease up, so that others need not wait for its end; no harm when this one doesn't hold it. What was
+    /// decided under it may be written until somebody takes it.
+    ///
+    /// # Errors
+    /// When the engine fails; the lease ends by the clock then.
+    async fn unlease(&self, name: &str, by: &WorkerId) -> Result<(), StoreError>;
+
+    /// The leases that somebody holds now and whose name begins with `prefix`, by name.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError>;
 
     /// Removes rows that have expired, at most `limit`; returns how many went.
     ///

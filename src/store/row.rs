@@ -106,6 +106,9 @@ pub struct Batch {
     pub settle: Vec<(ItemId, Settle)>,
     /// What queues that grow are held to, beside the bounds of the store.
     pub bounds: Vec<QueueBound>,
+    /// Leases by name, and the fence that each must still have: what is done under a lease is done by its holder alone.
+    /// Whether its time is up doesn't matter as long as nobody took it.
+    pub fences: Vec<(String, u64)>,
     /// Queues whose scheduled items are due at once, whatever their time was: the peer is back.
     pub due_now: Vec<String>,
 }
@@ -180,6 +183,13 @@ impl Batch {
         self
     }
 
+    /// Holds only while this lease has this fence.
+    #[must_use]
+    pub fn under(mut self, lease: impl Into<String>, fence: u64) -> Self {
+        self.fences.push((lease.into(), fence));
+        self
+    }
+
     /// Settles an item.
     #[must_use]
     pub fn settle(mut self, id: ItemId, settle: Settle) -> Self {
@@ -211,4 +221,6 @@ pub enum Committed {
     /// Nothing was changed, because an item is gone, is no longer leased to the worker that settles it, or is not where
     /// the settlement needs it.
     LeaseLost(ItemId),
+    /// Nothing was changed, because this lease began anew since: what was decided under it is somebody else's to decide.
+    Fenced(String),
 }

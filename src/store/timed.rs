@@ -2,12 +2,13 @@
 //!
 //! Everything else goes through as it is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Batch, Claim, Committed, ItemId, Lane, OutboxItem, QueueCount, QueueFilter, Row, Space, Store, StoreError,
+    Batch, Claim, Committed, HeldLease, ItemId, Lane, Leased, OutboxItem, QueueCount, QueueFilter, Row,
+    Space, Store, StoreError, WorkerId,
 };
 use crate::{model::Timestamp, telemetry::Metrics};
 
@@ -81,6 +82,24 @@ impl Store for TimedStore {
 
     async fn next_due_except(&self, except_queues: &[String]) -> Result<Option<Timestamp>, StoreError> {
         self.store.next_due_except(except_queues).await
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        by: &WorkerId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError> {
+        self.store.lease(name, by, ttl, now).await
+    }
+
+    async fn unlease(&self, name: &str, by: &WorkerId) -> Result<(), StoreError> {
+        self.store.unlease(name, by).await
+    }
+
+    async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
+        self.store.leases(prefix, now).await
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {

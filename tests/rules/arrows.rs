@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agreement", &["model", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("charging", &["model", "telemetry", "store"]),
+    ("cluster", &["model", "telemetry", "store"]),
     ("routing", &["model", "wire::naptr", "telemetry", "agreement"]),
     (
         "relay",
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
             "routing",
             "relay",
+            "cluster",
         ],
     ),
     (
@@ -39,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
             "routing",
             "relay",
+            "cluster",
         ],
     ),
 ];

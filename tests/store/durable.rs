@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use impsgw::store::{Batch, Place, Space, Store};
+use impsgw::store::{Batch, Leased, Place, Space, Store};
 
 use super::{
-    Harness, START, a_claim, an_item, at, bodies, claimed_one, commit, done, enqueue, settled, worker,
+    Harness, START, a_claim, an_item, at, bodies, claimed_one, commit, done, enqueue, lease, leased, settled,
+    worker,
 };
 
 pub(super) async fn what_was_answered_is_there_after_a_close(harness: &impl Harness) {
@@ -51,6 +52,19 @@ pub(super) async fn lease_survives_a_reopening(harness: &impl Harness) {
         store.claim(a_claim("v", at(10_000))).await.unwrap()[0].id,
         item.id
     );
+}
+
+pub(super) async fn fence_survives_a_reopening(harness: &impl Harness) {
+    let store = harness.open();
+    assert_eq!(leased(&*store, "a", START).await, 1);
+    store.close().await.unwrap();
+    drop(store);
+    let store = harness.open();
+    assert!(matches!(
+        lease(&*store, "b", at(9_999)).await,
+        Leased::By { fence: 1, .. }
+    ));
+    assert_eq!(leased(&*store, "b", at(10_000)).await, 2);
 }
 
 async fn fill(store: &dyn Store) {

@@ -11,6 +11,7 @@
 mod bounds;
 mod database;
 mod durable;
+mod fences;
 mod lanes;
 mod leases;
 mod model;
@@ -24,7 +25,8 @@ use std::{sync::Arc, time::Duration};
 use impsgw::{
     model::Timestamp,
     store::{
-        Batch, Claim, Committed, ItemId, Lane, NewItem, OutboxItem, Priority, Settle, Store, WorkerId,
+        Batch, Claim, Committed, ItemId, Lane, Leased, NewItem, OutboxItem, Priority, Settle, Store,
+        WorkerId,
         postgres::{PostgresConfig, PostgresStore},
         sqlite::{SqliteConfig, SqliteStore, Synchronous},
     },
@@ -127,12 +129,14 @@ macro_rules! engines {
             what_was_answered_is_there_after_a_drop,
             identities_are_not_used_again_after_a_reopening,
             lease_survives_a_reopening,
+            fence_survives_a_reopening,
         } }
         claims! { postgres, Postgres: $($claims)+ durable {
             what_was_answered_is_there_after_a_close,
             what_was_answered_is_there_after_a_drop,
             identities_are_not_used_again_after_a_reopening,
             lease_survives_a_reopening,
+            fence_survives_a_reopening,
         } }
         claims! { sqlite_memory, SqliteMemory: $($claims)+ }
     };
@@ -188,6 +192,21 @@ engines! {
         awaiting_item_comes_back_unanswered,
         late_answer_removes_wherever_it_stands,
         settled_item_is_gone,
+    }
+    fences {
+        lease_has_one_holder,
+        renewal_keeps_the_fence_and_the_lease,
+        ended_lease_begins_anew_with_the_next_fence,
+        lease_that_was_given_up_is_free_at_once,
+        only_the_holder_gives_a_lease_up,
+        leases_are_apart_by_name,
+        held_leases_are_listed_by_prefix,
+        fenced_batch_of_the_holder_is_done,
+        fence_counts_after_the_end_until_the_lease_is_taken,
+        lost_fence_undoes_the_whole_batch,
+        every_fence_of_a_batch_must_hold,
+        one_of_many_gets_a_lease,
+        counter_under_a_lease_loses_nothing,
     }
     operators {
         held_item_is_not_leased,
@@ -255,6 +274,20 @@ fn a_claim(by: &str, now: Timestamp) -> Claim {
         lease: Duration::from_secs(10),
         limit: 100,
         except_queues: Vec::new(),
+    }
+}
+
+/// Asks for the lease `ladder` for ten seconds.
+async fn lease(store: &dyn Store, by: &str, now: Timestamp) -> Leased {
+    let ttl = Duration::from_secs(10);
+    store.lease("ladder", &worker(by), ttl, now).await.unwrap()
+}
+
+/// Takes or renews the lease `ladder`, as it must succeed; its fence.
+async fn leased(store: &dyn Store, by: &str, now: Timestamp) -> u64 {
+    match lease(store, by, now).await {
+        Leased::Held { fence } => fence,
+        other @ Leased::By { .. } => panic!("{other:?}"),
     }
 }
 

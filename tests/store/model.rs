@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use impsgw::{
     model::Timestamp,
     store::{
-        Batch, Claim, Committed, Expected, ItemId, NewItem, OutboxItem, Place, PlaceName, Priority,
-        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, postgres::PostgresStore,
+        Batch, Claim, Committed, Expected, ItemId, Leased, NewItem, OutboxItem, Place, PlaceName, Priority,
+        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, front, postgres::PostgresStore,
         sqlite::SqliteStore,
     },
 };
@@ -82,6 +82,17 @@ enum Step {
         expires: Option<u64>,
         expected: Option<u64>,
     },
+    Lease {
+        by: u8,
+    },
+    Unlease {
+        by: u8,
+    },
+    /// A write under the lease, with this fence.
+    Fenced {
+        fence: u64,
+        key: u8,
+    },
     Pass {
         millis: u64,
     },
@@ -113,6 +124,9 @@ fn a_step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, by, how, when)| Step::Settle { which, by, how, when }),
         2 => (write, proptest::option::of(0..4_u64))
             .prop_map(|((key, value, expires), expected)| Step::Write { key, value, expires, expected }),
+        2 => (0..2_u8).prop_map(|by| Step::Lease { by }),
+        1 => (0..2_u8).prop_map(|by| Step::Unlease { by }),
+        2 => (1..4_u64, 0..3_u8).prop_map(|(fence, key)| Step::Fenced { fence, key }),
         2 => (0..30_u64).prop_map(|millis| Step::Pass { millis }),
         1 => (0..3_usize).prop_map(|limit| Step::Expire { limit }),
     ]
@@ -126,12 +140,21 @@ async fn play(store: &dyn Store, steps: Vec<Step>) {
     }
 }
 
+/// The one lease of a history.
+#[derive(Default)]
+struct NamedLease {
+    /// Who, and until when.
+    held: Option<(u8, Timestamp)>,
+    fence: u64,
+}
+
 /// Items in the order of their creation, rows by key, and the time.
 #[derive(Default)]
 struct Model {
     passed: u64,
     items: Vec<(OutboxItem, Option<String>)>,
     rows: BTreeMap<String, (u8, u64, Option<Timestamp>)>,
+    lease: NamedLease,
     made: u32,
 }
 
@@ -205,6 +228,28 @@ impl Model {
                 batch.writes.push(write);
                 assert_eq!(store.commit(batch).await.unwrap() == Committed::Done, is_done);
             }
+            Step::Lease { by } => {
+                let ttl = std::time::Duration::from_millis(20);
+                let expected = self.take(by, ttl);
+                let by = worker(&by.to_string());
+                let leased = store.lease("l", &by, ttl, self.now()).await.unwrap();
+                assert_eq!(leased, expected);
+            }
+            Step::Unlease { by } => {
+                self.lease.held = self.lease.held.filter(|(holder, _)| *holder != by);
+                store.unlease("l", &worker(&by.to_string())).await.unwrap();
+            }
+            Step::Fenced { fence, key } => {
+                let batch = Batch::new(self.now()).put(Space::Home, key.to_string(), vec![7], None);
+                let expected = if fence == self.lease.fence {
+                    let version = self.living(&key.to_string()).unwrap_or(0) + 1;
+                    self.rows.insert(key.to_string(), (7, version, None));
+                    Committed::Done
+                } else {
+                    Committed::Fenced("l".to_owned())
+                };
+                assert_eq!(store.commit(batch.under("l", fence)).await.unwrap(), expected);
+            }
             Step::Pass { millis } => self.passed += millis,
             Step::Expire { limit } => {
                 let now = self.now();
@@ -275,19 +320,12 @@ impl Model {
         claimed
     }
 
-    /// Who may be worked on in each lane: what is under way, else the oldest that lives.
+    /// Who may be worked on in each lane.
     fn fronts(&self) -> impl Iterator<Item = &OutboxItem> {
         self.items.iter().map(|(item, _)| item).filter(|item| {
-            let mut lane = self
-                .items
-                .iter()
-                .map(|(other, _)| other)
-                .filter(|other| other.lane == item.lane);
-            let oldest = lane
-                .clone()
-                .find(|other| !matches!(other.place, Place::Dead { .. }));
-            let under_way = lane.find(|other| is_under_way(&other.place));
-            under_way.or(oldest).is_some_and(|front| front.id == item.id)
+            let of_lane = self.items.iter().filter(|(other, _)| other.lane == item.lane);
+            let lane: Vec<_> = of_lane.map(|(other, _)| (other.id, other.place.name())).collect();
+            front(&lane) == Some(item.id)
         })
     }
 
@@ -347,13 +385,38 @@ impl Model {
         Committed::Done
     }
 
-    fn write(&mut self, write: &RowWrite) -> bool {
+    fn take(&mut self, by: u8, ttl: std::time::Duration) -> Leased {
         let now = self.now();
+        let left = |until| now.until(until);
         let living = self
-            .rows
-            .get(&write.key)
-            .filter(|row| row.2.is_none_or(|expires| expires > now));
-        let version = living.map(|row| row.1);
+            .lease
+            .held
+            .filter(|(_, until)| left(*until) > std::time::Duration::ZERO);
+        match living {
+            Some((holder, until)) if holder != by => {
+                return Leased::By {
+                    holder: worker(&holder.to_string()),
+                    fence: self.lease.fence,
+                    left: left(until),
+                };
+            }
+            Some(_) => {}
+            None => self.lease.fence += 1,
+        }
+        self.lease.held = Some((by, now.plus(ttl)));
+        Leased::Held {
+            fence: self.lease.fence,
+        }
+    }
+
+    /// The version of a row that has not expired.
+    fn living(&self, key: &str) -> Option<u64> {
+        let row = self.rows.get(key)?;
+        row.2.is_none_or(|expires| expires > self.now()).then_some(row.1)
+    }
+
+    fn write(&mut self, write: &RowWrite) -> bool {
+        let version = self.living(&write.key);
         let is_expected = match write.expected {
             Expected::Any => true,
             Expected::Absent => version.is_none(),
@@ -450,10 +513,6 @@ fn a_settlement(how: u8, by: u8, when: Timestamp) -> Settle {
             due: when,
         },
     }
-}
-
-fn is_under_way(place: &Place) -> bool {
-    matches!(place, Place::Leased { .. } | Place::Awaiting { .. })
 }
 
 fn time(place: &Place) -> Option<Timestamp> {

@@ -285,7 +285,7 @@ pub(super) async fn one_of_many_wins_an_absent_row(harness: &impl Harness) {
         match racer.await.unwrap() {
             Committed::Done => won += 1,
             Committed::Conflict { found, .. } => assert!(found.is_some()),
-            other @ Committed::LeaseLost(_) => panic!("{other:?}"),
+            other @ (Committed::LeaseLost(_) | Committed::Fenced(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(won, 1);

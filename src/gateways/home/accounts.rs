@@ -44,7 +44,7 @@ impl HomeDomain {
         let batch = Batch::new(now).put_new(Space::Account, account.number.to_string(), value, None);
         match self.store.commit(batch).await? {
             Committed::Done => {}
-            Committed::Conflict { .. } | Committed::LeaseLost(_) => {
+            Committed::Conflict { .. } | Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 return Err(wrong("the number has an account".into()));
             }
         }

@@ -94,7 +94,7 @@ impl HomeDomain {
                         give_up_all(&mut entering, &mut outcomes, &refusal);
                     }
                 }
-                Ok(Committed::LeaseLost(_)) => {
+                Ok(Committed::LeaseLost(_) | Committed::Fenced(_)) => {
                     let refusal = Refusal::Internal {
                         reason: "the store answered for an item that was not asked for".into(),
                     };

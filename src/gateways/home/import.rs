@@ -84,7 +84,7 @@ impl HomeDomain {
                     reason,
                 }]));
             }
-            Committed::LeaseLost(_) => {
+            Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 return Err(HomeError::Config("the store answered for an item".into()).into());
             }
         }

@@ -239,7 +239,7 @@ impl HomeDomain {
             Committed::Conflict { key, .. } => Err(Refusal::Internal {
                 reason: format!("the row {key} was changed by somebody else"),
             }),
-            Committed::LeaseLost(_) => Err(Refusal::Internal {
+            Committed::LeaseLost(_) | Committed::Fenced(_) => Err(Refusal::Internal {
                 reason: "the store answered for an item that was not asked for".into(),
             }),
         }

@@ -10,6 +10,7 @@ use deadpool_postgres::Object;
 use super::{
     Shared,
     error::Failed,
+    lease,
     outbox::{self, Standings},
     pipe::{Step, ask, send, step},
     rows::{self, Wants},
@@ -112,6 +113,8 @@ async fn finish(
 struct Seen {
     /// Nothing had to be looked at, and no transaction has begun.
     is_untouched: bool,
+    /// A lease that began anew since the batch was decided.
+    lost: Option<String>,
     rows: HashMap<(i16, String), Row>,
     standings: Standings,
 }
@@ -119,11 +122,16 @@ struct Seen {
 async fn look(connection: &Object, batch: &Batch, absent: Absent) -> Result<Seen, Failed> {
     let mut seen = Seen {
         is_untouched: true,
+        lost: None,
         rows: HashMap::new(),
         standings: Standings::default(),
     };
     let mut asked = vec![step!("BEGIN")];
     let mut wants = Vec::new();
+    if let Some(step) = lease::look(&batch.fences) {
+        asked.push(step);
+        wants.push(Wants::Fences);
+    }
     if let Some(step) = rows::look(batch, absent == Absent::LookedFor) {
         asked.push(step);
         wants.push(Wants::Rows);
@@ -140,6 +148,7 @@ async fn look(connection: &Object, batch: &Batch, absent: Absent) -> Result<Seen
     for (wanted, found) in wants.iter().zip(ask(connection, &asked).await?.iter().skip(1)) {
         match wanted {
             Wants::Locks => (),
+            Wants::Fences => seen.lost = lease::first_lost(&batch.fences, found)?,
             Wants::Rows => seen.rows = rows::found(found)?,
             Wants::Standings => seen.standings = outbox::found(found)?,
         }
@@ -150,6 +159,9 @@ async fn look(connection: &Object, batch: &Batch, absent: Absent) -> Result<Seen
 impl Seen {
     /// The first expectation of the batch that doesn't hold.
     fn refuses(&self, batch: &Batch, absent: Absent) -> Option<Committed> {
+        if let Some(name) = &self.lost {
+            return Some(Committed::Fenced(name.clone()));
+        }
         rows::conflict(batch, &self.rows, absent == Absent::LookedFor)
     }
 }

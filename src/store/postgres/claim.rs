@@ -9,6 +9,7 @@ use super::{
     LeaseTime, codec,
     codec::item_columns,
     error::Failed,
+    lease::now_or,
     pipe::{rows, step},
 };
 use crate::{
@@ -25,10 +26,7 @@ pub(super) async fn claim(
     claim: Claim,
     time: &LeaseTime,
 ) -> Result<Vec<OutboxItem>, Failed> {
-    let now = match time {
-        LeaseTime::Database(_) => None,
-        LeaseTime::Callers => Some(codec::ticks(claim.now)),
-    };
+    let now = time.given(claim.now);
     let lease = i64::try_from(claim.lease.as_millis()).unwrap_or(i64::MAX);
     let leased = step!(
         LEASE,
@@ -81,20 +79,13 @@ macro_rules! waiting_queues {
     };
 }
 
-/// The database's clock, as we count time.
-macro_rules! database_now {
-    () => {
-        "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
-    };
-}
-
 /// A lease of an item whose answer never came remembers that. What another node has locked is passed over, and so is what was
 /// changed since this statement began to look; the next claim sees it.
 const LEASE: &str = concat!(
     waiting_queues!(),
-    ", clock AS (SELECT COALESCE($2::BIGINT, ",
-    database_now!(),
-    ") AS now
+    ", clock AS (SELECT ",
+    now_or!("$2"),
+    " AS now
     ), due AS (
         SELECT heap.head, heap.priority, heap.at
         FROM clock CROSS JOIN waiting CROSS JOIN LATERAL (
@@ -123,7 +114,7 @@ const LEASE: &str = concat!(
 const NEXT: &str = concat!(
     waiting_queues!(),
     " SELECT min(heap.at), ",
-    database_now!(),
+    now_or!("NULL"),
     " FROM waiting CROSS JOIN LATERAL (
         SELECT lane.at FROM lane
         WHERE lane.queue = waiting.queue AND lane.priority = waiting.priority AND lane.at IS NOT NULL

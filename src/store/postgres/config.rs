@@ -3,7 +3,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::telemetry::Clock;
+use crate::{model::Timestamp, store::columns::ticks, telemetry::Clock};
 
 /// How a store in a PostgreSQL database is opened.
 #[derive(Clone)]
@@ -56,6 +56,16 @@ pub enum Wake {
     Notify,
     /// By looking alone, for databases and poolers that have no `LISTEN`.
     Poll,
+}
+
+impl LeaseTime {
+    /// The time that a statement is given; `None` where the database's own counts.
+    pub(super) fn given(&self, now: Timestamp) -> Option<i64> {
+        match self {
+            Self::Database(_) => None,
+            Self::Callers => Some(ticks(now)),
+        }
+    }
 }
 
 impl PostgresConfig {

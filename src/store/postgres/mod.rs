@@ -10,6 +10,7 @@ mod claim;
 mod codec;
 mod config;
 mod error;
+mod lease;
 mod outbox;
 mod pipe;
 mod pool;
@@ -21,14 +22,14 @@ mod shared;
 
 pub use config::{LeaseTime, PostgresConfig, Wake};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::task::AbortHandle;
 
-use self::{pool::Connections, query::Page, shared::Shared};
+use self::{lease::Wish, pool::Connections, query::Page, shared::Shared};
 use super::{
-    Batch, Checked, Claim, Committed, ItemId, Lane, OutboxItem, QueueCount, QueueFilter, Row, Space, Store,
-    StoreError,
+    Batch, Checked, Claim, Committed, HeldLease, ItemId, Lane, Leased, OutboxItem, QueueCount, QueueFilter,
+    Row, Space, Store, StoreError, WorkerId,
 };
 use crate::model::Timestamp;
 
@@ -232,6 +233,48 @@ impl Store for PostgresStore {
             .run(move |connection| async move {
                 let gone = pipe::step!(rows::EXPIRE, codec::ticks(now), codec::limit(limit));
                 Ok(pipe::send(&connection, &[gone]).await?.into_iter().sum())
+            })
+            .await
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        by: &WorkerId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError> {
+        let wish = Wish {
+            name: name.to_owned(),
+            by: by.clone(),
+            ttl,
+            now,
+        };
+        let time = self.time.clone();
+        self.connections
+            .run(move |connection| {
+                let (wish, time) = (wish.clone(), time.clone());
+                async move { lease::take(&connection, wish, &time).await }
+            })
+            .await
+    }
+
+    async fn unlease(&self, name: &str, by: &WorkerId) -> Result<(), StoreError> {
+        let (name, by) = (name.to_owned(), by.clone());
+        self.connections
+            .run(move |connection| {
+                let (name, by) = (name.clone(), by.clone());
+                async move { lease::give_up(&connection, name, by).await }
+            })
+            .await
+    }
+
+    async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
+        let (prefix, time) = (prefix.to_owned(), self.time.clone());
+        self.connections
+            .run(move |connection| {
+                let (prefix, time) = (prefix.clone(), time.clone());
+                async move { lease::held(&connection, prefix, now, &time).await }
             })
             .await
     }

@@ -100,7 +100,7 @@ pub(super) fn settle(standings: &mut Standings, id: ItemId, settle: &Settle, pla
         // The late answer to an item that went another way changes nothing.
         return matches!(settle, Settle::Answered);
     };
-    if !settle.is_allowed(item.place, item.who.as_deref()) {
+    if !settle.fits(item.place, item.who.as_deref()) {
         return false;
     }
     let (key, lane) = (codec::key(id), item.lane.clone());

@@ -18,6 +18,8 @@ use crate::{
 pub(super) enum Wants {
     /// Nothing; it was asked for its locks.
     Locks,
+    /// Leases with their fences.
+    Fences,
     /// Rows with the versions that the batch expects.
     Rows,
     /// Items that the batch settles.
@@ -29,6 +31,7 @@ pub(super) fn single(batch: &Batch) -> Option<Step> {
     let is_plain = batch.enqueue.is_empty()
         && batch.settle.is_empty()
         && batch.due_now.is_empty()
+        && batch.fences.is_empty()
         && batch
             .writes
             .iter()
@@ -53,7 +56,7 @@ pub(super) fn look(batch: &Batch, with_absent: bool) -> Option<Step> {
     let (mut spaces, mut keys) = (Vec::new(), Vec::new());
     for write in batch.writes.iter().filter(|write| match write.expected {
         Expected::Any => false,
-        Expected::Absent => with_absent,
+        Expected::Absent => with_absent || write.value.is_none(),
         Expected::Version(_) => true,
     }) {
         spaces.push(codec::space(write.space));
@@ -91,7 +94,7 @@ pub(super) fn conflict(
         let there = now.get(&at);
         let holds = match write.expected {
             Expected::Any => true,
-            Expected::Absent => !with_absent || there.is_none(),
+            Expected::Absent => (!with_absent && write.value.is_some()) || there.is_none(),
             Expected::Version(version) => there.is_some_and(|row| row.version == version),
         };
         if !holds {

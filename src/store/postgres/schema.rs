@@ -5,6 +5,7 @@
 //! (docs/decisions/0007-postgresql.md).
 
 use deadpool_postgres::Object;
+use tokio_postgres::error::SqlState;
 
 use super::{
     error::Failed,
@@ -17,7 +18,16 @@ use crate::store::StoreError;
 /// # Errors
 /// [`StoreError::Newer`] when a newer program wrote them; when the engine fails.
 pub(super) async fn migrate(connection: &Object) -> Result<(), Failed> {
-    connection.batch_execute(VERSIONS).await?;
+    // Two nodes that make the same table at once may both find it missing; the second finds it there when it tries again.
+    connection
+        .batch_execute(VERSIONS)
+        .await
+        .map_err(|error| match error.code() {
+            Some(&SqlState::UNIQUE_VIOLATION | &SqlState::DUPLICATE_TABLE) => {
+                Failed::Again(error.to_string())
+            }
+            Some(_) | None => error.into(),
+        })?;
     for (version, step) in (1_i32..).zip(STEPS) {
         send(connection, &[step!("BEGIN")]).await?;
         if found(connection).await? < version {
@@ -141,5 +151,12 @@ CREATE TABLE label (
     label TEXT COLLATE \"C\" NOT NULL,
     item  BIGINT NOT NULL,
     PRIMARY KEY (label, item)
+);
+
+CREATE TABLE lease (
+    name   TEXT COLLATE \"C\" PRIMARY KEY,
+    holder TEXT,
+    fence  BIGINT NOT NULL,
+    until  BIGINT NOT NULL
 );
 "];

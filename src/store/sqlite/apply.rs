@@ -1,11 +1,11 @@
-//! One batch inside the writer's transaction: rows first, then items, then settlements.
+//! One batch inside the writer's transaction: fences first, then rows, items and settlements.
 //!
 //! The caller wraps each batch in a savepoint and undoes it unless the answer is [`Committed::Done`], so that what is
 //! here may stop half-way.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{codec, outbox};
+use super::{codec, lease, outbox};
 use crate::{
     model::Timestamp,
     store::{Batch, Committed, Expected, Row, RowWrite, StoreError, tally::Change},
@@ -20,6 +20,9 @@ pub(super) fn apply(
     batch: &Batch,
     change: &mut Change,
 ) -> Result<Committed, StoreError> {
+    if let Some(name) = lease::first_lost(connection, &batch.fences)? {
+        return Ok(Committed::Fenced(name.to_owned()));
+    }
     for write in &batch.writes {
         if let Some(conflict) = write_row(connection, write, batch.now)? {
             return Ok(conflict);

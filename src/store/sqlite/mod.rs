@@ -9,6 +9,7 @@ mod checkpoint;
 mod claim;
 mod codec;
 mod config;
+mod lease;
 mod open;
 mod outbox;
 mod portable;
@@ -21,7 +22,7 @@ mod writer;
 
 pub use config::{SqliteConfig, Synchronous};
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use rusqlite::Connection;
 
@@ -30,7 +31,8 @@ use self::{
     writer::{Job, Writer},
 };
 use super::{
-    Batch, Claim, Committed, ItemId, Lane, OutboxItem, QueueCount, QueueFilter, Row, Space, Store, StoreError,
+    Batch, Claim, Committed, HeldLease, ItemId, Lane, Leased, OutboxItem, QueueCount, QueueFilter, Row,
+    Space, Store, StoreError, WorkerId,
 };
 use crate::model::Timestamp;
 
@@ -161,6 +163,29 @@ impl Store for SqliteStore {
     async fn next_due_except(&self, except_queues: &[String]) -> Result<Option<Timestamp>, StoreError> {
         let except = except_queues.to_vec();
         self.read(move |connection| claim::next_due(connection, &except))
+            .await
+    }
+
+    async fn lease(
+        &self,
+        name: &str,
+        by: &WorkerId,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError> {
+        let (name, by) = (name.to_owned(), by.clone());
+        let wish = lease::Wish { name, by, ttl, now };
+        self.writer.ask(|reply| Job::Lease(wish, reply)).await
+    }
+
+    async fn unlease(&self, name: &str, by: &WorkerId) -> Result<(), StoreError> {
+        let (name, by) = (name.to_owned(), by.clone());
+        self.writer.ask(|reply| Job::Unlease(name, by, reply)).await
+    }
+
+    async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.read(move |connection| lease::held(connection, &prefix, now))
             .await
     }
 

@@ -1,7 +1,7 @@
 //! Items inside the writer's transaction: queueing, settling, and who stands at the front of a lane.
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
-//! that is not dead. Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
+//! that is not dead ([`crate::store::front`]). Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -82,7 +82,7 @@ pub(super) fn settle(
         // The late answer to an item that went another way changes nothing.
         return Ok(matches!(settle, Settle::Answered));
     };
-    if !settle.is_allowed(item.place, item.who.as_deref()) {
+    if !settle.fits(item.place, item.who.as_deref()) {
         return Ok(false);
     }
     match settle {

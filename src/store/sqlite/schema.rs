@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// "IMPS" in ASCII, in the file's header, so that `file` and we can tell it from other databases.
-const APPLICATION_ID: i64 = 0x494d_5053;
+pub(super) const APPLICATION_ID: i64 = 0x494d_5053;
 
 /// Brings the tables to the version that this program knows.
 ///
@@ -42,12 +42,13 @@ fn refuse_foreign(connection: &Connection, found: u32) -> Result<(), StoreError>
     Err(StoreError::Engine { reason })
 }
 
-/// Step `n` makes version `n + 1`.
+/// Step `n` makes version `n + 1`: the first the tables of items and rows, the second the leases by name.
 ///
 /// `item` holds what changes while an item waits and `content` what never does, so that a lease or a retry rewrites
 /// 200 bytes and not the body. `front` marks the one item of a lane that may be worked on; `at` is when it next needs
 /// somebody: due, end of lease, end of awaiting. Both bear the claim, whatever the backlog.
-const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
 CREATE TABLE fact (
     space   INTEGER NOT NULL,
     key     TEXT NOT NULL,
@@ -90,4 +91,13 @@ CREATE TABLE label (
     item  INTEGER NOT NULL,
     PRIMARY KEY (label, item)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE lease (
+    name   TEXT PRIMARY KEY,
+    holder TEXT,
+    fence  INTEGER NOT NULL,
+    until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
+];

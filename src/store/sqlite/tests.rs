@@ -2,14 +2,14 @@
 
 mod failures;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{SqliteConfig, SqliteStore, apply, claim, codec, outbox, query};
+use super::{SqliteConfig, SqliteStore, apply, claim, codec, lease, outbox, query, schema};
 use crate::{
     model::Timestamp,
-    store::{Batch, Committed, Lane, NewItem, Priority, Space, Store, StoreError},
+    store::{Batch, Committed, Lane, Leased, NewItem, Priority, Space, Store, StoreError, WorkerId},
 };
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -94,6 +94,35 @@ fn newer_and_foreign_files_are_refused_untouched() {
     .unwrap();
     let refused = SqliteStore::open(&SqliteConfig::new(&text)).unwrap_err();
     assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn store_of_every_earlier_version_opens_and_goes_on() {
+    for version in 1..=schema::STEPS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("impsgw.db");
+        let earlier = Connection::open(&path).unwrap();
+        for step in &schema::STEPS[..version] {
+            earlier.execute_batch(step).unwrap();
+        }
+        let application = schema::APPLICATION_ID;
+        earlier
+            .pragma_update(None, "application_id", application)
+            .unwrap();
+        earlier.pragma_update(None, "user_version", version).unwrap();
+        let row = "INSERT INTO fact VALUES (0, 'kept', x'01', 3, NULL)";
+        earlier.execute_batch(row).unwrap();
+        drop(earlier);
+        let store = SqliteStore::open(&SqliteConfig::new(&path)).unwrap();
+        let kept = store.row(Space::Meta, "kept", NOW).await.unwrap().unwrap();
+        assert_eq!(kept.version, 3);
+        let by = WorkerId("a".to_owned());
+        let leased = store
+            .lease("new", &by, Duration::from_secs(1), NOW)
+            .await
+            .unwrap();
+        assert_eq!(leased, Leased::Held { fence: 1 }, "from version {version}");
+    }
 }
 
 #[tokio::test]
@@ -188,6 +217,8 @@ const STATEMENTS: &[&str] = &[
     claim::DUE,
     claim::NEXT,
     claim::WAITING_QUEUE,
+    lease::FROM,
+    lease::STANDING,
     outbox::FRONT,
     outbox::PROMOTE,
     outbox::STEP_BACK,

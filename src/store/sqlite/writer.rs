@@ -15,11 +15,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim};
+use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim, lease};
 use crate::{
     model::Timestamp,
     store::{
-        Batch, Claim, Committed, Expected, OutboxItem, StoreError,
+        Batch, Claim, Committed, Expected, Leased, OutboxItem, StoreError, WorkerId,
         tally::{self, Change, Tally},
     },
 };
@@ -33,6 +33,10 @@ pub(super) enum Job {
     Commit(Batch, Reply<Committed>),
     /// A claim.
     Claim(Claim, Reply<Vec<OutboxItem>>),
+    /// A lease by name.
+    Lease(lease::Wish, Reply<Leased>),
+    /// The end of a lease by name, when this worker has it.
+    Unlease(String, WorkerId, Reply<()>),
     /// Removal of rows that have expired by then, at most so many.
     Expire(Timestamp, usize, Reply<u64>),
     /// Work with the connection outside of any transaction; it answers by itself.
@@ -155,7 +159,11 @@ impl Thread {
             match job {
                 Job::Aside(work) => work(&mut self.connection),
                 Job::Close(reply) => return self.end(reply),
-                first @ (Job::Commit(..) | Job::Claim(..) | Job::Expire(..)) => next = self.group(first),
+                first @ (Job::Commit(..)
+                | Job::Claim(..)
+                | Job::Lease(..)
+                | Job::Unlease(..)
+                | Job::Expire(..)) => next = self.group(first),
             }
         }
     }
@@ -167,7 +175,10 @@ impl Thread {
         let begun = self.execute("BEGIN IMMEDIATE");
         let mut bytes = 0;
         let mut job = Some(first);
-        while let Some(Job::Commit(..) | Job::Claim(..) | Job::Expire(..)) = job {
+        while let Some(
+            Job::Commit(..) | Job::Claim(..) | Job::Lease(..) | Job::Unlease(..) | Job::Expire(..),
+        ) = job
+        {
             bytes += job.as_ref().map_or(0, weight);
             // After a failure the rest of the group is answered with it, and nothing more is written.
             answers.extend(job.map(|job| self.carry_out(job)));
@@ -213,6 +224,14 @@ impl Thread {
                 reply,
                 self.in_savepoint(|this| Ok((claim::claim(&this.connection, &claim)?, true))),
             ),
+            Job::Lease(wish, reply) => later(
+                reply,
+                self.in_savepoint(|this| Ok((lease::take(&this.connection, &wish)?, true))),
+            ),
+            Job::Unlease(name, by, reply) => later(
+                reply,
+                self.in_savepoint(|this| Ok((lease::give_up(&this.connection, &name, &by)?, true))),
+            ),
             Job::Expire(now, limit, reply) => later(
                 reply,
                 self.in_savepoint(|this| Ok((apply::expire(&this.connection, now, limit)?, true))),
@@ -252,6 +271,7 @@ impl Thread {
     fn is_plain(&self, batch: &Batch) -> bool {
         let is_unconditional = batch.writes.iter().all(|write| write.expected == Expected::Any);
         let has_room = self.max_bytes.is_none() || growth(batch) <= self.room;
+        let is_unconditional = is_unconditional && batch.fences.is_empty();
         is_unconditional && has_room && batch.enqueue.is_empty() && batch.settle.is_empty()
     }
 
@@ -365,7 +385,12 @@ fn grows(batch: &Batch) -> bool {
 fn weight(job: &Job) -> usize {
     match job {
         Job::Commit(batch, _) => octets(batch),
-        Job::Claim(..) | Job::Expire(..) | Job::Aside(_) | Job::Close(_) => 0,
+        Job::Claim(..)
+        | Job::Lease(..)
+        | Job::Unlease(..)
+        | Job::Expire(..)
+        | Job::Aside(_)
+        | Job::Close(_) => 0,
     }
 }
 

@@ -37,7 +37,7 @@ pub use registry::{Busy, LadderKey, Ladders, Match};
 pub use settings::{Settings, Token};
 
 /// One attempt to establish a session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ladder {
     role: Role,
     own_domain: Box<str>,
@@ -77,7 +77,7 @@ enum State {
     Failed,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Outgoing {
     step: Step,
     transaction: SetupTransaction,

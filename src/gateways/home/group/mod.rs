@@ -291,7 +291,7 @@ impl HomeDomain {
             Committed::Done => self.say_soon(sayings),
             // It was said before.
             Committed::Conflict { .. } => {}
-            Committed::LeaseLost(_) => {
+            Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 return Err(Refusal::Internal {
                     reason: "the store answered for an item that was not asked for".into(),
                 });

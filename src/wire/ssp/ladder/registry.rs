@@ -17,7 +17,7 @@ use crate::wire::ssp::document::{Mode, TransactionId};
 use crate::wire::ssp::setup::{LoginResponse, SendSecretToken, SetupPrimitive, SetupTransaction};
 
 /// The ladders of all pairs of domains.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ladders {
     ladders: BTreeMap<LadderKey, Ladder>,
     next_key: u64,
