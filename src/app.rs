@@ -222,7 +222,7 @@ impl App {
         if let Some(home) = &home {
             home.connect(Arc::downgrade(&relay));
         }
-        let waiting = relay.resume().await.map_err(StartError::Resume)?;
+        let waiting = relay.waiting().await.map_err(StartError::Resume)?;
         if waiting > 0 {
             tracing::info!(waiting, "items wait in the store");
         }
@@ -347,8 +347,12 @@ impl App {
         );
         self.tasks
             .spawn(house::keep_house(parts.0, parts.1, parts.2, parts.3));
-        self.tasks
-            .spawn(house::keep_subscriptions(Arc::downgrade(&self.relay)));
+        self.tasks.spawn(house::keep_subscriptions(
+            Arc::downgrade(&self.relay),
+            Arc::clone(&self.store),
+            clock.clone(),
+            WorkerId(node.to_owned()),
+        ));
     }
 }
 

@@ -136,8 +136,12 @@ impl Store for Memory {
         }])
     }
 
-    async fn is_waiting(&self, _: &Lane) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn waiting_in(&self, _: &str) -> Result<Option<Lane>, StoreError> {
+        Ok(None)
+    }
+
+    async fn lanes(&self, _: Option<&Lane>, _: usize) -> Result<Vec<Lane>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -5,7 +5,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{gateways::ssp::SspGateway, relay::Relay, store::Store, telemetry::Clock};
+use crate::{
+    gateways::ssp::SspGateway,
+    relay::Relay,
+    store::{Leased, Store, WorkerId},
+    telemetry::Clock,
+};
 
 /// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
 pub(super) async fn keep_house(
@@ -25,6 +30,9 @@ pub(super) async fn keep_house(
         if let Err(refusal) = relay.learn_seen().await {
             tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
         }
+        if let Err(refusal) = relay.learn_lanes().await {
+            tracing::warn!(%refusal, "what waits could not be read; each message asks the store whether an earlier one does");
+        }
         loop {
             match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
                 Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}
@@ -39,14 +47,27 @@ pub(super) async fn keep_house(
 }
 
 /// Every minute: subscriptions at other operators are asserted anew, when a day has passed since they were, and follow
-/// numbers that have moved.
-pub(super) async fn keep_subscriptions(relay: Weak<Relay>) {
+/// numbers that have moved. Of nodes that share a store one does it.
+pub(super) async fn keep_subscriptions(
+    relay: Weak<Relay>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    node: WorkerId,
+) {
     let mut tick = tokio::time::interval(Duration::from_secs(60));
     loop {
         tick.tick().await;
         let Some(relay) = relay.upgrade() else {
             return;
         };
+        match store.lease("subscriptions", &node, ROUND, clock.now()).await {
+            Ok(Leased::Held { .. }) => {}
+            Ok(Leased::By { .. }) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "subscriptions are not looked at this minute");
+                continue;
+            }
+        }
         match relay.reassert_daily().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "subscriptions asserted anew, as every day"),
@@ -60,5 +81,7 @@ pub(super) async fn keep_subscriptions(relay: Weak<Relay>) {
     }
 }
 
+/// One that does not come back within two rounds gives another one its turn.
+const ROUND: Duration = Duration::from_secs(130);
 /// Rows removed in one go, so that the writer is not held up.
 const EXPIRE_AT_ONCE: usize = 5000;

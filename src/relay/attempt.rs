@@ -28,41 +28,31 @@ impl Relay {
             Ok(queued) => self.carry_out(queued, &item, &mut attempt).await,
             Err(error) => Verdict::Dead(format!("the stored request can't be read: {error}")),
         };
-        let is_overtakable = matches!(&queued, Ok(queued) if matches!(queued.request, Request::Notify(_)));
         let now = self.now();
         let mut batch = Batch { now, ..attempt.batch };
-        let (settle, leaves) = match verdict {
-            Verdict::Delivered => (Settle::Done { by }, true),
+        let settle = match verdict {
+            Verdict::Delivered => Settle::Done { by },
             Verdict::Refused(refusal) => {
                 let told = queued
                     .ok()
                     .and_then(|queued| self.failed_report(&queued, refusal));
                 batch.enqueue.extend(told);
-                (Settle::Done { by }, true)
+                Settle::Done { by }
             }
             // A person looks at it before it costs the peer another session.
             Verdict::Again(refusal @ Refusal::EndsConnections { .. }) => {
                 let reason = refusal.to_string();
-                (Settle::Bury { by, reason }, true)
+                Settle::Bury { by, reason }
             }
             Verdict::Again(refusal) => {
                 let due = self.retry_at(item.attempts, now).min(item.expires);
                 let failure = refusal.to_string();
-                (Settle::Reschedule { by, due, failure }, false)
+                Settle::Reschedule { by, due, failure }
             }
-            Verdict::Unanswered { until } => (Settle::Await { by, until }, false),
-            Verdict::Dead(reason) => (Settle::Bury { by, reason }, true),
+            Verdict::Unanswered { until } => Settle::Await { by, until },
+            Verdict::Dead(reason) => Settle::Bury { by, reason },
         };
-        self.settle(
-            batch.settle(item.id, settle),
-            item.id,
-            leaves.then_some(&item.lane),
-        )
-        .await;
-        if is_overtakable {
-            // Those that it took the place of left the store without a word, so they are not counted off.
-            self.lane_of(&item.lane.conversation).await;
-        }
+        self.settle(batch.settle(item.id, settle), item.id).await;
         drop(attempt.journalling);
     }
 

@@ -89,7 +89,7 @@ impl Relay {
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
-            lanes.iter().for_each(|lane| self.waiting.not_entered(lane));
+            lanes.iter().for_each(|lane| self.waiting.entered(lane));
             return Err(error);
         }
         lanes.iter().for_each(|lane| self.waiting.entered(lane));

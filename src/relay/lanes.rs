@@ -1,55 +1,49 @@
 //! Conversations with something waiting, known in memory, so that later messages queue behind without asking the store.
 //!
-//! "Nothing waits" is certain, because every item enters before its commit. "Something waits" may be out of date: an
-//! operator discards and redirects items in the store. So it is confirmed there, which costs only those who would wait.
+//! "Nothing waits" is certain, because every item enters before its commit. "Something waits" may be out of date, so it is
+//! confirmed in the store, which costs only those who would wait. What is kept has a fixed size however much waits, but for what is
+//! on its way into the store.
 
 use std::{
     collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError},
 };
 
-use super::Relay;
-use crate::{model::WvAddress, store::Lane};
+use super::{Relay, filter::Filters, send::refused_by_store};
+use crate::{
+    model::{Refusal, WvAddress},
+    store::Lane,
+};
 
-/// The lanes, with how many items of each are known to wait.
+/// See the module.
 #[derive(Debug, Default)]
-pub(super) struct WaitingLanes(Mutex<Lanes>);
-
-#[derive(Debug, Default)]
-struct Lanes {
-    /// Under (conversation, queue).
-    waiting: BTreeMap<(String, String), Waiting>,
-    changes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Waiting {
-    /// Committed.
-    count: u32,
-    /// On their way into the store.
-    entering: u32,
-    /// Which change of all lanes was its last, so that an answer of the store is not taken for a later state.
-    changed: u64,
+pub(super) struct WaitingLanes {
+    /// Lanes into which something is being committed, with how many, under (conversation, queue).
+    entering: Mutex<BTreeMap<(String, String), u32>>,
+    /// Conversations of which something may be in the store.
+    stored: Filters,
+    /// Two hashes that nobody outside can foresee.
+    hashes: (RandomState, RandomState),
 }
 
 impl WaitingLanes {
     /// An item is about to be committed.
     pub(super) fn enter(&self, lane: &Lane) {
-        self.change(lane, |waiting| waiting.entering += 1);
+        self.stored.enter(self.hash_of(&lane.conversation));
+        self.with(|entering| *entering.entry(key(lane)).or_default() += 1);
     }
 
-    /// The item that was about to be is committed.
+    /// The item that was about to be is committed, or is not.
     pub(super) fn entered(&self, lane: &Lane) {
-        self.change(lane, |waiting| {
-            waiting.entering = waiting.entering.saturating_sub(1);
-            waiting.count += 1;
-        });
-    }
-
-    /// The item that was about to be committed is not.
-    pub(super) fn not_entered(&self, lane: &Lane) {
-        self.change(lane, |waiting| {
-            waiting.entering = waiting.entering.saturating_sub(1)
+        self.with(|entering| {
+            let key = key(lane);
+            if let Some(count) = entering.get_mut(&key) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    entering.remove(&key);
+                }
+            }
         });
     }
 
@@ -62,59 +56,32 @@ impl WaitingLanes {
         }
     }
 
-    /// An item has left the store, or nobody waits behind it any more.
-    pub(super) fn leave(&self, lane: &Lane) {
-        self.change(lane, |waiting| waiting.count = waiting.count.saturating_sub(1));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.with(|lanes| lanes.waiting.is_empty())
-    }
-
-    /// A lane in which this conversation waits.
-    fn of(&self, conversation: &str) -> Option<(Lane, Waiting)> {
-        self.with(|lanes| {
+    /// A lane of this conversation into which something is being committed.
+    fn being_entered(&self, conversation: &str) -> Option<Lane> {
+        self.with(|entering| {
             let from = (conversation.to_owned(), String::new());
-            let ((conversation, queue), waiting) = lanes
-                .waiting
+            let ((conversation, queue), _) = entering
                 .range(from..)
                 .next()
                 .filter(|((found, _), _)| found == conversation)?;
-            let lane = Lane {
+            Some(Lane {
                 queue: queue.clone(),
                 conversation: conversation.clone(),
-            };
-            Some((lane, *waiting))
+            })
         })
     }
 
-    /// Forgets a lane that the store says is empty; `false` when it has changed since.
-    fn forget(&self, lane: &Lane, as_of: Waiting) -> bool {
-        self.with(|lanes| {
-            let key = key(lane);
-            let is_unchanged = lanes.waiting.get(&key).is_none_or(|waiting| *waiting == as_of);
-            if is_unchanged {
-                lanes.waiting.remove(&key);
-            }
-            is_unchanged
-        })
+    fn may_be_stored(&self, conversation: &str) -> bool {
+        self.stored.may_hold(self.hash_of(conversation))
     }
 
-    fn change(&self, lane: &Lane, change: impl FnOnce(&mut Waiting)) {
-        self.with(|lanes| {
-            lanes.changes += 1;
-            let key = key(lane);
-            let waiting = lanes.waiting.entry(key.clone()).or_default();
-            waiting.changed = lanes.changes;
-            change(waiting);
-            if waiting.count == 0 && waiting.entering == 0 {
-                lanes.waiting.remove(&key);
-            }
-        });
+    fn hash_of(&self, conversation: &str) -> u128 {
+        let (high, low) = &self.hashes;
+        (u128::from(high.hash_one(conversation)) << 64) | u128::from(low.hash_one(conversation))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Lanes) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<(String, String), u32>) -> T) -> T {
+        work(&mut self.entering.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -127,30 +94,63 @@ pub(super) struct Entering<'a> {
 
 impl Drop for Entering<'_> {
     fn drop(&mut self) {
-        self.lanes.not_entered(&self.lane);
+        self.lanes.entered(&self.lane);
     }
 }
 
 impl Relay {
+    /// Reads which conversations wait, after a start and when what is known of them is full of old ones; called every minute or
+    /// so.
+    ///
+    /// # Errors
+    /// The store's words, when it can't be read; what is known stays as it is until the next try.
+    pub async fn learn_lanes(&self) -> Result<(), Refusal> {
+        let stored = &self.waiting.stored;
+        if self.store.is_shared() || !stored.is_to_be_filled(self.now()) {
+            return Ok(());
+        }
+        let fresh = stored.begin_filling(self.now());
+        let mut after = None;
+        loop {
+            let lanes = self
+                .store
+                .lanes(after.as_ref(), PAGE)
+                .await
+                .map_err(refused_by_store)?;
+            for lane in &lanes {
+                fresh.enter(self.waiting.hash_of(&lane.conversation));
+            }
+            let Some(last) = lanes.into_iter().last() else {
+                break;
+            };
+            after = Some(last);
+        }
+        stored.complete(&fresh);
+        Ok(())
+    }
+
     /// The lane in which something waits that this person said to that one earlier, whoever was to serve him then.
     pub(super) async fn waits_in(&self, sender: &WvAddress, recipient: &WvAddress) -> Option<Lane> {
-        if self.waiting.is_empty() {
-            return None;
-        }
         self.lane_of(&conversation(sender, recipient)).await
     }
 
     /// The lane in which something of this conversation waits.
     pub(super) async fn lane_of(&self, conversation: &str) -> Option<Lane> {
-        loop {
-            let (lane, waiting) = self.waiting.of(conversation)?;
-            if waiting.entering > 0 {
-                return Some(lane);
-            }
-            // A store that can't be read is met again at the journal.
-            let is_empty = matches!(self.store.is_waiting(&lane).await, Ok(false));
-            if !is_empty || !self.waiting.forget(&lane, waiting) {
-                return Some(lane);
+        if let Some(lane) = self.waiting.being_entered(conversation) {
+            return Some(lane);
+        }
+        if !self.waiting.may_be_stored(conversation) {
+            return None;
+        }
+        match self.store.waiting_in(conversation).await {
+            Ok(lane) => lane,
+            // Whatever waits is not overtaken: a store that can't be read is met again when this one is to be kept.
+            Err(error) => {
+                tracing::warn!(%error, "the store can't say what waits");
+                Some(Lane {
+                    queue: UNROUTED.to_owned(),
+                    conversation: conversation.to_owned(),
+                })
             }
         }
     }
@@ -178,3 +178,5 @@ fn key(lane: &Lane) -> (String, String) {
 
 /// The queue of what has no serving domain yet.
 pub(super) const UNROUTED: &str = "unrouted";
+/// Lanes read at once.
+const PAGE: usize = 1000;

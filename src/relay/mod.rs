@@ -9,6 +9,7 @@ mod attempt;
 mod config;
 mod contact_added;
 mod egress;
+mod filter;
 mod forward;
 mod group;
 mod identity;

@@ -23,7 +23,7 @@ use crate::{
         Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
     },
     store::{
-        Batch, Claim, Committed, ItemId, Lane, OutboxItem, Place, PlaceName, QueueFilter, Settle, StoreError,
+        Batch, Claim, Committed, ItemId, OutboxItem, Place, PlaceName, QueueFilter, Settle, StoreError,
         WorkerId,
     },
 };
@@ -97,29 +97,14 @@ pub(super) enum QueuedKind {
 }
 
 impl Relay {
-    /// Takes up what waits in the store after a start.
+    /// How much waits in the store, for a start to say.
     ///
     /// # Errors
     /// The store's words, when it can't be read.
-    pub async fn resume(&self) -> Result<u64, Refusal> {
-        let mut after = None;
-        let mut count = 0;
-        loop {
-            let page = self
-                .store
-                .items(&QueueFilter::default(), after, 1000)
-                .await
-                .map_err(refused_by_store)?;
-            let Some(last) = page.last() else {
-                return Ok(count);
-            };
-            after = Some(last.id);
-            for item in page.iter().filter(|item| is_living(item)) {
-                self.waiting.enter(&item.lane);
-                self.waiting.entered(&item.lane);
-                count += 1;
-            }
-        }
+    pub async fn waiting(&self) -> Result<u64, Refusal> {
+        let counts = self.store.counts().await.map_err(refused_by_store)?;
+        let living = counts.iter().filter(|count| count.place != PlaceName::Dead);
+        Ok(living.map(|count| count.count).sum())
     }
 
     /// Delivers what is due until [`Relay::stop_claiming`], and ends with the last attempt; one such task runs on each node.
@@ -279,7 +264,7 @@ impl Relay {
             let due = self.retry_at(item.attempts, now);
             let failure = "its document was not taken".into();
             let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
-            self.settle(batch, item.id, None).await;
+            self.settle(batch, item.id).await;
         }
         self.wake.notify_one();
     }
@@ -327,8 +312,7 @@ impl Relay {
         let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
         let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
         batch.enqueue.extend(told);
-        let leaves = is_living(item).then_some(&item.lane);
-        self.settle(batch, item.id, leaves).await;
+        self.settle(batch, item.id).await;
         (self.trails)(ingress.trail.record());
         self.wake.notify_one();
     }
@@ -342,14 +326,10 @@ impl Relay {
         now.plus(Duration::from_millis(jittered as u64))
     }
 
-    /// Commits what became of an item; `leaves` is its lane when it waits there no longer.
-    pub(super) async fn settle(&self, batch: Batch, id: ItemId, leaves: Option<&Lane>) {
+    /// Commits what became of an item.
+    pub(super) async fn settle(&self, batch: Batch, id: ItemId) {
         match self.store.commit(batch).await {
-            Ok(Committed::Done) => {
-                if let Some(lane) = leaves {
-                    self.waiting.leave(lane);
-                }
-            }
+            Ok(Committed::Done) => {}
             Ok(Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_)) => {
                 tracing::warn!(item = id.0, "another worker took the item over");
             }
@@ -370,13 +350,10 @@ impl Relay {
         };
         tokio::select! {
             () = self.wake.notified() => {}
+            () = self.store.queued_elsewhere() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
-}
-
-fn is_living(item: &OutboxItem) -> bool {
-    !matches!(item.place, Place::Dead { .. })
 }
 
 fn from_hex(text: &str) -> [u8; 16] {

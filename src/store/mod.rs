@@ -102,11 +102,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the engine fails.
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError>;
 
-    /// Whether an item of this lane waits, so that later ones must queue behind it.
+    /// A lane in which something of this conversation waits, so that later ones must queue behind it; dead items don't count.
     ///
     /// # Errors
     /// When the engine fails.
-    async fn is_waiting(&self, lane: &Lane) -> Result<bool, StoreError>;
+    async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError>;
+
+    /// The lanes in which something waits, by conversation and queue, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn lanes(&self, after: Option<&Lane>, limit: usize) -> Result<Vec<Lane>, StoreError>;
 
     /// When a claim can next find something, so that a worker can sleep until then: the first due time, end of a lease
     /// or end of awaiting at the front of any lane.
@@ -159,6 +165,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the engine fails.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError>;
+
+    /// Whether other nodes may write to it, so that nothing that is read of it can be kept.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Returns when another node may have queued something, so that a worker that has nothing to do looks again; never where there
     /// are no other nodes.

@@ -72,8 +72,16 @@ impl Store for TimedStore {
         self.store.counts().await
     }
 
-    async fn is_waiting(&self, lane: &Lane) -> Result<bool, StoreError> {
-        self.store.is_waiting(lane).await
+    async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
+        self.store.waiting_in(conversation).await
+    }
+
+    async fn lanes(&self, after: Option<&Lane>, limit: usize) -> Result<Vec<Lane>, StoreError> {
+        self.store.lanes(after, limit).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

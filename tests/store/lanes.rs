@@ -243,15 +243,14 @@ pub(super) async fn leased_item_is_not_replaced_and_not_retried(harness: &impl H
     assert_eq!(bodies(&claimed(&*store, START).await), ["new"]);
 }
 
-pub(super) async fn is_waiting_tells_of_living_items(harness: &impl Harness) {
+pub(super) async fn conversation_waits_where_its_living_items_are(harness: &impl Harness) {
     let store = harness.open();
-    assert!(!store.is_waiting(&lane("beta", "a")).await.unwrap());
+    assert_eq!(store.waiting_in("a").await.unwrap(), None);
     enqueue(&*store, [an_item("a", "1")]).await;
-    assert!(store.is_waiting(&lane("beta", "a")).await.unwrap());
-    assert!(!store.is_waiting(&lane("beta", "b")).await.unwrap());
-    assert!(!store.is_waiting(&lane("alpha", "a")).await.unwrap());
+    assert_eq!(store.waiting_in("a").await.unwrap(), Some(lane("beta", "a")));
+    assert_eq!(store.waiting_in("b").await.unwrap(), None);
     let item = claimed_one(&*store, START).await;
-    assert!(store.is_waiting(&lane("beta", "a")).await.unwrap());
+    assert_eq!(store.waiting_in("a").await.unwrap(), Some(lane("beta", "a")));
     settled(
         &*store,
         item.id,
@@ -261,7 +260,32 @@ pub(super) async fn is_waiting_tells_of_living_items(harness: &impl Harness) {
         },
     )
     .await;
-    assert!(!store.is_waiting(&lane("beta", "a")).await.unwrap());
+    assert_eq!(store.waiting_in("a").await.unwrap(), None);
+}
+
+pub(super) async fn lanes_are_listed_once_each_in_pages(harness: &impl Harness) {
+    let store = harness.open();
+    for (queue, conversation) in [("g", "a"), ("b", "a"), ("b", "c"), ("b", "b"), ("b", "a")] {
+        let item = NewItem {
+            lane: lane(queue, conversation),
+            ..an_item("", "1")
+        };
+        enqueue(&*store, [item]).await;
+    }
+    let all = [lane("b", "a"), lane("g", "a"), lane("b", "b"), lane("b", "c")];
+    assert_eq!(store.lanes(None, 9).await.unwrap(), all);
+    assert_eq!(store.lanes(None, 2).await.unwrap(), all[..2]);
+    assert_eq!(store.lanes(Some(&all[1]), 9).await.unwrap(), all[2..]);
+    assert_eq!(store.lanes(Some(&all[3]), 9).await.unwrap(), []);
+    for item in claimed(&*store, START).await {
+        let buried = Settle::Bury {
+            by: worker("w"),
+            reason: String::new(),
+        };
+        settled(&*store, item.id, buried).await;
+    }
+    // Of the lane that had two, the second lives.
+    assert_eq!(store.lanes(None, 9).await.unwrap(), all[..1]);
 }
 
 pub(super) async fn next_due_is_the_first_front(harness: &impl Harness) {

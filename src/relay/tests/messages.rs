@@ -50,6 +50,8 @@ async fn message_is_taken_under_an_id_of_ours_and_its_body_is_not_stored() {
 #[tokio::test]
 async fn recipients_of_several_operators_get_one_answer() {
     let world = World::new();
+    // Nobody asks the store, so the operators are asked in their order.
+    world.relay.learn_lanes().await.unwrap();
     world.accounts.open("eve@alpha.example", "alpha.example");
     let to = [BEA, GIL, "wv:eve@alpha.example", BO];
     world.ssp.answers(Answer::Sent {
@@ -261,6 +263,7 @@ async fn full_store_refuses_what_only_it_would_have_kept() {
 async fn closed_store_breaks_no_promise_that_the_peer_made() {
     let world = World::new();
     world.relay.learn_seen().await.unwrap();
+    world.relay.learn_lanes().await.unwrap();
     world.store.close().await.unwrap();
     assert_eq!(world.ada_sends("m1", BEA).await, Ok(Acceptance::Taken));
     world.ssp.takes_nothing();

@@ -171,9 +171,7 @@ impl World {
     /// The same gateway after a stop: only the store is left of what it knew.
     async fn restart(self) -> Self {
         self.store.close().await.unwrap();
-        let world = Self::begin(self.setup, self.directory, self.clock, self.hand);
-        world.relay.resume().await.unwrap();
-        world
+        Self::begin(self.setup, self.directory, self.clock, self.hand)
     }
 
     /// From now on this peer serves a number prefix or a domain.

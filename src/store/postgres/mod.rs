@@ -204,14 +204,28 @@ impl Store for PostgresStore {
             .await
     }
 
-    async fn is_waiting(&self, lane: &Lane) -> Result<bool, StoreError> {
-        let lane = lane.clone();
+    async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
+        let conversation = conversation.to_owned();
         self.connections
             .run(move |connection| {
-                let lane = lane.clone();
-                async move { query::is_waiting(&connection, lane).await }
+                let conversation = conversation.clone();
+                async move { query::waiting_in(&connection, conversation).await }
             })
             .await
+    }
+
+    async fn lanes(&self, after: Option<&Lane>, limit: usize) -> Result<Vec<Lane>, StoreError> {
+        let after = after.cloned();
+        self.connections
+            .run(move |connection| {
+                let after = after.clone();
+                async move { query::lanes(&connection, after, limit).await }
+            })
+            .await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

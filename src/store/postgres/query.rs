@@ -139,13 +139,34 @@ pub(super) async fn counts(connection: &Object) -> Result<Vec<QueueCount>, Faile
     found.iter().map(count).collect()
 }
 
-/// Whether an item of this lane waits.
+/// A lane in which something of this conversation waits.
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) async fn is_waiting(connection: &Object, lane: Lane) -> Result<bool, Failed> {
-    let found = ask(connection, step!(WAITING, lane.queue, lane.conversation)).await?;
-    Ok(!found.is_empty())
+pub(super) async fn waiting_in(connection: &Object, conversation: String) -> Result<Option<Lane>, Failed> {
+    let found = ask(connection, step!(WAITING, conversation)).await?;
+    found.first().map(lane).transpose()
+}
+
+/// Lanes in which something waits.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) async fn lanes(
+    connection: &Object,
+    after: Option<Lane>,
+    limit: usize,
+) -> Result<Vec<Lane>, Failed> {
+    let after = after.map_or_else(Default::default, |lane| (lane.conversation, lane.queue));
+    let found = ask(connection, step!(LANES, after.0, after.1, codec::limit(limit))).await?;
+    found.iter().map(lane).collect()
+}
+
+fn lane(columns: &tokio_postgres::Row) -> Result<Lane, Failed> {
+    Ok(Lane {
+        queue: columns.try_get(1)?,
+        conversation: columns.try_get(0)?,
+    })
 }
 
 /// A row that has not expired.
@@ -214,5 +235,9 @@ SELECT heap.queue, heap.place, heap.count, heap.oldest, item.created
 FROM (SELECT queue, place, count(*) AS count, min(id) AS oldest FROM item GROUP BY queue, place) AS heap
 JOIN item ON item.id = heap.oldest ORDER BY heap.queue, heap.place";
 
-/// Whether a lane has a living item.
-const WAITING: &str = "SELECT 1 FROM lane WHERE queue = $1 AND conversation = $2";
+/// A lane of a conversation that has a living item.
+const WAITING: &str = "SELECT conversation, queue FROM lane WHERE conversation = $1 LIMIT 1";
+
+/// A page of the lanes that have a living item.
+const LANES: &str = "
+SELECT conversation, queue FROM lane WHERE (conversation, queue) > ($1, $2) ORDER BY conversation, queue LIMIT $3";

@@ -150,9 +150,15 @@ impl Store for SqliteStore {
         self.read(query::counts).await
     }
 
-    async fn is_waiting(&self, lane: &Lane) -> Result<bool, StoreError> {
-        let lane = lane.clone();
-        self.read(move |connection| query::is_waiting(connection, &lane))
+    async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
+        let conversation = conversation.to_owned();
+        self.read(move |connection| query::waiting_in(connection, conversation))
+            .await
+    }
+
+    async fn lanes(&self, after: Option<&Lane>, limit: usize) -> Result<Vec<Lane>, StoreError> {
+        let after = after.cloned();
+        self.read(move |connection| query::lanes(connection, after, limit))
             .await
     }
 

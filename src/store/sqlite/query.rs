@@ -143,16 +143,35 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<QueueCount>, StoreEr
     })
 }
 
-/// Whether an item of this lane waits.
+/// A lane in which something of this conversation waits.
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn is_waiting(connection: &Connection, lane: &Lane) -> Result<bool, StoreError> {
-    let found: Option<i64> = connection
+pub(super) fn waiting_in(connection: &Connection, conversation: String) -> Result<Option<Lane>, StoreError> {
+    let queue: Option<String> = connection
         .prepare_cached(WAITING)?
-        .query_row(params![lane.queue, lane.conversation], |columns| columns.get(0))
+        .query_row([&conversation], |columns| columns.get(0))
         .optional()?;
-    Ok(found.is_some())
+    Ok(queue.map(|queue| Lane { queue, conversation }))
+}
+
+/// Lanes in which something waits.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn lanes(
+    connection: &Connection,
+    after: Option<Lane>,
+    limit: usize,
+) -> Result<Vec<Lane>, StoreError> {
+    let after = after.map_or_else(Default::default, |lane| (lane.conversation, lane.queue));
+    let parameters = params![after.0, after.1, codec::limit(limit)];
+    all(connection, LANES, parameters, |columns| {
+        Ok(Lane {
+            queue: columns.get(1)?,
+            conversation: columns.get(0)?,
+        })
+    })
 }
 
 fn all<T>(
@@ -221,6 +240,10 @@ SELECT heap.queue, heap.place, heap.count, heap.oldest, item.created
 FROM (SELECT queue, place, count(*) AS count, min(id) AS oldest FROM item GROUP BY queue, place) AS heap
 CROSS JOIN item ON item.id = heap.oldest";
 
-/// Whether a lane has a living item.
-pub(super) const WAITING: &str =
-    "SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4 LIMIT 1";
+/// The queue of a living item of a conversation.
+pub(super) const WAITING: &str = "SELECT queue FROM item WHERE conversation = ?1 AND place <> 4 LIMIT 1";
+
+/// A page of the lanes that have a living item; the front of each stands for it.
+pub(super) const LANES: &str = "
+SELECT DISTINCT conversation, queue FROM item
+WHERE place <> 4 AND (conversation, queue) > (?1, ?2) ORDER BY conversation, queue LIMIT ?3";

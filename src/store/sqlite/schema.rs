@@ -42,7 +42,8 @@ fn refuse_foreign(connection: &Connection, found: u32) -> Result<(), StoreError>
     Err(StoreError::Engine { reason })
 }
 
-/// Step `n` makes version `n + 1`: the first the tables of items and rows, the second the leases by name.
+/// Step `n` makes version `n + 1`: the first the tables of items and rows, the second the leases by name, the third lets a
+/// conversation be found whatever its queue.
 ///
 /// `item` holds what changes while an item waits and `content` what never does, so that a lease or a retry rewrites
 /// 200 bytes and not the body. `front` marks the one item of a lane that may be worked on; `at` is when it next needs
@@ -99,5 +100,9 @@ CREATE TABLE lease (
     fence  INTEGER NOT NULL,
     until  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+",
+    "
+DROP INDEX item_lane;
+CREATE INDEX item_lane ON item (conversation, queue) WHERE place <> 4;
 ",
 ];

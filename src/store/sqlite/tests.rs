@@ -228,6 +228,7 @@ const STATEMENTS: &[&str] = &[
     query::ITEMS,
     query::ITEMS_AT,
     query::ITEMS_LABELLED,
+    query::LANES,
     query::QUEUE,
     query::ROW,
     query::ROWS_BETWEEN,
