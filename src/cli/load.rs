@@ -48,6 +48,12 @@ pub(super) struct LoadArgs {
     /// Ask for a delivery report with each message.
     #[arg(long)]
     reports: bool,
+    /// Every message is committed before it is sent on, as with accept = "store".
+    #[arg(long)]
+    queued: bool,
+    /// Keep the store in this PostgreSQL database, which should be empty, and not in a file.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -170,6 +176,8 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failed> {
         connections,
         content: args.content as usize,
         reports: args.reports,
+        queued: args.queued,
+        store: args.store.clone(),
         folder,
         program: std::env::current_exe()?,
     })
@@ -197,6 +205,13 @@ fn print_report(report: &Report, out: &mut (dyn Write + Send)) -> std::io::Resul
         "  {:.0} messages/s   {} messages in {:.2} s",
         report.per_second, report.messages, report.seconds
     )?;
+    if plan.queued {
+        writeln!(
+            out,
+            "  {:.0} messages/s queued, sent on and arrived",
+            report.delivered_per_second
+        )?;
+    }
     writeln!(
         out,
         "  latency ms    p50 {:.3}   p99 {:.3}   p99.9 {:.3}   max {:.3}",

@@ -1,6 +1,6 @@
 //! The gateway under load: a child process of the same program, with a configuration as an operator would write it.
 //!
-//! Its store is a SQLite file with every commit on the disk, as by default; only limits are raised, and DNS is ours.
+//! Its store is a SQLite file with every commit on the disk, as by default, or a database; only limits are raised, and DNS is ours.
 
 use std::{fmt::Write as _, net::SocketAddr, process::Command};
 
@@ -53,6 +53,10 @@ apexes = [{{ apex = "e164enum.net", view = "load", trust = "private" }}]
 ladder = {{ ssp = true, sip = false, xmpp = false }}
 "#
     );
+    if let Some(url) = &plan.store {
+        let _ = write!(text, "\n[store]\nengine = \"postgres\"\npostgres.url = {url:?}\n");
+    }
+    let accept = if plan.queued { "store" } else { "taken" };
     let tls = |names: &str| {
         if plan.tls {
             format!("tls.names = [\"{names}\"]")
@@ -75,6 +79,7 @@ limits.burst = 10000000
 limits.sender_per_minute = 10000000
 limits.max_recipients = {PRIME_RECIPIENTS}
 limits.documents_in_flight = {connections}
+accept = "{accept}"
 {extra}
 "#
         );

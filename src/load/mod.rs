@@ -52,6 +52,10 @@ pub struct Plan {
     pub content: usize,
     /// Whether each message asks for a delivery report, which the partner then sends.
     pub reports: bool,
+    /// Whether each message is committed before it is sent on, as with `accept = "store"`.
+    pub queued: bool,
+    /// The PostgreSQL database that keeps the store; else it is a file.
+    pub store: Option<String>,
     /// Where certificates, configuration, store and logs go.
     pub folder: PathBuf,
     /// The program that the gateway and the partner are started from.
