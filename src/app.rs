@@ -147,7 +147,13 @@ impl App {
         let config = Arc::new(config);
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new());
-        let store = stored::open(&config).await?;
+        let mut tasks = JoinSet::new();
+        let mut store = stored::open(&config).await?;
+        if store.is_shared() {
+            let carried = stored::carried(&config, store)?;
+            tasks.spawn(Arc::clone(&carried).keep_merging(clock.clone()));
+            store = carried;
+        }
         let store: Arc<dyn Store> = Arc::new(TimedStore::new(store, Arc::clone(&metrics)));
         let secret = identity_secret(&store, &clock).await?;
         let own = config.gateway.domains.clone();
@@ -243,7 +249,7 @@ impl App {
             listeners: Vec::new(),
             web: Vec::new(),
             probes: None,
-            tasks: JoinSet::new(),
+            tasks,
             config: Arc::clone(&config),
             is_ending: watch::Sender::new(false),
         };

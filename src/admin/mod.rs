@@ -26,7 +26,7 @@ mod trace;
 
 pub use accounts::{AccountState, Accounts, AccountsError, MadeAccount, WantedAccount};
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
-pub use health::probes;
+pub use health::{GoesOn, probes};
 pub use overrides::load_overrides;
 pub use server::admin_api;
 pub use token::{Role, TokenError, first_token, recovery_token};

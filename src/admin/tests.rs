@@ -769,7 +769,7 @@ async fn readiness_says_why_not() {
         let said = reasons.clone();
         let not_ready: NotReady = Arc::new(move || said.clone());
         let store = Arc::new(Memory::default());
-        let routes = probes(store, clock.clone(), not_ready);
+        let routes = probes(store, clock.clone(), not_ready, Arc::new(|| false));
         tokio::spawn(axum::serve(listener, routes).into_future());
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -53,6 +53,10 @@ pub struct AgreementConfig {
     /// When a message counts as accepted: `taken` (cut-through) or `store` (body committed first).
     #[serde(default)]
     pub accept: Accept,
+    /// What becomes of the peer's messages while the database that nodes share is away: `refuse`, with a temporary code; `carry`,
+    /// they go on to whoever takes them at once, and a repeat that comes to another node meanwhile is not known as one.
+    #[serde(default)]
+    pub degraded: Degraded,
     /// What becomes of an "added to contact list" notice when the peer does not know the primitive.
     #[serde(default)]
     pub atcl_fallback: AtclFallback,
@@ -216,6 +220,17 @@ pub enum Accept {
     Taken,
     /// When its body is committed.
     Store,
+}
+
+/// What becomes of the peer's messages while the database that nodes share is away.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Degraded {
+    /// They are refused with a temporary code.
+    #[default]
+    Refuse,
+    /// They go on to whoever takes them at once; what is to be remembered of them waits in a file of the node's own.
+    Carry,
 }
 
 /// What becomes of a notice to a peer that does not know the primitive (SSP extensions).

@@ -6,7 +6,8 @@ use tokio::net::TcpListener;
 
 use super::{App, StartError, accounts::HomeAccounts, board::PeerBoard, levers::Reloading, web::Web};
 use crate::{
-    admin::{Accounts, AdminParts, NotReady, admin_api, first_token, probes},
+    admin::{Accounts, AdminParts, GoesOn, NotReady, admin_api, first_token, probes},
+    agreement::Degraded,
     config::Config,
     gateways::{
         home::HomeConfig,
@@ -107,7 +108,14 @@ impl App {
         });
         if let Some(address) = config.admin.health {
             let listener = bind(address, None, "probes").await?;
-            let routes = probes(Arc::clone(&self.store), clock.clone(), Arc::clone(&not_ready));
+            let agreements = Arc::clone(&self.agreements);
+            let goes_on: GoesOn = Arc::new(move || {
+                let agreements = agreements.load();
+                let mut all = agreements.all().iter();
+                all.any(|one| one.config.degraded == Degraded::Carry)
+            });
+            let store = Arc::clone(&self.store);
+            let routes = probes(store, clock.clone(), Arc::clone(&not_ready), goes_on);
             let server = serve((listener, address, "probes"), ("admin", routes), None, OPERATORS)?;
             self.probes = Some(server);
         }

@@ -4,8 +4,24 @@ use std::sync::Arc;
 
 use crate::{
     config::{Config, Engine},
-    store::{Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore},
+    store::{
+        CarriedStore, Store, StoreError,
+        postgres::PostgresStore,
+        sqlite::{SqliteConfig, SqliteStore},
+    },
 };
+
+/// A store that nodes share, with a file beside it for what is said while it is away.
+///
+/// # Errors
+/// When the file can't be opened.
+pub(super) fn carried(config: &Config, shared: Arc<dyn Store>) -> Result<Arc<CarriedStore>, StoreError> {
+    let beside = SqliteConfig {
+        max_bytes: Some(config.store.max_size.0),
+        ..SqliteConfig::new(config.gateway.data_dir.join("carried.db"))
+    };
+    Ok(Arc::new(CarriedStore::new(shared, SqliteStore::open(&beside)?)))
+}
 
 /// The store of a node.
 ///

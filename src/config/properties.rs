@@ -13,8 +13,8 @@ use toml::Table;
 use super::{Config, GatewayConfig, LogConfig, LogFormat};
 use crate::{
     agreement::{
-        Accept, AgreementConfig, AtclFallback, Disclosure, Limits, MsisdnForm, NetworkList, PeerTls,
-        Presents, ProfileName, Role, Services, SpeaksFor,
+        Accept, AgreementConfig, AtclFallback, Degraded, Disclosure, Limits, MsisdnForm, NetworkList,
+        PeerTls, Presents, ProfileName, Role, Services, SpeaksFor,
     },
     model::{AttributeName, ByteSize, Domain, Service},
     relay::RelayConfig,
@@ -150,8 +150,8 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
     let profile = select(vec![ProfileName::Strict, ProfileName::Observed]);
     let form = select(vec![MsisdnForm::Bare, MsisdnForm::WithDomain]);
     let ways = select(vec![
-        (Accept::Taken, AtclFallback::Off),
-        (Accept::Store, AtclFallback::Message),
+        (Accept::Taken, AtclFallback::Off, Degraded::Refuse),
+        (Accept::Store, AtclFallback::Message, Degraded::Carry),
     ]);
     let servers = vec(
         "(\\[::1\\]|[a-z]{1,8}\\.example|10\\.0\\.0\\.[1-9]):[1-9][0-9]{0,3}",
@@ -178,7 +178,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
             |(
                 profile,
                 msisdn_form,
-                (accept, atcl_fallback),
+                (accept, atcl_fallback, degraded),
                 (transit, search_from_enum, names_from_enum, trust_portability),
                 answer_timeout,
                 servers,
@@ -199,6 +199,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
                     transit,
                     accept,
                     atcl_fallback,
+                    degraded,
                     search_from_enum,
                     names_from_enum,
                     trust_portability,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RequestKey;
 use crate::{
-    agreement::{Agreements, InterconnectionAgreement, Role},
+    agreement::{Agreements, Degraded, InterconnectionAgreement, Role},
     model::{Domain, PeerName, Protocol, Trail},
 };
 
@@ -59,6 +59,15 @@ impl Side {
     pub fn domain(&self) -> &Domain {
         match self {
             Self::Home { domain } | Self::Peer { domain, .. } => domain,
+        }
+    }
+
+    /// Whether its messages go on while what must survive can't be written where all nodes find it.
+    #[must_use]
+    pub(super) fn is_carried(&self) -> bool {
+        match self {
+            Self::Home { .. } => false,
+            Self::Peer { agreement, .. } => agreement.config.degraded == Degraded::Carry,
         }
     }
 

@@ -57,7 +57,10 @@ impl Relay {
     ) -> Result<Result<(), StoreError>, Refusal> {
         let now = self.now();
         let expires = now.plus(self.config.validity(message.validity));
-        let mut batch = Batch::new(now);
+        let mut batch = Batch {
+            carry: ingress.side.is_carried(),
+            ..Batch::new(now)
+        };
         for sent in results {
             batch = self.journal_one(batch, ingress, message, sent, expires)?;
         }

@@ -10,10 +10,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Relay, filter::Filters, send::refused_by_store};
+use super::{Ingress, Relay, filter::Filters, send::refused_by_store};
 use crate::{
     model::{Refusal, WvAddress},
-    store::Lane,
+    store::{Lane, StoreError},
 };
 
 /// See the module.
@@ -129,41 +129,49 @@ impl Relay {
         Ok(())
     }
 
-    /// The lane in which something waits that this person said to that one earlier, whoever was to serve him then.
-    pub(super) async fn waits_in(&self, sender: &WvAddress, recipient: &WvAddress) -> Option<Lane> {
-        self.lane_of(&conversation(sender, recipient)).await
+    /// Whether what this person says to that one must wait behind something that was said earlier, whoever was to serve him then.
+    pub(super) async fn must_wait(
+        &self,
+        ingress: &Ingress,
+        sender: &WvAddress,
+        recipient: &WvAddress,
+    ) -> bool {
+        match self.find_lane(&conversation(sender, recipient)).await {
+            Ok(lane) => lane.is_some(),
+            Err(StoreError::Away { .. }) if ingress.side.is_carried() => false,
+            // Whatever waits is not overtaken: a store that can't be read is met again when this one is to be kept.
+            Err(_) => true,
+        }
     }
 
     /// The lane in which something of this conversation waits.
     pub(super) async fn lane_of(&self, conversation: &str) -> Option<Lane> {
+        self.find_lane(conversation).await.unwrap_or_else(|_| {
+            Some(Lane {
+                queue: UNROUTED.to_owned(),
+                conversation: conversation.to_owned(),
+            })
+        })
+    }
+
+    async fn find_lane(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
         if let Some(lane) = self.waiting.being_entered(conversation) {
-            return Some(lane);
+            return Ok(Some(lane));
         }
         if !self.waiting.may_be_stored(conversation) {
-            return None;
+            return Ok(None);
         }
-        match self.store.waiting_in(conversation).await {
-            Ok(lane) => lane,
-            // Whatever waits is not overtaken: a store that can't be read is met again when this one is to be kept.
-            Err(error) => {
-                tracing::warn!(%error, "the store can't say what waits");
-                Some(Lane {
-                    queue: UNROUTED.to_owned(),
-                    conversation: conversation.to_owned(),
-                })
-            }
-        }
+        let found = self.store.waiting_in(conversation).await;
+        found.inspect_err(|error| tracing::warn!(%error, "the store can't say what waits"))
     }
 
     /// The lane for something that waits from now on: behind what waits already, else in the queue of its serving side.
     pub(super) async fn lane(&self, queue: &str, sender: &WvAddress, recipient: &WvAddress) -> Lane {
-        if let Some(lane) = self.waits_in(sender, recipient).await {
-            return lane;
-        }
-        Lane {
+        let conversation = conversation(sender, recipient);
+        self.lane_of(&conversation).await.unwrap_or_else(|| Lane {
             queue: queue.to_owned(),
-            conversation: conversation(sender, recipient),
-        }
+            conversation,
+        })
     }
 }
 

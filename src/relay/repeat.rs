@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Acceptance, RecipientOutcome, Refusal, SendMessage, StepEvent, Stop, WvAddress},
-    store::Space,
+    store::{Space, StoreError},
 };
 
 impl Relay {
@@ -71,11 +71,11 @@ impl Relay {
                     if !self.seen.may_hold(&row_key) {
                         return Ok(Begun::Fresh(Some(progress)));
                     }
-                    let recorded = self
-                        .store
-                        .row(Space::Seen, &row_key, self.now())
-                        .await
-                        .map_err(refused_by_store)?;
+                    let recorded = match self.store.row(Space::Seen, &row_key, self.now()).await {
+                        // What another node knows can't be asked now; what this one carries was looked at.
+                        Err(StoreError::Away { .. }) if ingress.side.is_carried() => None,
+                        recorded => recorded.map_err(refused_by_store)?,
+                    };
                     return match recorded {
                         Some(row) => {
                             let recorded: Recorded = serde_json::from_slice(&row.value).map_err(damaged)?;

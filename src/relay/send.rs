@@ -135,7 +135,7 @@ impl Relay {
         }
         let (mut behind, mut free) = (Vec::new(), Vec::new());
         for person in &hop.group.people {
-            let waits = self.waits_in(&hop.message.sender, person).await.is_some();
+            let waits = self.must_wait(hop.ingress, &hop.message.sender, person).await;
             if waits { &mut behind } else { &mut free }.push(person.clone());
         }
         let mut results = Vec::with_capacity(hop.group.people.len());

@@ -7,6 +7,7 @@
 //!
 //! `sqlite/` is the embedded engine, for one node; `postgres/` is the one that any number of nodes share.
 
+mod carried;
 mod columns;
 pub mod copy;
 mod error;
@@ -19,6 +20,7 @@ pub mod sqlite;
 mod tally;
 mod timed;
 
+pub use carried::CarriedStore;
 pub use error::StoreError;
 pub use item::{
     Claim, ItemId, Lane, NewItem, OutboxItem, Place, PlaceName, Priority, QueueCount, QueueFilter, Settle,

@@ -43,6 +43,33 @@ pub enum Space {
     Transaction = 15,
 }
 
+impl Space {
+    /// Every kind, in the order of their numbers.
+    const ALL: [Self; 16] = [
+        Self::Meta,
+        Self::Session,
+        Self::Subscription,
+        Self::Seen,
+        Self::Reference,
+        Self::Account,
+        Self::Relation,
+        Self::Inbox,
+        Self::Home,
+        Self::Charge,
+        Self::Override,
+        Self::Audit,
+        Self::Token,
+        Self::Invitation,
+        Self::Trail,
+        Self::Transaction,
+    ];
+
+    /// The kind with this number.
+    pub(super) fn of_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|space| *space as i64 == number)
+    }
+}
+
 /// A row as it was read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Row {
@@ -109,6 +136,9 @@ pub struct Batch {
     /// Leases by name, and the fence that each must still have: what is done under a lease is done by its holder alone.
     /// Whether its time is up doesn't matter as long as nobody took it.
     pub fences: Vec<(String, u64)>,
+    /// Whether rows that are only set may wait in a store of this node's own while the shared one is away
+    /// ([`super::CarriedStore`]).
+    pub carry: bool,
     /// Queues whose scheduled items are due at once, whatever their time was: the peer is back.
     pub due_now: Vec<String>,
 }

@@ -9,6 +9,7 @@
 )]
 
 mod bounds;
+mod carried;
 mod database;
 mod durable;
 mod fences;
