@@ -65,13 +65,49 @@ pub(crate) fn free_port() -> u16 {
 impl Server {
     /// Makes a cluster and waits until it answers.
     pub(crate) fn start(bin: &Path) -> Self {
+        Self::start_of(bin, None)
+    }
+
+    /// Makes a standby of this server, and has every commit wait for it from now on.
+    pub(crate) fn standby(&self, bin: &Path) -> Self {
+        let standby = Self::start_of(bin, Some(self.port));
+        for sql in [
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+            "SELECT pg_reload_conf()",
+        ] {
+            assert!(psql(bin, &self.url(), sql), "{sql}");
+        }
+        standby
+    }
+
+    /// Makes a standby the one that takes writes.
+    pub(crate) fn promote(&self, bin: &Path) {
+        // What the other one was told of waiting for a standby came along.
+        for sql in [
+            "SELECT pg_promote()",
+            "ALTER SYSTEM RESET synchronous_standby_names",
+            "SELECT pg_reload_conf()",
+        ] {
+            assert!(psql(bin, &self.url(), sql), "{sql}");
+        }
+    }
+
+    /// One URL for both.
+    pub(crate) fn url_with(&self, other: &Self) -> String {
+        format!(
+            "postgresql://impsgw@127.0.0.1:{},127.0.0.1:{}/postgres",
+            self.port, other.port
+        )
+    }
+
+    fn start_of(bin: &Path, of: Option<u16>) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("impsgw-pg-")
             .tempdir()
             .unwrap()
             .keep();
         let port = free_port();
-        let over = stand_over(bin, &directory, port);
+        let over = stand_over(bin, &directory, port, of);
         let server = Self {
             port,
             directory,
@@ -99,7 +135,7 @@ impl Server {
 
     /// Starts the server that was ended by [`Server::crash`] again.
     pub(crate) fn recover(&mut self, bin: &Path) {
-        self.over = stand_over(bin, &self.directory, self.port);
+        self.over = stand_over(bin, &self.directory, self.port, None);
         self.until_it_answers(bin);
     }
 
@@ -140,12 +176,13 @@ impl Server {
     }
 }
 
-fn stand_over(bin: &Path, directory: &Path, port: u16) -> Child {
+fn stand_over(bin: &Path, directory: &Path, port: u16, of: Option<u16>) -> Child {
     Command::new("bash")
         .args(["-c", OVER])
         .env("BIN", bin)
         .env("DIRECTORY", directory)
         .env("PORT", port.to_string())
+        .env("OF", of.map(|port| port.to_string()).unwrap_or_default())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -163,8 +200,8 @@ fn psql(bin: &Path, url: &str, sql: &str) -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Makes a cluster, unless it is there, and runs the server until nobody holds our standard input; as another user where we are root, whom PostgreSQL
-/// refuses. No power is lost here, so nothing is flushed.
+/// Makes a cluster, or a standby of the one at the port `OF`, unless it is there, and runs the server until nobody holds our
+/// standard input; as another user where we are root, whom PostgreSQL refuses. No power is lost here, so nothing is flushed.
 const OVER: &str = r#"
 as=()
 if [ "$(id -u)" = 0 ]; then
@@ -172,6 +209,9 @@ if [ "$(id -u)" = 0 ]; then
   chown postgres "$DIRECTORY"
 fi
 cd "$DIRECTORY" || exit 1
+if [ -n "$OF" ] && [ ! -s data/PG_VERSION ]; then
+  "${as[@]}" "$BIN/pg_basebackup" -D "$DIRECTORY/data" -R -X stream -c fast -N -h 127.0.0.1 -p "$OF" -U impsgw >"$DIRECTORY/log" 2>&1
+fi
 [ -s data/PG_VERSION ] || "${as[@]}" "$BIN/initdb" -D "$DIRECTORY/data" -U impsgw -A trust -E UTF8 --locale=C.UTF-8 -N >"$DIRECTORY/log" 2>&1
 "${as[@]}" "$BIN/postgres" -D "$DIRECTORY/data" -c listen_addresses=127.0.0.1 -c port="$PORT" -c unix_socket_directories="" \
   -c fsync=off -c max_connections=400 -c deadlock_timeout=100ms >>"$DIRECTORY/log" 2>&1 </dev/null &

@@ -12,6 +12,7 @@ mod bounds;
 mod carried;
 mod database;
 mod durable;
+mod failover;
 mod fences;
 mod lanes;
 mod leases;
