@@ -7,7 +7,8 @@ use std::{
 
 use crate::{gateways::ssp::SspGateway, relay::Relay, store::Store, telemetry::Clock};
 
-/// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
+/// Every minute: rows that have expired go, what waited too long is told to its senders, idle rate limits are forgotten, recorded
+/// identities and holds are learnt.
 pub(super) async fn keep_house(
     relay: Weak<Relay>,
     gateway: Weak<SspGateway>,
@@ -22,6 +23,12 @@ pub(super) async fn keep_house(
         };
         relay.forget_idle();
         gateway.forget_idle();
+        if let Err(refusal) = relay.learn_holds().await {
+            tracing::warn!(%refusal, "which queues are held could not be read; those that were are");
+        }
+        if let Err(refusal) = relay.expire_waiting().await {
+            tracing::warn!(%refusal, "what waits could not be looked through for what is too late");
+        }
         if let Err(refusal) = relay.learn_seen().await {
             tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
         }

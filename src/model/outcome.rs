@@ -212,6 +212,14 @@ pub enum Refusal {
         /// The last failure.
         reason: String,
     },
+    /// What goes to the other side waits here for now.
+    #[error("what goes to {domain} waits: {reason}")]
+    HeldBack {
+        /// The other side.
+        domain: Domain,
+        /// Why.
+        reason: String,
+    },
     /// The other side ended every connection on which it was sent alone.
     #[error("{domain} ends every connection on which it is sent; look at it before it goes again")]
     EndsConnections {
@@ -247,6 +255,12 @@ pub enum Refusal {
         status: u16,
         /// What it said.
         text: String,
+    },
+    /// Our store can't keep anything now.
+    #[error("the gateway can keep nothing now: {reason}")]
+    StoreUnavailable {
+        /// Why.
+        reason: String,
     },
     /// We are at fault or overloaded.
     #[error("the gateway can't do it now: {reason}")]
@@ -290,6 +304,8 @@ impl Refusal {
         match self {
             Self::RouteFailed { .. }
             | Self::Unreachable { .. }
+            | Self::HeldBack { .. }
+            | Self::StoreUnavailable { .. }
             | Self::TimedOut { .. }
             | Self::RateExceeded { .. }
             | Self::QueueFull { .. }

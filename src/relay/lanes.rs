@@ -67,7 +67,8 @@ impl WaitingLanes {
         self.change(lane, |waiting| waiting.count = waiting.count.saturating_sub(1));
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is known to wait anywhere.
+    pub(super) fn is_empty(&self) -> bool {
         self.with(|lanes| lanes.waiting.is_empty())
     }
 

@@ -9,8 +9,10 @@ mod attempt;
 mod config;
 mod contact_added;
 mod egress;
+mod expiry;
 mod forward;
 mod group;
+mod holds;
 mod identity;
 mod ingress;
 mod invite;
@@ -18,7 +20,10 @@ mod journal;
 mod lanes;
 mod naming;
 mod notify;
+mod operators;
 mod outbox;
+mod pace;
+mod paces;
 mod reassert;
 mod repeat;
 mod report;
@@ -35,8 +40,10 @@ mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
+pub use holds::HeldQueue;
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
+pub use paces::PaceState;
 pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -45,8 +52,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::{
-    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
-    turns::Turns, watched::Watched,
+    admit::RateLimits, expiry::Sweep, holds::Holds, identity::InProgress, lanes::WaitingLanes, paces::Paces,
+    search::KeptSearches, seen::SeenFilter, turns::Turns, watched::Watched,
 };
 use crate::{
     agreement::Agreements,
@@ -90,6 +97,9 @@ pub struct Relay {
     secret: IdentitySecret,
     trails: Box<dyn Fn(TrailRecord) + Send + Sync>,
     rates: ArcSwap<RateLimits>,
+    paces: Paces,
+    holds: Holds,
+    sweep: Sweep,
     in_progress: InProgress,
     seen: SeenFilter,
     searches: KeptSearches,
@@ -123,6 +133,9 @@ impl Relay {
             secret: parts.secret,
             trails: parts.trails,
             rates,
+            paces: Paces::default(),
+            holds: Holds::default(),
+            sweep: Sweep::default(),
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
             searches: KeptSearches::new(),

@@ -18,7 +18,7 @@ use super::{
     slots::{Room, Slots},
 };
 use crate::{
-    agreement::Agreements,
+    agreement::{Agreements, DeliveryPolicy},
     model::{
         Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
     },
@@ -43,6 +43,9 @@ pub(super) struct Queued {
     pub(super) trail: TrailId,
     /// Which way it goes.
     pub(super) kind: QueuedKind,
+    /// The domain that an operator sent it to, in place of the one that its route leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) redirected: Option<Domain>,
     /// What is to be delivered.
     pub(super) request: Request,
 }
@@ -58,6 +61,7 @@ impl Queued {
             via: ingress.via.clone(),
             trail: ingress.trail.id(),
             kind,
+            redirected: None,
             request,
         }
     }
@@ -102,6 +106,7 @@ impl Relay {
     /// # Errors
     /// The store's words, when it can't be read.
     pub async fn resume(&self) -> Result<u64, Refusal> {
+        self.learn_holds().await?;
         let mut after = None;
         let mut count = 0;
         loop {
@@ -145,7 +150,7 @@ impl Relay {
             if is_ending {
                 break;
             }
-            let items = self.claim(&worker, slots.room()).await;
+            let items = self.claim(&worker, self.room(&slots)).await;
             is_idle = items.is_empty();
             for item in items {
                 let slot = slots.take(&item.lane.queue);
@@ -164,12 +169,19 @@ impl Relay {
     /// Waits until there is room for an attempt; when nothing was due, until something may be.
     async fn wait_for_room(&self, slots: &Slots, is_idle: bool) {
         if is_idle {
-            self.wait_for_work(&slots.room().full).await;
+            self.wait_for_work(slots).await;
         }
         while slots.room().limit == 0 {
             // Every delivery that ends wakes this task.
             self.wake.notified().await;
         }
+    }
+
+    /// What may be begun now: as the slots, the paces of peers and the holds of operators have it.
+    fn room(&self, slots: &Slots) -> Room {
+        let mut room = slots.room().and(self.room_by_pace());
+        room.full.extend(self.holds.queues());
+        room
     }
 
     /// What is due, under a lease; nothing when the store can't be read.
@@ -223,6 +235,7 @@ impl Relay {
 
     /// What waits for this serving domain goes now, whatever its next time was: the domain can be reached again.
     pub async fn peer_is_back(&self, serving: &Domain) {
+        self.pace_is_back(serving);
         let batch = Batch {
             due_now: vec![serving.to_string()],
             ..Batch::new(self.now())
@@ -231,6 +244,11 @@ impl Relay {
             Ok(_) => self.wake.notify_one(),
             Err(error) => tracing::error!(%error, %serving, "what waits could not be hastened"),
         }
+    }
+
+    /// Something may be due that was not before: an operator has let it go on.
+    pub fn has_work(&self) {
+        self.wake.notify_one();
     }
 
     /// A peer's answer to a message whose sender has been answered already.
@@ -276,7 +294,7 @@ impl Relay {
         };
         let now = self.now();
         for item in items.iter().filter(|item| self.is_known_as(item, domain, id)) {
-            let due = self.retry_at(item.attempts, now);
+            let due = self.retry_at(&item.lane.queue, item.attempts, now);
             let failure = "its document was not taken".into();
             let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
             self.settle(batch, item.id, None).await;
@@ -333,13 +351,26 @@ impl Relay {
         self.wake.notify_one();
     }
 
-    /// When the next attempt is due after so many; about three times as long each time, with jitter.
-    pub(super) fn retry_at(&self, attempts: u32, now: Timestamp) -> Timestamp {
-        let base = self.config.first_retry.as_millis().min(u128::from(u64::MAX)) as f64;
-        let longest = self.config.longest_retry.as_millis().min(u128::from(u64::MAX)) as f64;
-        let pause = (base * 3_f64.powi(i32::try_from(attempts.min(20)).unwrap_or(20))).min(longest);
-        let jittered = pause * (0.85 + 0.3 * fastrand::f64());
-        now.plus(Duration::from_millis(jittered as u64))
+    /// When the next attempt of something in this queue is due after so many; about three times as long each time, with jitter.
+    pub(super) fn retry_at(&self, queue: &str, attempts: u32, now: Timestamp) -> Timestamp {
+        let (first, longest) = self.retries(queue);
+        let pause = first.as_secs_f64() * 3_f64.powi(i32::try_from(attempts.min(20)).unwrap_or(20));
+        let jittered = pause.min(longest.as_secs_f64()) * (0.85 + 0.3 * fastrand::f64());
+        now.plus(Duration::from_secs_f64(jittered))
+    }
+
+    /// The first and the longest pause of a queue: as its agreement says, else as `[relay]` does.
+    fn retries(&self, queue: &str) -> (Duration, Duration) {
+        let agreements = self.agreements.load();
+        let serving = queue.parse::<Domain>().ok();
+        let agreement = serving.and_then(|domain| agreements.for_domain(&domain));
+        let said = |own: fn(&DeliveryPolicy) -> Duration, usual: Duration| {
+            let own = agreement.map(|agreement| own(&agreement.config.delivery));
+            own.filter(|pause| !pause.is_zero()).unwrap_or(usual)
+        };
+        let first = said(|policy| policy.first_retry, self.config.first_retry);
+        let longest = said(|policy| policy.longest_retry, self.config.longest_retry);
+        (first, longest.max(first))
     }
 
     /// Commits what became of an item; `leaves` is its lane when it waits there no longer.
@@ -360,13 +391,12 @@ impl Relay {
     }
 
     /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
-    async fn wait_for_work(&self, full_queues: &[String]) {
-        let pause = match self.store.next_due_except(full_queues).await {
-            Ok(Some(due)) => self
-                .now()
-                .until(due)
-                .clamp(Duration::from_millis(5), Duration::from_secs(5)),
-            Ok(None) | Err(_) => Duration::from_secs(5),
+    async fn wait_for_work(&self, slots: &Slots) {
+        let is_paced_out = !self.room_by_pace().full.is_empty();
+        let longest = if is_paced_out { LOOK_AT_PACES } else { LOOK_ANYWAY };
+        let pause = match self.store.next_due_except(&self.room(slots).full).await {
+            Ok(Some(due)) => self.now().until(due).clamp(Duration::from_millis(5), longest),
+            Ok(None) | Err(_) => longest,
         };
         tokio::select! {
             () = self.wake.notified() => {}
@@ -375,7 +405,7 @@ impl Relay {
     }
 }
 
-fn is_living(item: &OutboxItem) -> bool {
+pub(super) fn is_living(item: &OutboxItem) -> bool {
     !matches!(item.place, Place::Dead { .. })
 }
 
@@ -390,5 +420,9 @@ fn from_hex(text: &str) -> [u8; 16] {
     out
 }
 
+/// When nothing seems due, it is looked at again after this.
+const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+/// The same while a peer has its part for now: at the least pace it gets one a second.
+const LOOK_AT_PACES: Duration = Duration::from_millis(250);
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);

@@ -17,9 +17,11 @@ pub(in crate::gateways) fn code_of(refusal: &Refusal, service: Service) -> Statu
             StatusCode::DOMAIN_NOT_SUPPORTED
         }
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
-        Refusal::RouteFailed { .. } | Refusal::Unreachable { .. } | Refusal::EndsConnections { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Refusal::RouteFailed { .. }
+        | Refusal::Unreachable { .. }
+        | Refusal::HeldBack { .. }
+        | Refusal::EndsConnections { .. }
+        | Refusal::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,
         Refusal::InvalidAddress { .. } => StatusCode::INVALID_USER_ID,
         Refusal::BadRequest { .. } => StatusCode::BAD_REQUEST,
