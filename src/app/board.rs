@@ -9,6 +9,7 @@ use crate::{
     agreement::Agreements,
     gateways::ssp::{CertificateFacts, LinkView, SspGateway, certificates::Certificates},
     model::{Domain, PeerName},
+    relay::Relay,
     routing::{HostAddress, Router},
     telemetry::Clock,
 };
@@ -20,6 +21,8 @@ pub(super) struct PeerBoard {
     pub(super) router: Arc<Router>,
     /// Those of every listener.
     pub(super) certificates: Vec<Arc<Certificates>>,
+    /// How fast each peer takes what goes to it.
+    pub(super) relay: Arc<Relay>,
     pub(super) clock: Clock,
 }
 
@@ -71,6 +74,7 @@ impl Board for PeerBoard {
                 protocol: "ssp".into(),
                 suspended: self.gateway.suspension(agreement.peer().as_str()),
                 sessions: links.clone().map(|link| self.session(link)).collect(),
+                pace: self.relay.pace(agreement.peer()),
                 set_aside: aside
                     .iter()
                     .filter(|one| is_of_peer(&one.server))

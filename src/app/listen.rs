@@ -126,12 +126,14 @@ impl App {
             gateway: Arc::clone(&self.gateway),
             router: Arc::clone(&self.router),
             certificates: self.all_certificates(),
+            relay: Arc::clone(&self.relay),
             clock: clock.clone(),
         });
         let parts = AdminParts {
             node: config.gateway.node.clone(),
             hosts: config.admin.hosts.clone(),
             store: Arc::clone(&self.store),
+            relay: Arc::clone(&self.relay),
             router: Arc::clone(&self.router),
             agreements: Arc::clone(&self.agreements),
             board,

@@ -26,6 +26,9 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     sessions: Family<PeerLabel, Gauge>,
     suspended: Family<PeerLabel, Gauge>,
+    concurrency: Family<PeerLabel, Gauge>,
+    rate: Family<PeerLabel, Gauge>,
+    queue_held: Family<QueueLabel, Gauge>,
     queue_items: Family<QueueLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge>,
     routing: RoutingMetrics,
@@ -74,6 +77,9 @@ impl Metrics {
             deliveries: Family::default(),
             sessions: Family::default(),
             suspended: Family::default(),
+            concurrency: Family::default(),
+            rate: Family::default(),
+            queue_held: Family::default(),
             queue_items: Family::default(),
             queue_oldest: Family::default(),
             routing: RoutingMetrics::default(),
@@ -156,6 +162,8 @@ impl Metrics {
     pub fn clear_peers(&self) {
         self.sessions.clear();
         self.suspended.clear();
+        self.concurrency.clear();
+        self.rate.clear();
     }
 
     /// How a peer stands now.
@@ -167,10 +175,20 @@ impl Metrics {
         self.suspended.get_or_create(&label).set(i64::from(is_suspended));
     }
 
+    /// How much may go to a peer now: deliveries under way, and a second.
+    pub fn pace(&self, peer: &str, in_flight: u32, per_second: u32) {
+        let label = PeerLabel {
+            peer: peer.to_owned(),
+        };
+        self.concurrency.get_or_create(&label).set(in_flight.into());
+        self.rate.get_or_create(&label).set(per_second.into());
+    }
+
     /// Forgets the queues of before; called ahead of [`Metrics::queue`] at each scrape.
     pub fn clear_queues(&self) {
         self.queue_items.clear();
         self.queue_oldest.clear();
+        self.queue_held.clear();
     }
 
     /// How a place of a queue stands now.
@@ -183,6 +201,12 @@ impl Metrics {
         self.queue_oldest
             .get_or_create(&label)
             .set(signed(oldest.as_secs()));
+    }
+
+    /// An operator holds this queue.
+    pub fn held_queue(&self, queue: &str) {
+        let queue = queue.to_owned();
+        self.queue_held.get_or_create(&QueueLabel { queue }).set(1);
     }
 
     /// Forgets the certificates of before; called ahead of [`Metrics::certificate`].
@@ -242,6 +266,9 @@ impl Metrics {
         add(registry, names::RELAY_DELIVERIES, &self.deliveries);
         add(registry, names::PEER_SESSIONS, &self.sessions);
         add(registry, names::PEER_SUSPENDED, &self.suspended);
+        add(registry, names::PEER_CONCURRENCY_LIMIT, &self.concurrency);
+        add(registry, names::PEER_RATE_LIMIT, &self.rate);
+        add(registry, names::QUEUE_HELD, &self.queue_held);
         add(registry, names::QUEUE_ITEMS, &self.queue_items);
         add(registry, names::QUEUE_OLDEST_SECONDS, &self.queue_oldest);
         add(registry, names::ROUTING_QUERIES, &self.routing.queries);
@@ -300,6 +327,11 @@ struct PeerLabel {
 struct QueueLabels {
     queue: String,
     place: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct QueueLabel {
+    queue: String,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

@@ -16,6 +16,14 @@ pub const RELAY_DELIVERIES: &str = "impsgw_relay_deliveries_total";
 pub const PEER_SESSIONS: &str = "impsgw_peer_sessions";
 /// 1 while an operator has suspended the peer. It stays so until `impsgw peer resume`.
 pub const PEER_SUSPENDED: &str = "impsgw_peer_suspended";
+/// How many deliveries may be under way to each peer now, of messages, notices, notifications and reports. It shrinks while the
+/// peer is slow, refuses with 500, 503 or 504, or can't be reached, and grows back up to `delivery.max_in_flight` of its
+/// agreement as the peer answers. At 1 for minutes: `impsgw peer show`, then `impsgw probe`.
+pub const PEER_CONCURRENCY_LIMIT: &str = "impsgw_peer_concurrency_limit";
+/// How many of them may begin a second; shrinks and grows likewise, up to `delivery.max_per_second`.
+pub const PEER_RATE_LIMIT: &str = "impsgw_peer_rate_limit";
+/// 1 while an operator holds a whole queue. It stays so until `impsgw queue release --queue QUEUE`.
+pub const QUEUE_HELD: &str = "impsgw_queue_held";
 /// Items in each queue and place (`scheduled`, `leased`, `awaiting`, `held`, `dead`). `dead` items wait for a person:
 /// `impsgw queue list --place dead`.
 pub const QUEUE_ITEMS: &str = "impsgw_queue_items";
