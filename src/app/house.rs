@@ -5,7 +5,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{gateways::ssp::SspGateway, relay::Relay, store::Store, telemetry::Clock};
+use crate::{
+    gateways::ssp::SspGateway,
+    relay::Relay,
+    store::{Batch, Space, Store},
+    telemetry::{Clock, Metrics},
+};
 
 /// Every minute: rows that have expired go, what waited too long is told to its senders, idle rate limits are forgotten, recorded
 /// identities and holds are learnt.
@@ -67,5 +72,28 @@ pub(super) async fn keep_subscriptions(relay: Weak<Relay>) {
     }
 }
 
+/// Every second while the store takes nothing: whether it does again.
+pub(super) async fn keep_trying(store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        if metrics.store_health().failing().is_none() {
+            continue;
+        }
+        let probe = Batch::new(clock.now()).put(Space::Meta, "probe", vec![0; PROBE], None);
+        if store.commit(probe).await.is_err() {
+            continue;
+        }
+        metrics.store_health().recovered();
+        tracing::info!("the store can be written again");
+        // It need not stay, and it does no harm if it does.
+        let _ = store
+            .commit(Batch::new(clock.now()).remove(Space::Meta, "probe"))
+            .await;
+    }
+}
+
+/// Octets of a probe: as much as a large message.
+const PROBE: usize = 64 * 1024;
 /// Rows removed in one go, so that the writer is not held up.
 const EXPIRE_AT_ONCE: usize = 5000;

@@ -98,12 +98,11 @@ impl App {
         clock: &Clock,
     ) -> Result<(), StartError> {
         let ending = self.is_ending.clone();
+        let seen = Arc::clone(&metrics);
         let not_ready: NotReady = Arc::new(move || {
             let is_ending = *ending.borrow();
-            is_ending
-                .then(|| "the gateway is stopping".to_owned())
-                .into_iter()
-                .collect()
+            let stops = is_ending.then(|| "the gateway is stopping".to_owned());
+            stops.into_iter().chain(seen.store_health().failing()).collect()
         });
         if let Some(address) = config.admin.health {
             let listener = bind(address, None, "probes").await?;

@@ -375,7 +375,7 @@ impl Relay {
 
     /// Commits what became of an item; `leaves` is its lane when it waits there no longer.
     pub(super) async fn settle(&self, batch: Batch, id: ItemId, leaves: Option<&Lane>) {
-        match self.store.commit(batch).await {
+        match self.commit_persistently(batch).await {
             Ok(Committed::Done) => {
                 if let Some(lane) = leaves {
                     self.waiting.leave(lane);
@@ -388,6 +388,18 @@ impl Relay {
                 tracing::error!(%error, item = id.0, "an item could not be settled; its lease will end");
             }
         }
+    }
+
+    /// What was delivered and is not settled is delivered again, so a store that takes nothing now is asked again while the
+    /// lease is sure to hold.
+    async fn commit_persistently(&self, batch: Batch) -> Result<Committed, StoreError> {
+        for _ in 0..SETTLE_AGAIN {
+            match self.store.commit(batch.clone()).await {
+                Err(StoreError::Disk { .. }) => tokio::time::sleep(Duration::from_secs(1)).await,
+                settled => return settled,
+            }
+        }
+        self.store.commit(batch).await
     }
 
     /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
@@ -424,5 +436,7 @@ fn from_hex(text: &str) -> [u8; 16] {
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 /// The same while a peer has its part for now: at the least pace it gets one a second.
 const LOOK_AT_PACES: Duration = Duration::from_millis(250);
+/// How often a settlement is tried, a second apart.
+const SETTLE_AGAIN: u32 = 25;
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);

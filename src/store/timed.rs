@@ -32,6 +32,15 @@ impl<S: Store> Store for TimedStore<S> {
         let began = Instant::now();
         let committed = self.store.commit(batch).await;
         self.metrics.commit(began.elapsed(), committed.is_ok());
+        match &committed {
+            Ok(_) | Err(StoreError::Newer { .. } | StoreError::Damaged { .. } | StoreError::Closed) => {}
+            Err(StoreError::Full { .. }) => self.metrics.store_full(),
+            Err(error @ (StoreError::Disk { .. } | StoreError::Engine { .. })) => {
+                if self.metrics.store_health().failed(&error.to_string()) {
+                    tracing::error!(%error, "nothing that needs the store is accepted until it can be written again");
+                }
+            }
+        }
         committed
     }
 

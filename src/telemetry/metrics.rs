@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use super::names;
+use super::{StoreHealth, names};
 use crate::model::{StepEvent, TrailRecord};
 
 /// All metrics of a node.
@@ -35,6 +35,9 @@ pub struct Metrics {
     cache_entries: Family<KindLabel, Gauge>,
     cache_fact_bytes: Gauge,
     certificate_days: Family<CertificateLabels, Gauge>,
+    store_health: StoreHealth,
+    store_failing: Gauge,
+    store_full: Counter,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
     admin_calls: Family<StatusLabel, Counter>,
@@ -86,6 +89,9 @@ impl Metrics {
             cache_entries: Family::default(),
             cache_fact_bytes: Gauge::default(),
             certificate_days: Family::default(),
+            store_health: StoreHealth::default(),
+            store_failing: Gauge::default(),
+            store_full: Counter::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
             admin_calls: Family::default(),
@@ -151,6 +157,17 @@ impl Metrics {
         self.store_commits
             .get_or_create(&OutcomeLabel { outcome })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a commit that a bound of the store refused.
+    pub fn store_full(&self) {
+        self.store_full.inc();
+    }
+
+    /// Whether the store takes what it is given.
+    #[must_use]
+    pub fn store_health(&self) -> &StoreHealth {
+        &self.store_health
     }
 
     /// Counts an answer of the admin API.
@@ -251,6 +268,8 @@ impl Metrics {
     /// Everything, in the Prometheus text form (OpenMetrics).
     #[must_use]
     pub fn text(&self) -> String {
+        let is_failing = self.store_health.failing().is_some();
+        self.store_failing.set(i64::from(is_failing));
         let mut text = String::new();
         // Writing to a String cannot fail; half a page would be refused by the scraper as incomplete.
         if encode(&mut text, &self.registry).is_err() {
@@ -280,6 +299,8 @@ impl Metrics {
         add(registry, names::CACHE_ENTRIES, &self.cache_entries);
         add(registry, names::CACHE_FACT_BYTES, &self.cache_fact_bytes);
         add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);
+        add(registry, names::STORE_FAILING, &self.store_failing);
+        add(registry, names::STORE_FULL, &self.store_full);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);

@@ -53,6 +53,12 @@ pub const CACHE_FACT_BYTES: &str = "impsgw_cache_facts_bytes";
 /// `revocation-list`) and by its subject or issuer; set at the start, after each reload and daily. At 0 peers refuse us, or
 /// we refuse them: replace the file that `[ssp]` names, then `impsgw reload`. The log warns at 30, 7 and 1 days.
 pub const SSP_CERTIFICATE_DAYS: &str = "impsgw_ssp_certificate_days";
+/// 1 while the store takes nothing: the disk is full, read-only or failing, or the database is away. What needs the store is refused
+/// with 503, `/readyz` says so, and the node goes on by itself when there is room again. Make room at once: see the log and `df`.
+pub const STORE_FAILING: &str = "impsgw_store_failing";
+/// Commits that a bound of `[store]` or of an agreement refused, with 507. Rising: `impsgw queue list` shows what fills it;
+/// deliver, redirect or discard that, or raise the bound.
+pub const STORE_FULL: &str = "impsgw_store_full_total";
 /// Seconds that a commit to the store took, by outcome (`done`, `failed`). Every accepted message waits for one; over
 /// 0.1 s the disk is too slow. `failed` above 0: look at the log and the disk at once.
 pub const STORE_COMMIT_SECONDS: &str = "impsgw_store_commit_seconds";
