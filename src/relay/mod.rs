@@ -223,6 +223,7 @@ impl Relay {
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: &Request) -> Outcome {
         admit::admit(ingress, request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, request)?;
+        self.check_store(request)?;
         self.check_own(ingress, request).await?;
         match request {
             // Messages are nearly all there is; what is rare is boxed, so that it makes no room in every request's future.

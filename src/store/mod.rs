@@ -112,6 +112,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         self.next_due().await
     }
 
+    /// Why nothing can be committed now, as far as is known without trying; `None` when nothing speaks against it.
+    fn failing(&self) -> Option<String> {
+        None
+    }
+
     /// Removes rows that have expired, at most `limit`; returns how many went.
     ///
     /// # Errors

@@ -92,6 +92,10 @@ impl<S: Store> Store for TimedStore<S> {
         self.store.next_due_except(except_queues).await
     }
 
+    fn failing(&self) -> Option<String> {
+        self.metrics.store_health().failing()
+    }
+
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.store.expire(now, limit).await
     }

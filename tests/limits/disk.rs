@@ -9,6 +9,8 @@ use std::{
     process::Command,
 };
 
+use impsgw::wire::ssp::StatusCode;
+
 use super::stage::{Setup, Stage, start_in_vain};
 
 /// A file system of its own, until it is dropped.
@@ -104,6 +106,37 @@ async fn full_disk_refuses_for_now_loses_nothing_and_recovers_by_itself() {
         stage.sender.accepted().len(),
         stage.sender.refusals()
     );
+}
+
+/// What would be taken by the next hop at once is refused as well: its outcome could not be kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_cut_through_while_the_disk_is_full() {
+    let Some(disk) = Disk::mount("48m") else { return };
+    let mut stage = Stage::start(Setup {
+        data: Some(disk.data()),
+        accept: Some("taken"),
+        ..Setup::default()
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(stage.sender.send(500).await, StatusCode::SUCCESS);
+    }
+    disk.fill();
+    stage
+        .sender
+        .send_until("it is refused", 500, |sender| !sender.refusals().is_empty())
+        .await;
+    stage.gateway.becomes(503).await;
+    stage.sender.all_answered().await;
+    let arrived = stage.arrived();
+    for _ in 0..20 {
+        assert_eq!(stage.sender.send(500).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(stage.arrived(), arrived, "it was refused and sent all the same");
+    disk.make_room();
+    stage.gateway.becomes(200).await;
+    assert_eq!(stage.sender.send(500).await, StatusCode::SUCCESS);
+    assert_eq!(stage.all_arrived().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

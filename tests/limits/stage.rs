@@ -41,6 +41,8 @@ type Arrivals = Arc<Mutex<BTreeMap<u32, Vec<String>>>>;
 pub(super) struct Setup {
     /// Lines of the section `[store]`.
     pub(super) store: &'static str,
+    /// When a message counts as accepted: `store` unless said otherwise.
+    pub(super) accept: Option<&'static str>,
     /// Lines of both agreements.
     pub(super) agreement: &'static str,
     /// The folder of the store; a temporary one when there is none.
@@ -82,6 +84,11 @@ impl Stage {
     /// From now on Beta answers 503, or takes everything again.
     pub(super) fn beta_refuses(&self, refuses: bool) {
         self.beta_refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// How many messages Beta has taken, each counted once.
+    pub(super) fn arrived(&self) -> usize {
+        self.arrivals.lock().unwrap().len()
     }
 
     /// Waits until all that was accepted has arrived under one ID each, and returns how many came more than once.
@@ -496,13 +503,16 @@ servers = ["{1}"]
 allowed_networks = ["127.0.0.0/8"]
 tls.required = false
 transit = true
-accept = "store"
+accept = "{3}"
 limits.requests_per_second = 100000
 limits.burst = 100000
 limits.sender_per_minute = 1000000
 {2}
 "#,
-            side.domain, side.address, setup.agreement
+            side.domain,
+            side.address,
+            setup.agreement,
+            setup.accept.unwrap_or("store")
         ));
     }
     text
