@@ -18,6 +18,7 @@ mod ingress;
 mod invite;
 mod journal;
 mod lanes;
+mod late;
 mod naming;
 mod notify;
 mod operators;
