@@ -86,6 +86,18 @@ impl Stage {
         self.beta_refuses.store(refuses, Ordering::SeqCst);
     }
 
+    /// Whether anything waits for its first attempt, or is in the midst of one.
+    pub(super) async fn has_untried_items(&self) -> bool {
+        let listed = self
+            .gateway
+            .ask("GET", "items?queue=beta.example", serde_json::json!({}))
+            .await;
+        let items = listed["items"].as_array().unwrap();
+        items
+            .iter()
+            .any(|item| item["attempts"] == 0 || item["place"] == "leased")
+    }
+
     /// How many messages Beta has taken, each counted once.
     pub(super) fn arrived(&self) -> usize {
         self.arrivals.lock().unwrap().len()
