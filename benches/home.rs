@@ -358,6 +358,7 @@ fn agreement() -> Value {
         "role": "partner",
         "services": { "in": ["presence", "notice"], "out": ["presence", "notice"] },
         "limits": { "max_subscriptions": many, "requests_per_second": many, "burst": many, "sender_per_minute": many },
+        "delivery": { "max_in_flight": many, "max_per_second": many },
     })
 }
 

@@ -174,6 +174,7 @@ fn agreement(peer: &str, domain: &str, role: &str) -> serde_json::Value {
         "role": role,
         "services": { "in": ["message"], "out": ["message"] },
         "limits": { "requests_per_second": many, "burst": many, "sender_per_minute": many },
+        "delivery": { "max_in_flight": many, "max_per_second": many },
     })
 }
 

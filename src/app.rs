@@ -340,6 +340,11 @@ impl App {
 
     fn spawn_tasks(&mut self, node: &str, clock: &Clock, metrics: Arc<Metrics>) {
         let certificates = self.all_certificates();
+        self.tasks.spawn(house::keep_trying(
+            Arc::clone(&self.store),
+            Arc::clone(&metrics),
+            clock.clone(),
+        ));
         self.tasks
             .spawn(watch_expiries(certificates, metrics, clock.clone()));
         self.tasks

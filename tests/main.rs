@@ -11,6 +11,7 @@ mod corpus;
 mod crash;
 mod hostile;
 mod lab;
+mod limits;
 mod load;
 mod models;
 mod operation;

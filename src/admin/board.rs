@@ -4,7 +4,10 @@
 
 use serde::Serialize;
 
-use crate::model::{Domain, PeerName, Timestamp};
+use crate::{
+    model::{Domain, PeerName, Timestamp},
+    relay::PaceState,
+};
 
 /// The peers of all gateways, as NOC staff see them.
 #[async_trait::async_trait]
@@ -21,7 +24,7 @@ pub trait Board: Send + Sync {
     /// [`LeverError`].
     async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError>;
 
-    /// Ends a suspension.
+    /// Ends a suspension; what waits goes at once.
     ///
     /// # Errors
     /// [`LeverError`].
@@ -56,6 +59,8 @@ pub struct PeerState {
     pub suspended: Option<String>,
     /// Its sessions, one for each pair of domains.
     pub sessions: Vec<SessionState>,
+    /// How fast it is sent what may wait; absent until something has gone to it.
+    pub pace: Option<PaceState>,
     /// Servers that are set aside because they failed, as `host:port` and the reason.
     pub set_aside: Vec<String>,
 }

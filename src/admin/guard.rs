@@ -29,6 +29,14 @@ impl Caller {
     pub(super) fn name(&self) -> String {
         format!("{} ({})", self.token.name, self.token.id)
     }
+
+    /// The name, and why.
+    pub(super) fn because(&self, reason: &str) -> String {
+        match reason {
+            "" => self.name(),
+            reason => format!("{}: {reason}", self.name()),
+        }
+    }
 }
 
 /// For every path of the admin listener.

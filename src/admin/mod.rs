@@ -19,6 +19,7 @@ mod peer;
 mod queue;
 mod route;
 mod server;
+mod settle;
 mod system;
 mod table;
 mod token;
@@ -37,6 +38,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     agreement::Agreements,
+    relay::Relay,
     routing::Router,
     store::Store,
     telemetry::{Clock, Metrics, TrailBook},
@@ -50,6 +52,8 @@ pub struct AdminParts {
     pub hosts: Vec<String>,
     /// Queues, overrides, tokens, the audit log.
     pub store: Arc<dyn Store>,
+    /// What waits, as it is carried on: held queues, what is discarded and redirected.
+    pub relay: Arc<Relay>,
     /// Routes, caches, overrides in force.
     pub router: Arc<Router>,
     /// The agreements in force.

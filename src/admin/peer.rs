@@ -41,10 +41,7 @@ pub(super) async fn suspend(
     Extension(caller): Extension<Caller>,
     Body(why): Body<Why>,
 ) -> Answer {
-    let reason = match why.reason.as_str() {
-        "" => caller.name(),
-        reason => format!("{}: {reason}", caller.name()),
-    };
+    let reason = caller.because(&why.reason);
     parts.board.suspend(&name(&peer)?, &reason).await?;
     Ok(Json(json!({ "peer": peer, "suspended": reason })))
 }

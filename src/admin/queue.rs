@@ -1,4 +1,6 @@
-//! What waits: counts, items, and what an operator does with an item. Bodies are never shown.
+//! What waits: counts, items page by page, and holds of whole queues. Bodies are never shown.
+
+use std::time::Duration;
 
 use axum::{
     Extension, Json,
@@ -8,11 +10,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Asked, Body, Shared, json as value},
+    answer::{Answer, Asked, Body, Shared, json as value, with_plus},
     error::ApiError,
     guard::Caller,
 };
-use crate::store::{Batch, Committed, ItemId, OutboxItem, Place, PlaceName, QueueFilter, Settle};
+use crate::{
+    model::{Refusal, Timestamp, duration},
+    store::{ItemId, OutboxItem, Place, PlaceName, QueueFilter},
+};
 
 pub(super) async fn counts(State(parts): State<Shared>) -> Answer {
     let counts = parts.store.counts().await?;
@@ -29,42 +34,10 @@ pub(super) async fn counts(State(parts): State<Shared>) -> Answer {
             })
         })
         .collect();
-    Ok(Json(json!({ "queues": all })))
+    Ok(Json(json!({ "queues": all, "held": parts.relay.held_queues() })))
 }
 
-/// Which items.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Wanted {
-    queue: Option<String>,
-    place: Option<PlaceName>,
-    label: Option<String>,
-    after: Option<u64>,
-    limit: Option<usize>,
-    #[serde(rename = "unmask")]
-    _unmask: bool,
-}
-
-pub(super) async fn list(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
-    let filter = QueueFilter {
-        queue: wanted.queue,
-        place: wanted.place,
-        label: wanted.label.as_deref().map(super::answer::with_plus),
-    };
-    let limit = wanted.limit.unwrap_or(100).clamp(1, MAX_ITEMS);
-    let items = parts
-        .store
-        .items(&filter, wanted.after.map(ItemId), limit)
-        .await?;
-    let items: Vec<Value> = items.iter().map(describe).collect();
-    Ok(Json(json!({ "items": items })))
-}
-
-pub(super) async fn show(State(parts): State<Shared>, Path(id): Path<String>) -> Answer {
-    Ok(Json(describe(&item(&parts, &id).await?)))
-}
-
-/// Why an item is held or discarded.
+/// Why a queue or an item is held.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {
@@ -74,74 +47,121 @@ pub(super) struct Why {
 
 pub(super) async fn hold(
     State(parts): State<Shared>,
-    Path(id): Path<String>,
+    Path(queue): Path<String>,
     Extension(caller): Extension<Caller>,
     Body(why): Body<Why>,
 ) -> Answer {
-    let by = match why.reason.as_str() {
-        "" => caller.name(),
-        reason => format!("{}: {reason}", caller.name()),
+    let by = caller.because(&why.reason);
+    let held = parts.relay.hold_queue(&queue, &by).await.map_err(refused)?;
+    Ok(Json(json!({ "queue": queue, "held": held })))
+}
+
+pub(super) async fn release(State(parts): State<Shared>, Path(queue): Path<String>) -> Answer {
+    let was_held = parts.relay.release_queue(&queue).await.map_err(refused)?;
+    Ok(Json(json!({ "queue": queue, "was_held": was_held })))
+}
+
+/// Which items.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wanted {
+    queue: Option<String>,
+    place: Option<PlaceName>,
+    label: Option<String>,
+    older_than: Option<String>,
+    after: Option<u64>,
+    limit: Option<usize>,
+    #[serde(rename = "unmask")]
+    _unmask: bool,
+}
+
+pub(super) async fn list(State(parts): State<Shared>, Asked(wanted): Asked<Wanted>) -> Answer {
+    let limit = wanted.limit.unwrap_or(100).clamp(1, MAX_ITEMS);
+    let meant = Meant {
+        queue: wanted.queue,
+        place: wanted.place,
+        label: wanted.label.as_deref().map(with_plus),
+        older_than: wanted.older_than,
     };
-    settle(
-        &parts,
-        &id,
-        &[PlaceName::Scheduled, PlaceName::Awaiting],
-        Settle::Hold { by },
-    )
-    .await
+    let page = meant.page(&parts, wanted.after, limit).await?;
+    let items: Vec<Value> = page.items.iter().map(describe).collect();
+    Ok(Json(json!({ "items": items, "next": page.next })))
 }
 
-pub(super) async fn release(State(parts): State<Shared>, Path(id): Path<String>) -> Answer {
-    let due = parts.clock.now();
-    settle(&parts, &id, &[PlaceName::Held], Settle::Release { due }).await
+pub(super) async fn show(State(parts): State<Shared>, Path(id): Path<String>) -> Answer {
+    Ok(Json(describe(&item(&parts, &id).await?)))
 }
 
-pub(super) async fn retry(State(parts): State<Shared>, Path(id): Path<String>) -> Answer {
-    let due = parts.clock.now();
-    settle(
-        &parts,
-        &id,
-        &[PlaceName::Dead, PlaceName::Held],
-        Settle::Release { due },
-    )
-    .await
+/// Conditions that all items must meet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meant {
+    pub(super) queue: Option<String>,
+    pub(super) place: Option<PlaceName>,
+    pub(super) label: Option<String>,
+    pub(super) older_than: Option<String>,
 }
 
-pub(super) async fn discard(State(parts): State<Shared>, Path(id): Path<String>) -> Answer {
-    let places = [
-        PlaceName::Scheduled,
-        PlaceName::Awaiting,
-        PlaceName::Held,
-        PlaceName::Dead,
-    ];
-    settle(&parts, &id, &places, Settle::Discard).await
+/// Items that meet the conditions.
+pub(super) struct Page {
+    pub(super) items: Vec<OutboxItem>,
+    /// The item behind which the next page begins; absent when there is none.
+    pub(super) next: Option<u64>,
 }
 
-async fn settle(parts: &Shared, id: &str, from: &[PlaceName], settle: Settle) -> Answer {
-    let item = item(parts, id).await?;
-    let place = name_of(&item.place);
-    if !from.contains(&place) {
-        let from: Vec<_> = from.iter().map(|place| place_name(*place)).collect();
-        return Err(ApiError::Conflict(format!(
-            "item {} is {}; this is for items that are {}",
-            item.id.0,
-            place_name(place),
-            from.join(", ")
-        )));
+impl Meant {
+    pub(super) fn is_everything(&self) -> bool {
+        self.queue.is_none() && self.place.is_none() && self.label.is_none() && self.older_than.is_none()
     }
-    let batch = Batch::new(parts.clock.now()).settle(item.id, settle);
-    match parts.store.commit(batch).await? {
-        Committed::Done => {
-            let left = parts.store.item(item.id).await?;
-            Ok(Json(json!({ "item": left.as_ref().map(describe) })))
-        }
-        Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_) => Err(
-            ApiError::Conflict(format!("item {} moved meanwhile; look at it again", item.id.0)),
-        ),
+
+    /// The next items; items are listed as they came, so the first that is too young ends the list.
+    pub(super) async fn page(
+        &self,
+        parts: &Shared,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page, ApiError> {
+        let filter = QueueFilter {
+            queue: self.queue.clone(),
+            place: self.place,
+            label: self.label.clone(),
+        };
+        let youngest = self.youngest(parts.clock.now())?;
+        let mut items = parts.store.items(&filter, after.map(ItemId), limit).await?;
+        let is_full = items.len() == limit;
+        let found = items.len();
+        items.retain(|item| youngest.is_none_or(|youngest| item.created <= youngest));
+        let is_last = !is_full || items.len() < found;
+        let next = items.last().map(|item| item.id.0).filter(|_| !is_last);
+        Ok(Page { items, next })
+    }
+
+    fn youngest(&self, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+        let Some(text) = &self.older_than else {
+            return Ok(None);
+        };
+        let age: Option<Duration> = duration::parse(text);
+        let no_duration = || ApiError::BadRequest(format!("{text:?} is no duration: write it as \"2h\""));
+        age.map(|age| Some(now.minus(age))).ok_or_else(no_duration)
     }
 }
 
-async fn item(parts: &Shared, id: &str) -> Result<OutboxItem, ApiError> {
+/// What a refusal of the relay means to an operator.
+pub(super) fn refused(refusal: Refusal) -> ApiError {
+    let text = refusal.to_string();
+    let is_asked_wrong = matches!(
+        refusal,
+        Refusal::NoAgreement { .. } | Refusal::BadRequest { .. } | Refusal::Unsupported { .. }
+    );
+    if is_asked_wrong {
+        ApiError::BadRequest(text)
+    } else if matches!(refusal, Refusal::QueueFull { .. }) {
+        ApiError::Conflict(text)
+    } else {
+        ApiError::Failed(text)
+    }
+}
+
+pub(super) async fn item(parts: &Shared, id: &str) -> Result<OutboxItem, ApiError> {
     let number = id
         .parse()
         .map_err(|_| ApiError::BadRequest(format!("{id:?} is no item; `impsgw queue list` numbers them")))?;
@@ -149,7 +169,8 @@ async fn item(parts: &Shared, id: &str) -> Result<OutboxItem, ApiError> {
     item.ok_or_else(|| ApiError::NotFound(format!("there is no item {id}; it may have been delivered")))
 }
 
-fn describe(item: &OutboxItem) -> Value {
+/// An item without what it carries.
+pub(super) fn describe(item: &OutboxItem) -> Value {
     json!({
         "id": item.id,
         "queue": item.lane.queue,
@@ -165,7 +186,7 @@ fn describe(item: &OutboxItem) -> Value {
     })
 }
 
-fn name_of(place: &Place) -> PlaceName {
+pub(super) fn name_of(place: &Place) -> PlaceName {
     match place {
         Place::Scheduled { .. } => PlaceName::Scheduled,
         Place::Leased { .. } => PlaceName::Leased,

@@ -16,7 +16,7 @@ use super::{
     answer::{Answer, Shared},
     cache, console,
     error::ApiError,
-    guard, overrides, peer, queue, route, system, trace,
+    guard, overrides, peer, queue, route, settle, system, trace,
 };
 use crate::telemetry::RoutingCounts;
 
@@ -51,10 +51,14 @@ fn routes(parts: Shared, is_loopback: bool) -> Router {
         .route("/api/v1/queues", get(queue::counts))
         .route("/api/v1/items", get(queue::list))
         .route("/api/v1/items/{id}", get(queue::show))
-        .route("/api/v1/items/{id}/hold", post(queue::hold))
-        .route("/api/v1/items/{id}/release", post(queue::release))
-        .route("/api/v1/items/{id}/retry", post(queue::retry))
-        .route("/api/v1/items/{id}/discard", post(queue::discard))
+        .route("/api/v1/queues/{queue}/hold", post(queue::hold))
+        .route("/api/v1/queues/{queue}/release", post(queue::release))
+        .route("/api/v1/items/settle", post(settle::many))
+        .route("/api/v1/items/{id}/hold", post(settle::hold))
+        .route("/api/v1/items/{id}/release", post(settle::release))
+        .route("/api/v1/items/{id}/retry", post(settle::retry))
+        .route("/api/v1/items/{id}/discard", post(settle::discard))
+        .route("/api/v1/items/{id}/redirect", post(settle::redirect))
         .route(
             "/api/v1/overrides",
             get(overrides::list)
@@ -132,6 +136,9 @@ async fn metrics(State(parts): State<Shared>) -> Response {
             state.open_sessions(),
             state.suspended.is_some(),
         );
+        if let Some(pace) = state.pace {
+            metrics.pace(state.peer.as_str(), pace.most_in_flight, pace.per_second);
+        }
     }
     // Without the store the other metrics are all the more wanted.
     if let Ok(counts) = parts.store.counts().await {
@@ -139,6 +146,9 @@ async fn metrics(State(parts): State<Shared>) -> Response {
         for count in counts {
             let place = queue::place_name(count.place);
             metrics.queue(&count.queue, place, count.count, count.oldest.until(now));
+        }
+        for held in parts.relay.held_queues() {
+            metrics.held_queue(&held.queue);
         }
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

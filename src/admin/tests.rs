@@ -19,6 +19,7 @@ use crate::{
         ByteSize, Domain, PeerName, Service, Step, StepEvent, Stop, Timestamp, TrailId, TrailRecord,
         WvAddress,
     },
+    relay::{IdentitySecret, PaceState, RelayConfig, RelayParts},
     routing::{HomeDirectory, RoutingConfig},
     store::{
         Batch, Claim, Committed, HeldLease, ItemId, Lane, Leased, OutboxItem, Place, PlaceName, Priority,
@@ -122,6 +123,9 @@ impl Store for Memory {
                     .queue
                     .as_ref()
                     .is_none_or(|queue| *queue == item.lane.queue)
+                && filter
+                    .place
+                    .is_none_or(|place| place == queue::name_of(&item.place))
         });
         Ok(meant.take(limit).cloned().collect())
     }
@@ -189,6 +193,12 @@ impl Board for OnePeer {
                 since: Some(NOW),
                 under_way: 0,
             }],
+            pace: Some(PaceState {
+                in_flight: 1,
+                most_in_flight: 7,
+                per_second: 70,
+                is_cut: true,
+            }),
             set_aside: Vec::new(),
         }]
     }
@@ -266,13 +276,26 @@ impl Node {
             ..TrailConfig::default()
         };
         let trails = Arc::new(TrailBook::open(dir.path().join("trails"), &config, clock.clone()).unwrap());
-        let own = vec!["alpha.example".parse().unwrap()];
-        let router = Router::new(RoutingConfig::default(), Arc::new(Nobody), own, clock.clone());
+        let own: Vec<Domain> = vec!["alpha.example".parse().unwrap()];
+        let routing = RoutingConfig::default();
+        let router = Router::new(routing, Arc::new(Nobody), own.clone(), clock.clone());
+        let router = Arc::new(router);
         let parts = AdminParts {
             node: "n1".into(),
             hosts: vec!["noc.alpha.example".into()],
             store: Arc::clone(&store) as Arc<dyn Store>,
-            router: Arc::new(router),
+            relay: Arc::new(Relay::new(RelayParts {
+                config: RelayConfig::default(),
+                agreements: Arc::default(),
+                router: Arc::clone(&router),
+                store: Arc::clone(&store) as Arc<dyn Store>,
+                egresses: Vec::new(),
+                own: own.clone(),
+                clock: clock.clone(),
+                secret: IdentitySecret::new(&[7; 32]),
+                trails: Box::new(drop),
+            })),
+            router,
             agreements: Arc::default(),
             board: Arc::new(OnePeer::default()),
             accounts: None,
@@ -411,7 +434,10 @@ async fn each_call_needs_its_role() {
     for held in [Role::Read, Role::Operate] {
         let token = node.token(held).await;
         for (method, path, needed) in table::CALLS {
-            let path = path.replace("{peer}", "beta").replace("{id}", "1");
+            let path = path
+                .replace("{peer}", "beta")
+                .replace("{id}", "1")
+                .replace("{queue}", "q");
             let reply = node.call(method.as_str(), &path, &token, Some(json!({}))).await;
             let is_refused = reply.status == 403;
             assert_eq!(
@@ -615,7 +641,7 @@ async fn item_is_held_released_retried_and_discarded_from_the_right_places_only(
                 "POST",
                 &format!("/api/v1/items/{id}/{action}"),
                 &token,
-                Some(json!({})),
+                Some(json!({ "reason": "a test" })),
             )
             .await;
         assert_eq!(reply.status, status, "{action} {id}: {}", reply.body);
@@ -627,9 +653,98 @@ async fn item_is_held_released_retried_and_discarded_from_the_right_places_only(
         node.call("POST", "/api/v1/items/2/discard", &token, None)
             .await
             .status,
+        400,
+        "nothing is discarded without a reason"
+    );
+    let why = json!({ "reason": "ticket 4711" });
+    assert_eq!(
+        node.call("POST", "/api/v1/items/2/discard", &token, Some(why))
+            .await
+            .status,
         200
     );
     assert_eq!(node.get("/api/v1/items/2", &token).await.status, 404);
+    let audited = node.audited().await;
+    let is_it =
+        |entry: &&Value| entry["call"].as_str().unwrap().ends_with("/2/discard") && entry["status"] == 200;
+    let body = audited.iter().find(is_it).unwrap()["body"].as_str().unwrap();
+    assert!(body.contains("ticket 4711"), "{body}");
+}
+
+#[tokio::test]
+async fn all_that_match_are_settled_page_by_page_and_nothing_else() {
+    let node = Node::start().await;
+    let token = node.token(Role::Operate).await;
+    for id in 1..=7 {
+        let place = match id {
+            1..=5 => Place::Dead {
+                reason: "unknown".into(),
+            },
+            _ => Place::Scheduled { due: NOW },
+        };
+        node.item(id, place);
+    }
+    let settle = async |body: Value| {
+        node.call("POST", "/api/v1/items/settle", &token, Some(body))
+            .await
+    };
+    for (body, status) in [
+        (json!({ "action": "retry" }), 400),
+        (json!({ "action": "burn", "all": true }), 400),
+        (json!({ "action": "discard", "all": true }), 400),
+        (json!({ "action": "redirect", "all": true }), 400),
+        (json!({ "action": "hold", "all": true, "to": "beta" }), 400),
+        (
+            json!({ "action": "hold", "all": true, "older_than": "long" }),
+            400,
+        ),
+        (json!({ "action": "release", "place": "dead" }), 409),
+    ] {
+        let reply = settle(body.clone()).await;
+        assert_eq!(reply.status, status, "{body}: {}", reply.body);
+    }
+    let younger = json!({ "action": "retry", "place": "dead", "older_than": "1m" });
+    assert_eq!(
+        settle(younger).await.json(),
+        json!({ "done": 0, "failed": [], "next": null })
+    );
+    let page = json!({ "action": "retry", "queue": "beta.example", "place": "dead", "limit": 3 });
+    let first = settle(page.clone()).await.json();
+    assert_eq!(first, json!({ "done": 3, "failed": [], "next": 3 }));
+    let mut rest = page;
+    rest["after"] = first["next"].clone();
+    assert_eq!(
+        settle(rest).await.json(),
+        json!({ "done": 2, "failed": [], "next": null })
+    );
+    let listed = node.get("/api/v1/items?limit=5", &token).await.json();
+    assert_eq!(listed["next"], 5);
+    assert_eq!(
+        node.get("/api/v1/items?limit=5&after=5", &token).await.json()["next"],
+        Value::Null
+    );
+    assert!(!listed.to_string().contains("secret"), "content is shown");
+}
+
+#[tokio::test]
+async fn whole_queue_is_held_and_released() {
+    let node = Node::start().await;
+    let token = node.token(Role::Operate).await;
+    let why = json!({ "reason": "ticket 4711" });
+    let held = node
+        .call("POST", "/api/v1/queues/beta.example/hold", &token, Some(why))
+        .await;
+    assert_eq!(held.status, 200, "{}", held.body);
+    let queues = node.get("/api/v1/queues", &token).await.json();
+    assert_eq!(queues["held"][0]["queue"], "beta.example");
+    assert!(queues["held"][0]["by"].as_str().unwrap().ends_with("ticket 4711"));
+    for was_held in [true, false] {
+        let released = node
+            .call("POST", "/api/v1/queues/beta.example/release", &token, None)
+            .await;
+        assert_eq!(released.json()["was_held"], was_held);
+    }
+    assert_eq!(node.get("/api/v1/queues", &token).await.json()["held"], json!([]));
 }
 
 #[tokio::test]

@@ -41,6 +41,9 @@ pub struct AgreementConfig {
     /// How much may pass.
     #[serde(default)]
     pub limits: Limits,
+    /// How fast what goes to the peer may go, and when it is tried again.
+    #[serde(default)]
+    pub delivery: DeliveryPolicy,
     /// What this peer's people may learn of ours.
     #[serde(default)]
     pub disclose: Disclosure,
@@ -174,6 +177,39 @@ impl Default for Limits {
             max_queued: 100_000,
             max_subscriptions: 100_000,
             documents_in_flight: 4,
+        }
+    }
+}
+
+/// How fast what goes to the peer may go, and when it is tried again. Messages, notices, notifications and reports are paced:
+/// while the peer is slow or refuses it is given less, down to one at a time and one a second, and more again as it answers.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryPolicy {
+    /// Most deliveries under way to the peer; `impsgw peer show` says how many may be now.
+    pub max_in_flight: u32,
+    /// Most deliveries to the peer that begin in a second.
+    pub max_per_second: u32,
+    /// An answer that takes longer than this counts as slow, and the peer is given less. Above what the peer usually takes, or it
+    /// is never given more than one at a time.
+    #[serde(with = "crate::model::duration")]
+    pub slow_after: Duration,
+    /// The first pause after a failed attempt; `0s` for what `[relay]` says.
+    #[serde(with = "crate::model::duration")]
+    pub first_retry: Duration,
+    /// The longest pause between two attempts; `0s` for what `[relay]` says.
+    #[serde(with = "crate::model::duration")]
+    pub longest_retry: Duration,
+}
+
+impl Default for DeliveryPolicy {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 1000,
+            max_per_second: 10_000,
+            slow_after: Duration::from_secs(10),
+            first_retry: Duration::ZERO,
+            longest_retry: Duration::ZERO,
         }
     }
 }

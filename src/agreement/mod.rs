@@ -6,8 +6,8 @@
 mod config;
 
 pub use config::{
-    Accept, AgreementConfig, AtclFallback, Degraded, Disclosure, Limits, MsisdnForm, NetworkList, PeerTls,
-    Presents, ProfileName, Role, Services, SpeaksFor,
+    Accept, AgreementConfig, AtclFallback, Degraded, DeliveryPolicy, Disclosure, Limits, MsisdnForm,
+    NetworkList, PeerTls, Presents, ProfileName, Role, Services, SpeaksFor,
 };
 
 use std::{collections::HashMap, sync::Arc};

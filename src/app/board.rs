@@ -9,6 +9,7 @@ use crate::{
     agreement::Agreements,
     gateways::ssp::{CertificateFacts, LinkView, SspGateway, certificates::Certificates},
     model::{Domain, PeerName},
+    relay::Relay,
     routing::{HostAddress, Router},
     telemetry::Clock,
 };
@@ -20,6 +21,8 @@ pub(super) struct PeerBoard {
     pub(super) router: Arc<Router>,
     /// Those of every listener.
     pub(super) certificates: Vec<Arc<Certificates>>,
+    /// How fast each peer takes what goes to it.
+    pub(super) relay: Arc<Relay>,
     pub(super) clock: Clock,
 }
 
@@ -71,6 +74,7 @@ impl Board for PeerBoard {
                 protocol: "ssp".into(),
                 suspended: self.gateway.suspension(agreement.peer().as_str()),
                 sessions: links.clone().map(|link| self.session(link)).collect(),
+                pace: self.relay.pace(agreement.peer()),
                 set_aside: aside
                     .iter()
                     .filter(|one| is_of_peer(&one.server))
@@ -107,11 +111,15 @@ impl Board for PeerBoard {
     }
 
     async fn resume(&self, peer: &PeerName) -> Result<(), LeverError> {
-        self.domains_of(peer)?;
+        let domains = self.domains_of(peer)?;
         self.gateway
             .resume(peer.as_str())
             .await
-            .map_err(|error| LeverError::Failed(error.to_string()))
+            .map_err(|error| LeverError::Failed(error.to_string()))?;
+        for domain in &domains {
+            self.relay.peer_is_back(domain).await;
+        }
+        Ok(())
     }
 
     async fn reconnect(&self, peer: &PeerName) -> Result<(), LeverError> {

@@ -8,11 +8,12 @@ use std::{
 use crate::{
     gateways::ssp::SspGateway,
     relay::Relay,
-    store::{Leased, Store, WorkerId},
-    telemetry::Clock,
+    store::{Batch, Leased, Space, Store, WorkerId},
+    telemetry::{Clock, Metrics},
 };
 
-/// Every minute: rows that have expired go, idle rate limits are forgotten, recorded identities are learnt.
+/// Every minute: rows that have expired go, what waited too long is told to its senders, idle rate limits are forgotten, recorded
+/// identities and holds are learnt.
 pub(super) async fn keep_house(
     relay: Weak<Relay>,
     gateway: Weak<SspGateway>,
@@ -27,6 +28,12 @@ pub(super) async fn keep_house(
         };
         relay.forget_idle();
         gateway.forget_idle();
+        if let Err(refusal) = relay.learn_holds().await {
+            tracing::warn!(%refusal, "which queues are held could not be read; those that were are");
+        }
+        if let Err(refusal) = relay.expire_waiting().await {
+            tracing::warn!(%refusal, "what waits could not be looked through for what is too late");
+        }
         if let Err(refusal) = relay.learn_seen().await {
             tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
         }
@@ -83,5 +90,28 @@ pub(super) async fn keep_subscriptions(
 
 /// One that does not come back within two rounds gives another one its turn.
 const ROUND: Duration = Duration::from_secs(130);
+/// Every second while the store takes nothing: whether it does again.
+pub(super) async fn keep_trying(store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        if metrics.store_health().failing().is_none() {
+            continue;
+        }
+        let probe = Batch::new(clock.now()).put(Space::Meta, "probe", vec![0; PROBE], None);
+        if store.commit(probe).await.is_err() {
+            continue;
+        }
+        metrics.store_health().recovered();
+        tracing::info!("the store can be written again");
+        // It need not stay, and it does no harm if it does.
+        let _ = store
+            .commit(Batch::new(clock.now()).remove(Space::Meta, "probe"))
+            .await;
+    }
+}
+
+/// Octets of a probe: as much as a large message.
+const PROBE: usize = 64 * 1024;
 /// Rows removed in one go, so that the writer is not held up.
 const EXPIRE_AT_ONCE: usize = 5000;

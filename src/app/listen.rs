@@ -91,6 +91,16 @@ impl App {
         Ok(())
     }
 
+    /// Whether some agreement lets messages go on without a store that nodes share.
+    fn goes_on(&self) -> GoesOn {
+        let (agreements, is_shared) = (Arc::clone(&self.agreements), self.store.is_shared());
+        Arc::new(move || {
+            let agreements = agreements.load();
+            let mut all = agreements.all().iter();
+            is_shared && all.any(|one| one.config.degraded == Degraded::Carry)
+        })
+    }
+
     pub(super) async fn serve_operators(
         &mut self,
         config: &Config,
@@ -98,22 +108,16 @@ impl App {
         (trails, metrics): (Arc<TrailBook>, Arc<Metrics>),
         clock: &Clock,
     ) -> Result<(), StartError> {
-        let ending = self.is_ending.clone();
+        let goes_on = self.goes_on();
+        let (ending, seen, carries) = (self.is_ending.clone(), Arc::clone(&metrics), Arc::clone(&goes_on));
         let not_ready: NotReady = Arc::new(move || {
             let is_ending = *ending.borrow();
-            is_ending
-                .then(|| "the gateway is stopping".to_owned())
-                .into_iter()
-                .collect()
+            let stops = is_ending.then(|| "the gateway is stopping".to_owned());
+            let failing = seen.store_health().failing().filter(|_| !carries());
+            stops.into_iter().chain(failing).collect()
         });
         if let Some(address) = config.admin.health {
             let listener = bind(address, None, "probes").await?;
-            let agreements = Arc::clone(&self.agreements);
-            let goes_on: GoesOn = Arc::new(move || {
-                let agreements = agreements.load();
-                let mut all = agreements.all().iter();
-                all.any(|one| one.config.degraded == Degraded::Carry)
-            });
             let store = Arc::clone(&self.store);
             let routes = probes(store, clock.clone(), Arc::clone(&not_ready), goes_on);
             let server = serve((listener, address, "probes"), ("admin", routes), None, OPERATORS)?;
@@ -134,12 +138,14 @@ impl App {
             gateway: Arc::clone(&self.gateway),
             router: Arc::clone(&self.router),
             certificates: self.all_certificates(),
+            relay: Arc::clone(&self.relay),
             clock: clock.clone(),
         });
         let parts = AdminParts {
             node: config.gateway.node.clone(),
             hosts: config.admin.hosts.clone(),
             store: Arc::clone(&self.store),
+            relay: Arc::clone(&self.relay),
             router: Arc::clone(&self.router),
             agreements: Arc::clone(&self.agreements),
             board,

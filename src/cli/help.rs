@@ -165,9 +165,13 @@ pub(super) const QUEUE: &str = "\
 Examples:
   impsgw queue list                          how many wait, and how long
   impsgw queue list --queue beta.example
-  impsgw queue hold --queue beta.example --reason \"ticket 4711\"
+  impsgw queue hold --queue beta.example --reason \"ticket 4711\"     the whole queue, over restarts
+  impsgw queue release --queue beta.example
   impsgw queue retry --place dead            try all dead items again
+  impsgw queue redirect --queue beta.example --older-than 2h --to gamma --yes
+  impsgw queue discard 1838340175236096 --reason \"ticket 4711\"
 
+Exit code 1 when an item could not be settled, which is then named.
 JSON: the answers of /api/v1/queues and /api/v1/items; of several items {\"done\", \"failed\"}.";
 
 pub(super) const STORE: &str = "\

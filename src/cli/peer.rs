@@ -116,6 +116,9 @@ async fn show(peer: &str, remote: &Remote) -> Done {
             ],
             "no sessions",
         );
+        if let Some(pace) = answer.get("pace").filter(|pace| !pace.is_null()) {
+            print(&pace_words(pace));
+        }
         for server in rows(&answer, "set_aside") {
             print(&format!("set aside: {}", server.as_str().unwrap_or_default()));
         }
@@ -136,6 +139,22 @@ async fn pull(peer: &str, lever: &str, body: Value, done: &str, remote: &Remote)
         print(&format!("{peer} {done}"));
     }
     Ok(())
+}
+
+/// How fast the peer is sent what may wait.
+fn pace_words(pace: &Value) -> String {
+    let is_cut = pace.get("is_cut").and_then(Value::as_bool) == Some(true);
+    let why = if is_cut {
+        ", less than agreed because it is slow or refuses"
+    } else {
+        ""
+    };
+    format!(
+        "pace: {} under way of {}, {} a second{why}",
+        cell(pace, "in_flight"),
+        cell(pace, "most_in_flight"),
+        cell(pace, "per_second")
+    )
 }
 
 fn state(row: &Value) -> String {

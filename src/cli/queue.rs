@@ -1,10 +1,10 @@
-//! `impsgw queue`: what waits, and what an operator does with it, one item or all that match.
+//! `impsgw queue`: what waits, and what an operator does with it, one item, all that match, or a whole queue.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Remote},
+    client::{Client, Remote, escaped},
     output::{Done, Failure, cell, print, print_json, print_table, rows, time},
 };
 
@@ -24,10 +24,13 @@ enum QueueCommand {
         /// At most so many items.
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// Items after this one, to go on where a list ended.
+        #[arg(long, value_name = "ITEM", value_parser = item_number)]
+        after: Option<u64>,
         #[command(flatten)]
         remote: Remote,
     },
-    /// Show one item.
+    /// Show one item; never what it carries.
     Show {
         /// Its number.
         #[arg(value_parser = item_number)]
@@ -35,24 +38,38 @@ enum QueueCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Keep items from being sent.
+    /// Keep items from being sent; with --queue alone, the whole queue with what comes to it, over restarts.
     Hold(Act),
-    /// Let held items go on.
+    /// Let held items go on; with --queue alone, the whole queue and the held items in it.
     Release(Act),
     /// Try dead items again.
     Retry(Act),
-    /// Throw items away.
+    /// Take items out; the senders of messages are told why.
     Discard(Act),
+    /// Send items to another domain, whatever the routes of their recipients say.
+    Redirect {
+        /// The peer or domain that they go to.
+        #[arg(long, value_name = "PEER|DOMAIN")]
+        to: String,
+        #[command(flatten)]
+        act: Act,
+    },
 }
 
 #[derive(Args, Clone, Debug)]
 struct Act {
-    /// The item's number; or give --queue, --place or --label for all that match.
+    /// The item's number; or give conditions for all that match.
     #[arg(value_parser = item_number)]
     item: Option<u64>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Why; shown to all who look at a held item.
+    /// All items, without a condition.
+    #[arg(long, conflicts_with_all = ["item", "queue", "place", "label", "older_than"])]
+    all: bool,
+    /// Do it; discarding or redirecting several items, and --all, need it.
+    #[arg(long)]
+    yes: bool,
+    /// Why; discarding needs it.
     #[arg(long, default_value = "")]
     reason: String,
     #[command(flatten)]
@@ -61,7 +78,7 @@ struct Act {
 
 #[derive(Args, Clone, Debug)]
 struct Wanted {
-    /// Items of this queue: a serving domain or a peer.
+    /// Items of this queue: a serving domain.
     #[arg(long)]
     queue: Option<String>,
     /// Items in this place.
@@ -70,11 +87,19 @@ struct Wanted {
     /// Items with this message ID or canonical address.
     #[arg(long)]
     label: Option<String>,
+    /// Items that were accepted longer ago, such as 2h.
+    #[arg(long, value_name = "AGE")]
+    older_than: Option<String>,
 }
 
 impl Wanted {
     fn is_empty(&self) -> bool {
-        self.queue.is_none() && self.place.is_none() && self.label.is_none()
+        !self.is_narrow() && self.queue.is_none()
+    }
+
+    /// Whether anything but the queue is asked for.
+    fn is_narrow(&self) -> bool {
+        self.place.is_some() || self.label.is_some() || self.older_than.is_some()
     }
 
     async fn items(&self, client: &Client, after: Option<u64>, limit: usize) -> Result<Value, Failure> {
@@ -82,6 +107,7 @@ impl Wanted {
             ("queue", self.queue.clone()),
             ("place", self.place.clone()),
             ("label", self.label.clone()),
+            ("older_than", self.older_than.clone()),
             ("after", after.map(|after| after.to_string())),
             ("limit", Some(limit.to_string())),
         ];
@@ -94,8 +120,9 @@ pub(super) async fn run(args: QueueArgs) -> Done {
         QueueCommand::List {
             wanted,
             limit,
+            after,
             remote,
-        } => list(&wanted, limit, &remote).await,
+        } => list(&wanted, after, limit, &remote).await,
         QueueCommand::Show { item, remote } => {
             let answer = remote.client()?.get(&format!("items/{item}"), &[]).await?;
             if remote.json {
@@ -105,16 +132,17 @@ pub(super) async fn run(args: QueueArgs) -> Done {
             }
             Ok(())
         }
-        QueueCommand::Hold(act) => settle("hold", act).await,
-        QueueCommand::Release(act) => settle("release", act).await,
-        QueueCommand::Retry(act) => settle("retry", act).await,
-        QueueCommand::Discard(act) => settle("discard", act).await,
+        QueueCommand::Hold(act) => settle("hold", None, act).await,
+        QueueCommand::Release(act) => settle("release", None, act).await,
+        QueueCommand::Retry(act) => settle("retry", None, act).await,
+        QueueCommand::Discard(act) => settle("discard", None, act).await,
+        QueueCommand::Redirect { to, act } => settle("redirect", Some(to), act).await,
     }
 }
 
-async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
+async fn list(wanted: &Wanted, after: Option<u64>, limit: usize, remote: &Remote) -> Done {
     let client = remote.client()?;
-    if wanted.is_empty() {
+    if wanted.is_empty() && after.is_none() {
         let answer = client.get("queues", &[]).await?;
         if remote.json {
             print_json(&answer);
@@ -123,7 +151,7 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
         }
         return Ok(());
     }
-    let answer = wanted.items(&client, None, limit).await?;
+    let answer = wanted.items(&client, after, limit).await?;
     if remote.json {
         print_json(&answer);
         return Ok(());
@@ -142,6 +170,9 @@ async fn list(wanted: &Wanted, limit: usize, remote: &Remote) -> Done {
         ],
         "no items",
     );
+    if let Some(next) = answer.get("next").and_then(Value::as_u64) {
+        print(&format!("there are more: --after {next}"));
+    }
     Ok(())
 }
 
@@ -185,7 +216,7 @@ fn lines(item: &Value) -> String {
     facts.filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// How many items stand in each place of each queue.
+/// How many items stand in each place of each queue, and which queues are held.
 pub(super) fn print_counts(answer: &Value) {
     print_table(
         &rows(answer, "queues"),
@@ -197,15 +228,20 @@ pub(super) fn print_counts(answer: &Value) {
         ],
         "nothing waits",
     );
+    for held in rows(answer, "held") {
+        let (queue, by) = (cell(&held, "queue"), cell(&held, "by"));
+        print(&format!("{queue} is held since {} by {by}", time(&held, "since")));
+    }
 }
 
-async fn settle(action: &str, act: Act) -> Done {
+async fn settle(action: &str, to: Option<String>, act: Act) -> Done {
+    check(action, &act)?;
     let client = act.remote.client()?;
-    let body = match action {
-        "hold" => json!({ "reason": act.reason }),
-        _ => json!({}),
-    };
     if let Some(item) = act.item {
+        let body = match &to {
+            Some(to) => json!({ "reason": act.reason, "to": to }),
+            None => json!({ "reason": act.reason }),
+        };
         let answer = client.post(&format!("items/{item}/{action}"), body).await?;
         if act.remote.json {
             print_json(&answer);
@@ -214,23 +250,88 @@ async fn settle(action: &str, act: Act) -> Done {
         }
         return Ok(());
     }
-    if act.wanted.is_empty() {
-        let text = format!("{action} what? give an item, or --queue, --place or --label");
+    let is_whole_queue = matches!(action, "hold" | "release") && !act.wanted.is_narrow();
+    match &act.wanted.queue {
+        Some(queue) if is_whole_queue => whole_queue(&client, action, queue, &act).await,
+        Some(_) | None => settle_many(&client, action, to, &act).await,
+    }
+}
+
+/// What a person can't have meant, or has to say twice.
+fn check(action: &str, act: &Act) -> Done {
+    if act.item.is_none() && act.wanted.is_empty() && !act.all {
+        let text =
+            format!("{action} what? give an item, or --queue, --place, --label or --older-than, or --all");
         return Err(Failure::Usage(text));
     }
-    let (mut done, mut failed, mut after) = (0_u64, Vec::new(), None);
+    if act.item.is_some() && !act.wanted.is_empty() {
+        let text = "give an item or conditions, not both";
+        return Err(Failure::Usage(text.into()));
+    }
+    if action == "discard" && act.reason.trim().is_empty() {
+        let text = "say why, with --reason: the senders and the audit log hear it";
+        return Err(Failure::Usage(text.into()));
+    }
+    let is_grave = matches!(action, "discard" | "redirect") || act.all;
+    if act.item.is_none() && is_grave && !act.yes {
+        let text = format!(
+            "{action} all that match? the same conditions after `queue list` show which; --yes does it"
+        );
+        return Err(Failure::Usage(text));
+    }
+    Ok(())
+}
+
+async fn whole_queue(client: &Client, action: &str, queue: &str, act: &Act) -> Done {
+    let body = match action {
+        "hold" => json!({ "reason": act.reason }),
+        _ => json!({}),
+    };
+    let path = format!("queues/{}/{action}", escaped(queue));
+    let answer = client.post(&path, body).await?;
+    if action == "release" {
+        let was_held = answer.get("was_held").and_then(Value::as_bool) == Some(true);
+        if was_held && !act.remote.json {
+            print(&format!("{queue} is held no more"));
+        }
+        // What was held by itself goes on with the rest.
+        return settle_many(client, action, None, act).await;
+    }
+    if act.remote.json {
+        print_json(&answer);
+    } else {
+        print(&format!(
+            "{queue} is held: what waits stays, and what comes waits behind it"
+        ));
+    }
+    Ok(())
+}
+
+/// Page by page, until the gateway says that this was all.
+async fn settle_many(client: &Client, action: &str, to: Option<String>, act: &Act) -> Done {
+    let (mut done, mut failed, mut after) = (0, Vec::new(), Value::Null);
     loop {
-        let items = rows(&act.wanted.items(&client, after, 500).await?, "items");
-        let ids: Vec<u64> = items.iter().filter_map(|item| item.get("id")?.as_u64()).collect();
-        let Some(last) = ids.last() else { break };
-        after = Some(*last);
-        for id in ids {
-            match client.post(&format!("items/{id}/{action}"), body.clone()).await {
-                Ok(_) => done += 1,
-                Err(Failure::Bad(text) | Failure::Usage(text)) => {
-                    failed.push(json!({ "item": id, "why": text }))
-                }
-            }
+        let answer = client
+            .post(
+                "items/settle",
+                json!({
+                    "action": action,
+                    "queue": act.wanted.queue,
+                    "place": act.wanted.place,
+                    "label": act.wanted.label,
+                    "older_than": act.wanted.older_than,
+                    "all": act.all,
+                    "after": after,
+                    "reason": act.reason,
+                    "to": to,
+                }),
+            )
+            .await?;
+        done += answer.get("done").and_then(Value::as_u64).unwrap_or(0);
+        failed.extend(rows(&answer, "failed"));
+        after = answer.get("next").cloned().unwrap_or_default();
+        if after.is_null() {
+            break;
         }
     }
     if act.remote.json {
@@ -238,7 +339,7 @@ async fn settle(action: &str, act: Act) -> Done {
     } else {
         print(&format!("{action}: {done} item(s) done, {} not", failed.len()));
         for one in &failed {
-            print(&cell(one, "why"));
+            print(&format!("item {}: {}", cell(one, "item"), cell(one, "why")));
         }
     }
     if failed.is_empty() {

@@ -93,7 +93,23 @@ async fn commands_end_as_the_thing_asked_about_is() {
         ("queue hold 1 --reason test", Ok(())),
         ("queue release 1", Ok(())),
         ("queue retry 2", Ok(())),
-        ("queue discard --queue beta.example", Ok(())),
+        (
+            "queue list --place dead --older-than 2h --limit 1 --after 1",
+            Ok(()),
+        ),
+        ("queue hold --queue beta.example --reason test", Ok(())),
+        ("queue list --json", Ok(())),
+        ("queue release --queue beta.example", Ok(())),
+        ("queue hold --all --yes", Ok(())),
+        ("queue release --place held", Ok(())),
+        ("queue discard 1 --reason test --json", Ok(())),
+        ("queue discard 1 --reason test", Err(Failure::Bad(GONE.into()))),
+        ("queue redirect 2 --to beta", Err(Failure::Usage(NO_BETA.into()))),
+        (
+            "queue redirect --queue beta.example --to beta --yes",
+            silent_bad(),
+        ),
+        ("queue discard --queue beta.example --reason test --yes", Ok(())),
         ("store status", Ok(())),
         ("trace +447700900199", silent_bad()),
         ("token create noc --role operate", Ok(())),
@@ -121,6 +137,23 @@ async fn refusals_say_why_and_what_to_do() {
         (Role::Admin, "queue show 77", false, "may have been delivered"),
         (Role::Admin, "cache flush", true, "--all"),
         (Role::Admin, "queue discard", true, "--queue"),
+        (Role::Admin, "queue discard 1", true, "--reason"),
+        (
+            Role::Admin,
+            "queue discard --queue beta.example --reason x",
+            true,
+            "--yes",
+        ),
+        (Role::Admin, "queue hold --all", true, "--yes"),
+        (
+            Role::Admin,
+            "queue redirect --place dead --to beta",
+            true,
+            "--yes",
+        ),
+        (Role::Admin, "queue hold 1 --queue beta.example", true, "not both"),
+        (Role::Admin, "queue list --older-than soon", true, "write it as"),
+        (Role::Read, "queue hold 1", false, "the role operate is needed"),
         (Role::Admin, "route +44*", true, "wildcard"),
         (Role::Admin, "watch +447700900123 --for soon", true, "write it as"),
     ] {
@@ -168,3 +201,6 @@ async fn missing_token_file_is_a_usage_mistake() {
     let done = carry_out(noc(words)).await;
     assert!(matches!(done, Err(Failure::Usage(text)) if text.contains("--token-file")));
 }
+
+const GONE: &str = "there is no item 1; it may have been delivered";
+const NO_BETA: &str = "bad request: \"beta\" is neither a peer nor a domain";

@@ -2,7 +2,7 @@
 //!
 //! A mistake is blamed on the line of its key, or of the nearest table around it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
     Config,
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config, agreements: &[Read<AgreementConfig>]) -> Ve
         found.role(read);
         found.servers(read);
         found.limits(read);
+        found.delivery(read);
         found.prefixes(read);
     }
     found.mistakes
@@ -135,6 +136,16 @@ impl Found<'_> {
                 );
                 self.blame(read, &format!("limits.media_types.{index}"), text);
             }
+        }
+    }
+
+    fn delivery(&mut self, read: &Read<AgreementConfig>) {
+        let (own, usual) = (&read.value.delivery, &self.config.relay);
+        let or_usual = |own: Duration, usual| if own.is_zero() { usual } else { own };
+        let first = or_usual(own.first_retry, usual.first_retry);
+        if first > or_usual(own.longest_retry, usual.longest_retry) {
+            let text = "delivery.first_retry is longer than longest_retry; where one of them is not set, [relay] says it";
+            self.blame(read, "delivery.first_retry", text.into());
         }
     }
 

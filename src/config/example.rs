@@ -213,6 +213,13 @@ fn sections() -> Vec<Section> {
         ),
         section("[agreement.limits]", true, AGREEMENT, "Limits", part("limits")),
         section(
+            "[agreement.delivery]",
+            true,
+            AGREEMENT,
+            "DeliveryPolicy",
+            part("delivery"),
+        ),
+        section(
             "[agreement.disclose]",
             true,
             AGREEMENT,

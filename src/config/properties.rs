@@ -13,8 +13,8 @@ use toml::Table;
 use super::{Config, GatewayConfig, LogConfig, LogFormat};
 use crate::{
     agreement::{
-        Accept, AgreementConfig, AtclFallback, Degraded, Disclosure, Limits, MsisdnForm, NetworkList,
-        PeerTls, Presents, ProfileName, Role, Services, SpeaksFor,
+        Accept, AgreementConfig, AtclFallback, Degraded, DeliveryPolicy, Disclosure, Limits, MsisdnForm,
+        NetworkList, PeerTls, Presents, ProfileName, Role, Services, SpeaksFor,
     },
     model::{AttributeName, ByteSize, Domain, Service},
     relay::RelayConfig,
@@ -160,6 +160,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
     let parts = (
         services(),
         limits(),
+        delivery(),
         disclosure(),
         speaks_for(),
         networks(),
@@ -184,7 +185,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
                 servers,
                 parts,
             )| {
-                let (services, limits, disclose, speaks_for, allowed_networks, tls) = parts;
+                let (services, limits, delivery, disclose, speaks_for, allowed_networks, tls) = parts;
                 AgreementConfig {
                     peer: "peer".parse().unwrap(),
                     domains: Vec::new(),
@@ -194,6 +195,7 @@ fn agreement() -> impl Strategy<Value = AgreementConfig> {
                     msisdn_form,
                     services,
                     limits,
+                    delivery,
                     disclose,
                     speaks_for,
                     transit,
@@ -257,6 +259,28 @@ fn limits() -> impl Strategy<Value = Limits> {
                     max_subscriptions,
                     documents_in_flight,
                 }
+            },
+        )
+}
+
+fn delivery() -> impl Strategy<Value = DeliveryPolicy> {
+    let retries = prop_oneof![
+        Just([Duration::ZERO; 2]),
+        [duration(1000, 3_600_000), duration(3_600_000, 86_400_000)],
+    ];
+    (
+        1_u32..=1_000_000,
+        1_u32..=100_000_000,
+        duration(100, 300_000),
+        retries,
+    )
+        .prop_map(
+            |(max_in_flight, max_per_second, slow_after, [first_retry, longest_retry])| DeliveryPolicy {
+                max_in_flight,
+                max_per_second,
+                slow_after,
+                first_retry,
+                longest_retry,
             },
         )
 }

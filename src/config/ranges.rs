@@ -177,6 +177,11 @@ pub(super) const RANGES: &[Range] = &[
         "1000000000",
     ),
     range("agreement.limits.documents_in_flight", Kind::Count, "1", "10000"),
+    range("agreement.delivery.max_in_flight", Kind::Count, "1", "1000000"),
+    range("agreement.delivery.max_per_second", Kind::Count, "1", "100000000"),
+    range("agreement.delivery.slow_after", Kind::Time, "100ms", "5m"),
+    range("agreement.delivery.first_retry", Kind::Time, "0s", "1h"),
+    range("agreement.delivery.longest_retry", Kind::Time, "0s", "1d"),
 ];
 
 #[cfg(test)]

@@ -218,6 +218,12 @@ fn each_mistake_is_named_where_it_stands() {
         ),
         (
             "answer_timeout = \"10s\"",
+            "delivery.first_retry = \"1h\"",
+            16,
+            "longer than longest_retry",
+        ),
+        (
+            "answer_timeout = \"10s\"",
             "presents = \"partners\"",
             16,
             "partner-domains",

@@ -170,6 +170,10 @@ fn samples() -> Vec<Refusal> {
             domain: domain.clone(),
             reason: text(),
         },
+        Refusal::HeldBack {
+            domain: domain.clone(),
+            reason: text(),
+        },
         Refusal::EndsConnections {
             domain: domain.clone(),
         },
@@ -182,7 +186,7 @@ fn samples() -> Vec<Refusal> {
             status: 500,
             text: text(),
         },
-        Refusal::StoreAway { reason: text() },
+        Refusal::StoreUnavailable { reason: text() },
         Refusal::Internal { reason: text() },
     ];
     let in_groups = GroupRefusal::ALL.map(in_group);

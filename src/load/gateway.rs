@@ -80,6 +80,8 @@ limits.sender_per_minute = 10000000
 limits.max_recipients = {PRIME_RECIPIENTS}
 limits.documents_in_flight = {connections}
 accept = "{accept}"
+delivery.max_in_flight = 1000000
+delivery.max_per_second = 100000000
 {extra}
 "#
         );

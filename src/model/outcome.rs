@@ -212,6 +212,14 @@ pub enum Refusal {
         /// The last failure.
         reason: String,
     },
+    /// What goes to the other side waits here for now.
+    #[error("what goes to {domain} waits: {reason}")]
+    HeldBack {
+        /// The other side.
+        domain: Domain,
+        /// Why.
+        reason: String,
+    },
     /// The other side ended every connection on which it was sent alone.
     #[error("{domain} ends every connection on which it is sent; look at it before it goes again")]
     EndsConnections {
@@ -248,10 +256,10 @@ pub enum Refusal {
         /// What it said.
         text: String,
     },
-    /// What must survive can't be written down now, so nothing is accepted; it passes.
-    #[error("the gateway can't keep it safe now: {reason}")]
-    StoreAway {
-        /// What is in the way.
+    /// Our store can't keep anything now.
+    #[error("the gateway can keep nothing now: {reason}")]
+    StoreUnavailable {
+        /// Why.
         reason: String,
     },
     /// We are at fault or overloaded.
@@ -296,10 +304,11 @@ impl Refusal {
         match self {
             Self::RouteFailed { .. }
             | Self::Unreachable { .. }
+            | Self::HeldBack { .. }
+            | Self::StoreUnavailable { .. }
             | Self::TimedOut { .. }
             | Self::RateExceeded { .. }
             | Self::QueueFull { .. }
-            | Self::StoreAway { .. }
             | Self::Internal { .. } => true,
             Self::Remote { status, .. } => matches!(status, 500 | 503 | 504 | 507 | 521 | 522 | 535),
             Self::NoAgreement { .. }

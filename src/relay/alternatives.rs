@@ -28,7 +28,7 @@ impl Relay {
         let until = self.share(deadline, left);
         let answer = self.forward(ingress, target, first, until).await;
         for other in target.other_domains() {
-            if !matches!(answer, Err(Undelivered::NotTaken(_))) {
+            if !is_for_others(&answer) {
                 break;
             }
             left -= 1;
@@ -98,10 +98,19 @@ impl Target {
     }
 
     fn lend_names(&self, mut other: Self, domain: &Domain) -> Self {
+        other.patience = self.patience;
         if other.takes_enum_names() {
             other.aliases = self.other_names(domain).cloned().collect();
         }
         other
+    }
+}
+
+/// Whether another domain may be asked: nobody took it, and it is not kept back for this one.
+fn is_for_others(answer: &Result<Answer, Undelivered>) -> bool {
+    match answer {
+        Err(Undelivered::NotTaken(refusal)) => !matches!(refusal, Refusal::HeldBack { .. }),
+        Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Unanswered(_)) => false,
     }
 }
 

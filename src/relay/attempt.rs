@@ -45,7 +45,9 @@ impl Relay {
                 Settle::Bury { by, reason }
             }
             Verdict::Again(refusal) => {
-                let due = self.retry_at(item.attempts, now).min(item.expires);
+                let due = self
+                    .retry_at(&item.lane.queue, item.attempts, now)
+                    .min(item.expires);
                 let failure = refusal.to_string();
                 Settle::Reschedule { by, due, failure }
             }
@@ -102,8 +104,12 @@ impl Relay {
         let Some(recipient) = recipients.first() else {
             return Verdict::Delivered;
         };
-        let target = match self.target(ingress, recipient, service).await {
-            Ok(target) => target,
+        let target = match &queued.redirected {
+            Some(domain) => self.redirected_target(ingress, domain).await,
+            None => self.target(ingress, recipient, service).await,
+        };
+        let target = match target {
+            Ok(target) => self.in_turn(target),
             Err(refusal) if refusal.is_temporary() => return Verdict::Again(refusal),
             Err(refusal) => return Verdict::Refused(refusal),
         };
@@ -160,7 +166,7 @@ impl Relay {
                 let until = now.plus(self.answer_timeout(&asked));
                 // A peer that never answers is asked less and less often.
                 Verdict::Unanswered {
-                    until: until.max(self.retry_at(attempts, now)),
+                    until: until.max(self.retry_at(asked.domain.as_str(), attempts, now)),
                 }
             }
         };
@@ -203,7 +209,7 @@ impl Relay {
     async fn send_back(&self, ingress: &Ingress, side: &super::Side, queued: &Queued) -> Verdict {
         let deadline = self.now().plus(self.config.query_timeout);
         let target = match self.side_target(side).await {
-            Ok(target) => target,
+            Ok(target) => self.in_turn(target),
             Err(refusal) if refusal.is_temporary() => return Verdict::Again(refusal),
             Err(refusal) => return Verdict::Refused(refusal),
         };
@@ -218,6 +224,14 @@ impl Relay {
             Ok(_) | Err(Undelivered::Unanswered(_)) => Verdict::Delivered,
             Err(Undelivered::Refused(refusal)) if !refusal.is_temporary() => Verdict::Refused(refusal),
             Err(Undelivered::Refused(refusal) | Undelivered::NotTaken(refusal)) => Verdict::Again(refusal),
+        }
+    }
+
+    /// What comes from the store waits for room at the peer, as long as for its answer.
+    fn in_turn(&self, target: Target) -> Target {
+        Target {
+            patience: self.config.query_timeout,
+            ..target
         }
     }
 

@@ -144,7 +144,7 @@ impl Relay {
         Ok(NewItem {
             lane: self.lane(queue, &notice.by, person).await,
             priority: Priority::Background,
-            due: self.retry_at(0, now),
+            due: self.retry_at(queue, 0, now),
             expires: now.plus(self.config.default_validity),
             replaces: None,
             is_awaiting: false,

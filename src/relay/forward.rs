@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Delivery, Ingress, Relay, Side, Undelivered, admit, naming::Alias};
+use super::{Delivery, Ingress, Relay, Side, Undelivered, admit, naming::Alias, paces::went};
 use crate::{
     agreement::{InterconnectionAgreement, Role},
     model::{
@@ -30,6 +30,8 @@ pub(super) struct Target {
     pub(super) aliases: Vec<Alias>,
     /// Likewise for the alternatives.
     pub(super) other_aliases: Vec<(Domain, Alias)>,
+    /// How long a request may wait for room at the peer; what finds none at once is stored.
+    pub(super) patience: Duration,
 }
 
 impl Target {
@@ -43,6 +45,7 @@ impl Target {
             alternatives: None,
             aliases: Vec::new(),
             other_aliases: Vec::new(),
+            patience: Duration::ZERO,
         }
     }
 
@@ -93,13 +96,18 @@ impl Target {
     /// How much may wait for this side, as its agreement says.
     pub(super) fn bound(&self) -> Option<QueueBound> {
         let agreement = self.agreement.as_ref()?;
+        Some(Self::bound_of(agreement, &self.domain))
+    }
+
+    /// How much may wait for a peer, at whose domain or by whose way this one is.
+    pub(super) fn bound_of(agreement: &InterconnectionAgreement, domain: &Domain) -> QueueBound {
         let max = agreement.config.limits.max_queued;
         let mut queues: Vec<_> = agreement.config.domains.iter().map(ToString::to_string).collect();
-        if !agreement.config.domains.contains(&self.domain) {
-            queues.push(self.domain.to_string());
+        if !agreement.config.domains.contains(domain) {
+            queues.push(domain.to_string());
         }
         let clause = format!("limits.max_queued of {} is {max}", agreement.peer());
-        Some(QueueBound { queues, max, clause })
+        QueueBound { queues, max, clause }
     }
 
     /// Whether people go there under the name that ENUM gives them.
@@ -280,6 +288,7 @@ impl Relay {
                     alternatives: None,
                     aliases: Vec::new(),
                     other_aliases: Vec::new(),
+                    patience: Duration::ZERO,
                 })
             }
             Plan::Gateway { peer, .. } => self.gateway_target(peer, now).await,
@@ -311,6 +320,7 @@ impl Relay {
                 alternatives: None,
                 aliases: Vec::new(),
                 other_aliases: Vec::new(),
+                patience: Duration::ZERO,
             });
         }
         let service = WvAddress::service(domain.clone());
@@ -333,6 +343,7 @@ impl Relay {
                 alternatives: None,
                 aliases: Vec::new(),
                 other_aliases: Vec::new(),
+                patience: Duration::ZERO,
             }),
             Plan::Home { .. } | Plan::Gateway { .. } => Err(Refusal::NoRoute {
                 recipient: service,
@@ -385,7 +396,11 @@ impl Relay {
             .map_err(Undelivered::NotTaken)?;
         let (request, asked) = target.renamed(request);
         let own = target.spoken_to_by(&ingress.side, &request);
+        let waited = self.now();
+        let permit = self.permit(target, &request).await?;
         let began = self.now();
+        // A place that was waited for is no reason to give the peer less time.
+        let deadline = deadline.plus(waited.until(began));
         let answer = egress
             .deliver(Delivery {
                 request,
@@ -399,6 +414,9 @@ impl Relay {
             })
             .await;
         let now = self.now();
+        if let (Some(permit), Some(agreement)) = (permit, &target.agreement) {
+            permit.ended(went(agreement, &answer, began.until(now)), now);
+        }
         ingress.trail.add(
             now,
             Stop::Deliver,

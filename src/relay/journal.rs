@@ -13,11 +13,27 @@ use super::{
     turns::Turn,
 };
 use crate::{
-    model::{Acceptance, Domain, MessageId, RecipientOutcome, Refusal, SendMessage, Timestamp, WvAddress},
+    model::{
+        Acceptance, Domain, MessageId, RecipientOutcome, Refusal, Request, SendMessage, Timestamp, WvAddress,
+    },
     store::{Batch, Committed, Space, StoreError},
 };
 
 impl Relay {
+    /// What is carried out once is not begun while its outcome can't be kept: nobody would know a repeat, a report or the bill.
+    pub(super) fn check_store(&self, ingress: &Ingress, request: &Request) -> Result<(), Refusal> {
+        let is_carried =
+            matches!(request, Request::Send(_)) && self.store.is_shared() && ingress.side.is_carried();
+        let is_recorded = matches!(
+            request,
+            Request::Send(_) | Request::ContactAdded(_) | Request::Invite(_)
+        ) && !is_carried;
+        match self.store.failing() {
+            Some(reason) if is_recorded => Err(Refusal::StoreUnavailable { reason }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Commits what became of a message for every recipient. What must wait is committed when its turn has come, behind
     /// what was said before it; when there is no room for it, the rest is committed without.
     pub(super) async fn journal(

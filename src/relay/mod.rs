@@ -9,17 +9,23 @@ mod attempt;
 mod config;
 mod contact_added;
 mod egress;
+mod expiry;
 mod filter;
 mod forward;
 mod group;
+mod holds;
 mod identity;
 mod ingress;
 mod invite;
 mod journal;
 mod lanes;
+mod late;
 mod naming;
 mod notify;
+mod operators;
 mod outbox;
+mod pace;
+mod paces;
 mod reassert;
 mod repeat;
 mod report;
@@ -36,8 +42,10 @@ mod watched;
 
 pub use config::RelayConfig;
 pub use egress::{Delivery, Egress, Undelivered};
+pub use holds::HeldQueue;
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
+pub use paces::PaceState;
 pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -46,8 +54,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::{
-    admit::RateLimits, identity::InProgress, lanes::WaitingLanes, search::KeptSearches, seen::SeenFilter,
-    turns::Turns, watched::Watched,
+    admit::RateLimits, expiry::Sweep, holds::Holds, identity::InProgress, lanes::WaitingLanes, paces::Paces,
+    search::KeptSearches, seen::SeenFilter, turns::Turns, watched::Watched,
 };
 use crate::{
     agreement::Agreements,
@@ -91,6 +99,9 @@ pub struct Relay {
     secret: IdentitySecret,
     trails: Box<dyn Fn(TrailRecord) + Send + Sync>,
     rates: ArcSwap<RateLimits>,
+    paces: Paces,
+    holds: Holds,
+    sweep: Sweep,
     in_progress: InProgress,
     seen: SeenFilter,
     searches: KeptSearches,
@@ -124,6 +135,9 @@ impl Relay {
             secret: parts.secret,
             trails: parts.trails,
             rates,
+            paces: Paces::default(),
+            holds: Holds::default(),
+            sweep: Sweep::default(),
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
             searches: KeptSearches::new(),
@@ -211,6 +225,7 @@ impl Relay {
     async fn admit_and_carry_out(&self, ingress: &Ingress, request: &Request) -> Outcome {
         admit::admit(ingress, request, &self.own, self.clock.now())?;
         self.rates.load().take(&ingress.side, request)?;
+        self.check_store(ingress, request)?;
         self.check_own(ingress, request).await?;
         match request {
             // Messages are nearly all there is; what is rare is boxed, so that it makes no room in every request's future.

@@ -196,9 +196,9 @@ impl Relay {
         };
         Ok(NewItem {
             replaces: Some(lane.conversation.clone()),
+            due: self.retry_at(&lane.queue, 0, now),
             lane,
             priority: Priority::Background,
-            due: self.retry_at(0, now),
             expires: now.plus(self.config.notification_validity),
             is_awaiting: false,
             labels: vec![watcher.key(), value.0.key()],

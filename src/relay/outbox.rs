@@ -13,15 +13,12 @@ use super::{
     Ingress, Relay, RequestKey,
     identity::hex,
     ingress::SideRecord,
-    report::Reference,
     send::{damaged, refused_by_store},
     slots::{Room, Slots},
 };
 use crate::{
-    agreement::Agreements,
-    model::{
-        Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
-    },
+    agreement::{Agreements, DeliveryPolicy},
+    model::{Domain, Protocol, Refusal, Request, Timestamp, Trail, TrailId},
     store::{
         Batch, Claim, Committed, ItemId, OutboxItem, Place, PlaceName, QueueFilter, Settle, StoreError,
         WorkerId,
@@ -43,6 +40,9 @@ pub(super) struct Queued {
     pub(super) trail: TrailId,
     /// Which way it goes.
     pub(super) kind: QueuedKind,
+    /// The domain that an operator sent it to, in place of the one that its route leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) redirected: Option<Domain>,
     /// What is to be delivered.
     pub(super) request: Request,
 }
@@ -58,6 +58,7 @@ impl Queued {
             via: ingress.via.clone(),
             trail: ingress.trail.id(),
             kind,
+            redirected: None,
             request,
         }
     }
@@ -102,6 +103,7 @@ impl Relay {
     /// # Errors
     /// The store's words, when it can't be read.
     pub async fn waiting(&self) -> Result<u64, Refusal> {
+        self.learn_holds().await?;
         let counts = self.store.counts().await.map_err(refused_by_store)?;
         let living = counts.iter().filter(|count| count.place != PlaceName::Dead);
         Ok(living.map(|count| count.count).sum())
@@ -130,7 +132,7 @@ impl Relay {
             if is_ending {
                 break;
             }
-            let items = self.claim(&worker, slots.room()).await;
+            let items = self.claim(&worker, self.room(&slots)).await;
             is_idle = items.is_empty();
             for item in items {
                 let slot = slots.take(&item.lane.queue);
@@ -149,12 +151,19 @@ impl Relay {
     /// Waits until there is room for an attempt; when nothing was due, until something may be.
     async fn wait_for_room(&self, slots: &Slots, is_idle: bool) {
         if is_idle {
-            self.wait_for_work(&slots.room().full).await;
+            self.wait_for_work(slots).await;
         }
         while slots.room().limit == 0 {
             // Every delivery that ends wakes this task.
             self.wake.notified().await;
         }
+    }
+
+    /// What may be begun now: as the slots, the paces of peers and the holds of operators have it.
+    fn room(&self, slots: &Slots) -> Room {
+        let mut room = slots.room().and(self.room_by_pace());
+        room.full.extend(self.holds.queues());
+        room
     }
 
     /// What is due, under a lease; nothing when the store can't be read.
@@ -208,6 +217,7 @@ impl Relay {
 
     /// What waits for this serving domain goes now, whatever its next time was: the domain can be reached again.
     pub async fn peer_is_back(&self, serving: &Domain) {
+        self.pace_is_back(serving);
         let batch = Batch {
             due_now: vec![serving.to_string()],
             ..Batch::new(self.now())
@@ -218,117 +228,36 @@ impl Relay {
         }
     }
 
-    /// A peer's answer to a message whose sender has been answered already.
-    ///
-    /// Success closes what was awaited, an error becomes a failed report. Of a message that was sent anew since, or that
-    /// was buried with its outcome unknown, the answer settles the same.
-    pub async fn late_answer(&self, domain: &Domain, id: &MessageId, answer: &Outcome) {
-        // The answer may overtake the journal of the message that it is about.
-        self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
-        let filter = QueueFilter {
-            label: Some(id.to_string()),
-            ..QueueFilter::default()
-        };
-        let items = match self.store.items(&filter, None, 256).await {
-            Ok(items) => items,
-            Err(error) => {
-                tracing::error!(%error, "a late answer could not be matched");
-                return;
-            }
-        };
-        // What was never sent, or not taken, is not what the answer is about.
-        let is_asked = |item: &OutboxItem| item.unanswered || matches!(item.place, Place::Awaiting { .. });
-        for item in items.iter().filter(|item| is_asked(item)) {
-            self.settle_late(item, (domain, id), answer).await;
-        }
-    }
-
-    /// The document of a message that is awaiting was not taken after all: it goes again, as what was never sent does.
-    pub async fn not_taken(&self, domain: &Domain, id: &MessageId) {
-        // It may be known before the journal of the message is written.
-        self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
-        let filter = QueueFilter {
-            label: Some(id.to_string()),
-            place: Some(PlaceName::Awaiting),
-            ..QueueFilter::default()
-        };
-        let items = match self.store.items(&filter, None, 256).await {
-            Ok(items) => items,
-            Err(error) => {
-                tracing::error!(%error, "what was not taken could not be found");
-                return;
-            }
-        };
-        let now = self.now();
-        for item in items.iter().filter(|item| self.is_known_as(item, domain, id)) {
-            let due = self.retry_at(item.attempts, now);
-            let failure = "its document was not taken".into();
-            let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
-            self.settle(batch, item.id).await;
-        }
+    /// Something may be due that was not before: an operator has let it go on.
+    pub fn has_work(&self) {
         self.wake.notify_one();
     }
 
-    /// Whether this is the message that has this ID at a serving domain.
-    fn is_known_as(&self, item: &OutboxItem, domain: &Domain, id: &MessageId) -> bool {
-        let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
-            return false;
-        };
-        let ingress = queued.ingress(&self.agreements.load(), self.now());
-        let (Some(ingress), Request::Send(message)) = (ingress, &queued.request) else {
-            return false;
-        };
-        self.egress_id(&ingress, message, domain).as_ref() == Some(id)
+    /// When the next attempt of something in this queue is due after so many; about three times as long each time, with jitter.
+    pub(super) fn retry_at(&self, queue: &str, attempts: u32, now: Timestamp) -> Timestamp {
+        let (first, longest) = self.retries(queue);
+        let pause = first.as_secs_f64() * 3_f64.powi(i32::try_from(attempts.min(20)).unwrap_or(20));
+        let jittered = pause.min(longest.as_secs_f64()) * (0.85 + 0.3 * fastrand::f64());
+        now.plus(Duration::from_secs_f64(jittered))
     }
 
-    async fn settle_late(&self, item: &OutboxItem, (domain, id): (&Domain, &MessageId), answer: &Outcome) {
-        let now = self.now();
-        let Ok(queued) = serde_json::from_slice::<Queued>(&item.body) else {
-            return;
+    /// The first and the longest pause of a queue: as its agreement says, else as `[relay]` does.
+    fn retries(&self, queue: &str) -> (Duration, Duration) {
+        let agreements = self.agreements.load();
+        let serving = queue.parse::<Domain>().ok();
+        let agreement = serving.and_then(|domain| agreements.for_domain(&domain));
+        let said = |own: fn(&DeliveryPolicy) -> Duration, usual: Duration| {
+            let own = agreement.map(|agreement| own(&agreement.config.delivery));
+            own.filter(|pause| !pause.is_zero()).unwrap_or(usual)
         };
-        let (Some(ingress), Request::Send(message)) =
-            (queued.ingress(&self.agreements.load(), now), &queued.request)
-        else {
-            return;
-        };
-        // An answer counts only from where the message went under this ID.
-        if self.egress_id(&ingress, message, domain).as_ref() != Some(id) {
-            return;
-        }
-        let refused = match (answer, message.recipients.first()) {
-            (Err(refusal), Some(_)) => Some(refusal.clone()),
-            (Ok(answer), Some(recipient)) => self.late_refusal((domain, id), answer, recipient).await,
-            (_, None) => None,
-        };
-        let closed = match &refused {
-            Some(refusal) => StepEvent::Refused {
-                reason: format!("a late answer of {domain}: {refusal}"),
-            },
-            None => StepEvent::Note {
-                text: format!("a late answer of {domain}: it has the message"),
-            },
-        };
-        ingress.trail.add(now, Stop::Deliver, closed);
-        let mut batch = Batch::new(now).settle(item.id, Settle::Answered);
-        let told = refused.and_then(|refusal| self.failed_report(&queued, refusal));
-        batch.enqueue.extend(told);
-        self.settle(batch, item.id).await;
-        (self.trails)(ingress.trail.record());
-        self.wake.notify_one();
-    }
-
-    /// When the next attempt is due after so many; about three times as long each time, with jitter.
-    pub(super) fn retry_at(&self, attempts: u32, now: Timestamp) -> Timestamp {
-        let base = self.config.first_retry.as_millis().min(u128::from(u64::MAX)) as f64;
-        let longest = self.config.longest_retry.as_millis().min(u128::from(u64::MAX)) as f64;
-        let pause = (base * 3_f64.powi(i32::try_from(attempts.min(20)).unwrap_or(20))).min(longest);
-        let jittered = pause * (0.85 + 0.3 * fastrand::f64());
-        now.plus(Duration::from_millis(jittered as u64))
+        let first = said(|policy| policy.first_retry, self.config.first_retry);
+        let longest = said(|policy| policy.longest_retry, self.config.longest_retry);
+        (first, longest.max(first))
     }
 
     /// Commits what became of an item.
     pub(super) async fn settle(&self, batch: Batch, id: ItemId) {
-        match self.store.commit(batch).await {
+        match self.commit_persistently(batch).await {
             Ok(Committed::Done) => {}
             Ok(Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_)) => {
                 tracing::warn!(item = id.0, "another worker took the item over");
@@ -339,14 +268,25 @@ impl Relay {
         }
     }
 
+    /// What was delivered and is not settled is delivered again, so a store that takes nothing now is asked again while the
+    /// lease is sure to hold.
+    async fn commit_persistently(&self, batch: Batch) -> Result<Committed, StoreError> {
+        for _ in 0..SETTLE_AGAIN {
+            match self.store.commit(batch.clone()).await {
+                Err(StoreError::Disk { .. }) => tokio::time::sleep(Duration::from_secs(1)).await,
+                settled => return settled,
+            }
+        }
+        self.store.commit(batch).await
+    }
+
     /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
-    async fn wait_for_work(&self, full_queues: &[String]) {
-        let pause = match self.store.next_due_except(full_queues).await {
-            Ok(Some(due)) => self
-                .now()
-                .until(due)
-                .clamp(Duration::from_millis(5), Duration::from_secs(5)),
-            Ok(None) | Err(_) => Duration::from_secs(5),
+    async fn wait_for_work(&self, slots: &Slots) {
+        let is_paced_out = !self.room_by_pace().full.is_empty();
+        let longest = if is_paced_out { LOOK_AT_PACES } else { LOOK_ANYWAY };
+        let pause = match self.store.next_due_except(&self.room(slots).full).await {
+            Ok(Some(due)) => self.now().until(due).clamp(Duration::from_millis(5), longest),
+            Ok(None) | Err(_) => longest,
         };
         tokio::select! {
             () = self.wake.notified() => {}
@@ -367,5 +307,11 @@ fn from_hex(text: &str) -> [u8; 16] {
     out
 }
 
+/// When nothing seems due, it is looked at again after this.
+const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+/// The same while a peer has its part for now: at the least pace it gets one a second.
+const LOOK_AT_PACES: Duration = Duration::from_millis(250);
+/// How often a settlement is tried, a second apart.
+const SETTLE_AGAIN: u32 = 25;
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);

@@ -140,7 +140,7 @@ impl Relay {
                         reason: refusal.to_string(),
                     },
                 );
-                let due = self.retry_at(0, now);
+                let due = self.retry_at(side.domain().as_str(), 0, now);
                 let item = self.report_item(ingress, to, &side, report, due)?;
                 batch = batch.enqueue(item);
             }

@@ -110,7 +110,7 @@ impl Relay {
             ingress
                 .trail
                 .add(now, Stop::Deliver, StepEvent::Stored { reason });
-            let wait = Wait::Due(self.retry_at(0, now));
+            let wait = Wait::Due(self.retry_at(UNROUTED, 0, now));
             let item = self.item(ingress, message, &sent.one.recipient, (UNROUTED, None), wait);
             sent.store(item.await, self);
         }
@@ -161,7 +161,7 @@ impl Relay {
             Ok(answer) => self.sent(hop, &asked, &free, &Ok(answer)),
             Err(Undelivered::Refused(refusal)) => self.sent(hop, &asked, &free, &Err(refusal)),
             Err(Undelivered::NotTaken(refusal)) => {
-                let due = self.retry_at(0, self.now());
+                let due = self.retry_at(asked.domain.as_str(), 0, self.now());
                 self.store_all((hop, &asked), &free, &refusal.to_string(), Wait::Due(due))
                     .await
             }
@@ -317,9 +317,10 @@ enum Wait {
 pub(super) fn refused_by_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
-        StoreError::Away { reason } => Refusal::StoreAway { reason },
-        error @ (StoreError::Disk { .. }
-        | StoreError::Newer { .. }
+        error @ (StoreError::Away { .. } | StoreError::Disk { .. }) => Refusal::StoreUnavailable {
+            reason: error.to_string(),
+        },
+        error @ (StoreError::Newer { .. }
         | StoreError::Engine { .. }
         | StoreError::Damaged { .. }
         | StoreError::Closed) => {

@@ -24,6 +24,15 @@ pub(super) struct Room {
     pub(super) full: Vec<String>,
 }
 
+impl Room {
+    /// What both leave.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.limit = self.limit.min(other.limit);
+        self.full.extend(other.full);
+        self
+    }
+}
+
 impl Slots {
     /// So many, and at least one.
     pub(super) fn new(all: usize) -> Arc<Self> {

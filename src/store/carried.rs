@@ -115,6 +115,10 @@ impl Store for CarriedStore {
         if !batch.carry || !only_sets(&batch) {
             return self.shared.commit(batch).await;
         }
+        // While it is known to be away nobody waits to hear that again.
+        if self.shared.failing().is_some() {
+            return self.carry(batch).await;
+        }
         match self.shared.commit(batch.clone()).await {
             Err(StoreError::Away { .. }) => self.carry(batch).await,
             other => other,
@@ -122,7 +126,10 @@ impl Store for CarriedStore {
     }
 
     async fn row(&self, space: Space, key: &str, now: Timestamp) -> Result<Option<Row>, StoreError> {
-        let found = self.shared.row(space, key, now).await;
+        let found = match self.shared.failing() {
+            Some(reason) => Err(StoreError::Away { reason }),
+            None => self.shared.row(space, key, now).await,
+        };
         let is_wanting = matches!(found, Ok(None) | Err(StoreError::Away { .. }));
         if !is_wanting || !self.carries.load(Ordering::Acquire) {
             return found;
@@ -166,6 +173,9 @@ impl Store for CarriedStore {
     }
 
     async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
+        if let Some(reason) = self.shared.failing() {
+            return Err(StoreError::Away { reason });
+        }
         self.shared.waiting_in(conversation).await
     }
 
@@ -201,6 +211,10 @@ impl Store for CarriedStore {
 
     async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
         self.shared.leases(prefix, now).await
+    }
+
+    fn failing(&self) -> Option<String> {
+        self.shared.failing()
     }
 
     fn is_shared(&self) -> bool {

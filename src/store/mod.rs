@@ -162,6 +162,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// When the engine fails.
     async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError>;
 
+    /// Why nothing can be committed now, as far as is known without trying; `None` when nothing speaks against it.
+    fn failing(&self) -> Option<String> {
+        None
+    }
+
     /// Removes rows that have expired, at most `limit`; returns how many went.
     ///
     /// # Errors

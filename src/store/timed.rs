@@ -33,6 +33,15 @@ impl Store for TimedStore {
         let began = Instant::now();
         let committed = self.store.commit(batch).await;
         self.metrics.commit(began.elapsed(), committed.is_ok());
+        match &committed {
+            Ok(_) | Err(StoreError::Newer { .. } | StoreError::Damaged { .. } | StoreError::Closed) => {}
+            Err(StoreError::Full { .. }) => self.metrics.store_full(),
+            Err(error @ (StoreError::Disk { .. } | StoreError::Away { .. } | StoreError::Engine { .. })) => {
+                if self.metrics.store_health().failed(&error.to_string()) {
+                    tracing::error!(%error, "nothing that needs the store is accepted until it can be written again");
+                }
+            }
+        }
         committed
     }
 
@@ -108,6 +117,10 @@ impl Store for TimedStore {
 
     async fn leases(&self, prefix: &str, now: Timestamp) -> Result<Vec<HeldLease>, StoreError> {
         self.store.leases(prefix, now).await
+    }
+
+    fn failing(&self) -> Option<String> {
+        self.metrics.store_health().failing()
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use super::names;
+use super::{StoreHealth, names};
 use crate::model::{StepEvent, TrailRecord};
 
 /// All metrics of a node.
@@ -26,12 +26,18 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     sessions: Family<PeerLabel, Gauge>,
     suspended: Family<PeerLabel, Gauge>,
+    concurrency: Family<PeerLabel, Gauge>,
+    rate: Family<PeerLabel, Gauge>,
+    queue_held: Family<QueueLabel, Gauge>,
     queue_items: Family<QueueLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge>,
     routing: RoutingMetrics,
     cache_entries: Family<KindLabel, Gauge>,
     cache_fact_bytes: Gauge,
     certificate_days: Family<CertificateLabels, Gauge>,
+    store_health: StoreHealth,
+    store_failing: Gauge,
+    store_full: Counter,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
     admin_calls: Family<StatusLabel, Counter>,
@@ -74,12 +80,18 @@ impl Metrics {
             deliveries: Family::default(),
             sessions: Family::default(),
             suspended: Family::default(),
+            concurrency: Family::default(),
+            rate: Family::default(),
+            queue_held: Family::default(),
             queue_items: Family::default(),
             queue_oldest: Family::default(),
             routing: RoutingMetrics::default(),
             cache_entries: Family::default(),
             cache_fact_bytes: Gauge::default(),
             certificate_days: Family::default(),
+            store_health: StoreHealth::default(),
+            store_failing: Gauge::default(),
+            store_full: Counter::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
             admin_calls: Family::default(),
@@ -147,6 +159,17 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Counts a commit that a bound of the store refused.
+    pub fn store_full(&self) {
+        self.store_full.inc();
+    }
+
+    /// Whether the store takes what it is given.
+    #[must_use]
+    pub fn store_health(&self) -> &StoreHealth {
+        &self.store_health
+    }
+
     /// Counts an answer of the admin API.
     pub fn admin_call(&self, status: u16) {
         self.admin_calls.get_or_create(&StatusLabel { status }).inc();
@@ -156,6 +179,8 @@ impl Metrics {
     pub fn clear_peers(&self) {
         self.sessions.clear();
         self.suspended.clear();
+        self.concurrency.clear();
+        self.rate.clear();
     }
 
     /// How a peer stands now.
@@ -167,10 +192,20 @@ impl Metrics {
         self.suspended.get_or_create(&label).set(i64::from(is_suspended));
     }
 
+    /// How much may go to a peer now: deliveries under way, and a second.
+    pub fn pace(&self, peer: &str, in_flight: u32, per_second: u32) {
+        let label = PeerLabel {
+            peer: peer.to_owned(),
+        };
+        self.concurrency.get_or_create(&label).set(in_flight.into());
+        self.rate.get_or_create(&label).set(per_second.into());
+    }
+
     /// Forgets the queues of before; called ahead of [`Metrics::queue`] at each scrape.
     pub fn clear_queues(&self) {
         self.queue_items.clear();
         self.queue_oldest.clear();
+        self.queue_held.clear();
     }
 
     /// How a place of a queue stands now.
@@ -183,6 +218,12 @@ impl Metrics {
         self.queue_oldest
             .get_or_create(&label)
             .set(signed(oldest.as_secs()));
+    }
+
+    /// An operator holds this queue.
+    pub fn held_queue(&self, queue: &str) {
+        let queue = queue.to_owned();
+        self.queue_held.get_or_create(&QueueLabel { queue }).set(1);
     }
 
     /// Forgets the certificates of before; called ahead of [`Metrics::certificate`].
@@ -227,6 +268,8 @@ impl Metrics {
     /// Everything, in the Prometheus text form (OpenMetrics).
     #[must_use]
     pub fn text(&self) -> String {
+        let is_failing = self.store_health.failing().is_some();
+        self.store_failing.set(i64::from(is_failing));
         let mut text = String::new();
         // Writing to a String cannot fail; half a page would be refused by the scraper as incomplete.
         if encode(&mut text, &self.registry).is_err() {
@@ -242,6 +285,9 @@ impl Metrics {
         add(registry, names::RELAY_DELIVERIES, &self.deliveries);
         add(registry, names::PEER_SESSIONS, &self.sessions);
         add(registry, names::PEER_SUSPENDED, &self.suspended);
+        add(registry, names::PEER_CONCURRENCY_LIMIT, &self.concurrency);
+        add(registry, names::PEER_RATE_LIMIT, &self.rate);
+        add(registry, names::QUEUE_HELD, &self.queue_held);
         add(registry, names::QUEUE_ITEMS, &self.queue_items);
         add(registry, names::QUEUE_OLDEST_SECONDS, &self.queue_oldest);
         add(registry, names::ROUTING_QUERIES, &self.routing.queries);
@@ -253,6 +299,8 @@ impl Metrics {
         add(registry, names::CACHE_ENTRIES, &self.cache_entries);
         add(registry, names::CACHE_FACT_BYTES, &self.cache_fact_bytes);
         add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);
+        add(registry, names::STORE_FAILING, &self.store_failing);
+        add(registry, names::STORE_FULL, &self.store_full);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);
@@ -300,6 +348,11 @@ struct PeerLabel {
 struct QueueLabels {
     queue: String,
     place: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct QueueLabel {
+    queue: String,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

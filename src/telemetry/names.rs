@@ -16,6 +16,14 @@ pub const RELAY_DELIVERIES: &str = "impsgw_relay_deliveries_total";
 pub const PEER_SESSIONS: &str = "impsgw_peer_sessions";
 /// 1 while an operator has suspended the peer. It stays so until `impsgw peer resume`.
 pub const PEER_SUSPENDED: &str = "impsgw_peer_suspended";
+/// How many deliveries may be under way to each peer now, of messages, notices, notifications and reports. It shrinks while the
+/// peer is slow, refuses with 500, 503 or 504, or can't be reached, and grows back up to `delivery.max_in_flight` of its
+/// agreement as the peer answers. At 1 for minutes: `impsgw peer show`, then `impsgw probe`.
+pub const PEER_CONCURRENCY_LIMIT: &str = "impsgw_peer_concurrency_limit";
+/// How many of them may begin a second; shrinks and grows likewise, up to `delivery.max_per_second`.
+pub const PEER_RATE_LIMIT: &str = "impsgw_peer_rate_limit";
+/// 1 while an operator holds a whole queue. It stays so until `impsgw queue release --queue QUEUE`.
+pub const QUEUE_HELD: &str = "impsgw_queue_held";
 /// Items in each queue and place (`scheduled`, `leased`, `awaiting`, `held`, `dead`). `dead` items wait for a person:
 /// `impsgw queue list --place dead`.
 pub const QUEUE_ITEMS: &str = "impsgw_queue_items";
@@ -45,6 +53,12 @@ pub const CACHE_FACT_BYTES: &str = "impsgw_cache_facts_bytes";
 /// `revocation-list`) and by its subject or issuer; set at the start, after each reload and daily. At 0 peers refuse us, or
 /// we refuse them: replace the file that `[ssp]` names, then `impsgw reload`. The log warns at 30, 7 and 1 days.
 pub const SSP_CERTIFICATE_DAYS: &str = "impsgw_ssp_certificate_days";
+/// 1 while the store takes nothing: the disk is full, read-only or failing, or the database is away. What needs the store is refused
+/// with 503, `/readyz` says so, and the node goes on by itself when there is room again. Make room at once: see the log and `df`.
+pub const STORE_FAILING: &str = "impsgw_store_failing";
+/// Commits that a bound of `[store]` or of an agreement refused, with 507. Rising: `impsgw queue list` shows what fills it;
+/// deliver, redirect or discard that, or raise the bound.
+pub const STORE_FULL: &str = "impsgw_store_full_total";
 /// Seconds that a commit to the store took, by outcome (`done`, `failed`). Every accepted message waits for one; over
 /// 0.1 s the disk is too slow. `failed` above 0: look at the log and the disk at once.
 pub const STORE_COMMIT_SECONDS: &str = "impsgw_store_commit_seconds";

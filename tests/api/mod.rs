@@ -41,7 +41,7 @@ async fn answers_are_as_the_description_says() {
             "get",
             "/api/v1/items",
             "",
-            "?queue=beta.example&limit=5&unmask=true",
+            "?queue=beta.example&older_than=0s&limit=5&unmask=true",
             Value::Null,
         )
         .await;
@@ -77,15 +77,35 @@ async fn answers_are_as_the_description_says() {
     ] {
         asked.call("get", path, place, query, Value::Null).await;
     }
-    for action in ["hold", "release", "hold", "discard"] {
+    for (action, body) in [
+        ("hold", json!({ "reason": "a test" })),
+        ("release", json!({})),
+        ("hold", json!({})),
+        ("redirect", json!({ "to": "beta" })),
+    ] {
         let path = format!("/api/v1/items/{{id}}/{action}");
-        let answer = asked.call("post", &path, &item, "", json!({})).await;
+        let answer = asked.call("post", &path, &item, "", body).await;
         assert_eq!(
             answer["item"].is_null(),
-            action == "discard",
+            action == "redirect",
             "{action}: {answer}"
         );
     }
+    for (action, is_held) in [("hold", false), ("release", true)] {
+        let path = format!("/api/v1/queues/{{queue}}/{action}");
+        let answer = asked.call("post", &path, "beta.example", "", json!({})).await;
+        assert_eq!(answer["was_held"] == true, is_held, "{answer}");
+    }
+    let held = json!({ "action": "hold", "queue": "beta.example" });
+    let held = asked.call("post", "/api/v1/items/settle", "", "", held).await;
+    assert_eq!(held["done"], 1, "{held}");
+    let items = asked
+        .call("get", "/api/v1/items", "", "?place=held", Value::Null)
+        .await;
+    let item = items["items"][0]["id"].to_string();
+    let why = json!({ "reason": "a test" });
+    let path = "/api/v1/items/{id}/discard";
+    assert!(asked.call("post", path, &item, "", why).await["item"].is_null());
     let over = json!({ "number": "+4477009", "to_domain": "beta.example", "reason": "a test", "for": "1h" });
     for _ in 0..2 {
         asked
@@ -247,6 +267,7 @@ impl Asked {
         let at = path
             .replace("{peer}", place)
             .replace("{id}", place)
+            .replace("{queue}", place)
             .replace("{number}", place)
             + query;
         let (status, answer) = self.api.send(method, &at, &body).await;

@@ -132,12 +132,14 @@ function ask(title, name, wantsReason, effect) {
 // What a lever does, said before it is pulled.
 const EFFECTS = {
   Suspend: "Nothing goes out and nothing is taken until it is resumed, also over a restart. Messages that may wait wait.",
-  Resume: "What waits goes out with its next try.",
+  Resume: "What waits goes out at once.",
   Reconnect: "The sessions are closed and opened anew.",
   Hold: "It waits until somebody releases it, at most until its validity ends.",
   Release: "It is tried at once.",
   Retry: "It is sent again. If the peer had taken it after all, it may arrive twice.",
-  Discard: "It is gone for good, and nobody is told.",
+  Discard: "It is gone for good. The sender of a message is told that it will not arrive, with the reason; a reason is needed.",
+  "Hold all": "What waits in the queue stays, and what comes waits behind it, until it is released, also over a restart.",
+  "Release all": "What waits in the queue goes out.",
 };
 
 // A button that changes something: asks first, does it, shows the new state.
@@ -209,6 +211,9 @@ function peerRows(body, peers) {
     const states = make("div");
     states.append(state);
     if (peer.suspended) states.append(" by " + peer.suspended);
+    if (peer.pace && peer.pace.is_cut) {
+      states.append(make("div", "slow or refusing: " + peer.pace.most_in_flight + " at once, " + peer.pace.per_second + " a second", "dim"));
+    }
     const levers = [];
     if (mayOperate()) {
       if (peer.suspended) levers.push(lever("Resume", "Resume " + peer.peer, path + "/resume", "POST", false, "switch " + peer.peer));
@@ -219,13 +224,31 @@ function peerRows(body, peers) {
   }
 }
 
-function queueRows(body, queues) {
-  if (!queues.length) nothing(body, "Nothing waits.");
+function queueRows(body, { queues, held }) {
+  if (!queues.length && !held.length) nothing(body, "Nothing waits.");
+  const holds = new Map(held.map((one) => [one.queue, one]));
+  const switches = (name) => {
+    if (!mayOperate()) return [];
+    const path = "queues/" + encodeURIComponent(name);
+    return holds.has(name)
+      ? [lever("Release all", "Release all of " + name, path + "/release", "POST", false, "hold " + name)]
+      : [lever("Hold all", "Hold all of " + name, path + "/hold", "POST", true, "hold " + name)];
+  };
+  const seen = new Set();
+  for (const one of held) {
+    if (queues.some((queue) => queue.queue === one.queue)) continue;
+    row(body, [one.queue, make("span", "held by " + one.by, "badge warn"), 0, "–"], switches(one.queue));
+  }
   for (const queue of queues) {
     const place = make("span", queue.place, "badge " + (queue.place === "dead" ? "bad" : queue.place === "held" ? "warn" : ""));
     const label = "Show " + queue.place + " items of " + queue.queue;
     const open = button("Show", label, () => attempt(() => showItems(queue.queue, queue.place, true)));
-    row(body, [queue.queue, place, queue.count, age(queue.oldest_seconds)], [open]);
+    const first = !seen.has(queue.queue);
+    seen.add(queue.queue);
+    const name = make("span", queue.queue);
+    const hold = holds.get(queue.queue);
+    if (first && hold) name.append(make("div", "held by " + hold.by, "dim"));
+    row(body, [name, place, queue.count, age(queue.oldest_seconds)], first ? [open, ...switches(queue.queue)] : [open]);
   }
 }
 
@@ -238,7 +261,7 @@ async function showItems(queue, place, focus) {
   $("h-items").textContent = place + " items of " + queue;
   show("items", items, (body) => {
     if (!items.length) nothing(body, "There is none any more.");
-    const possible = { scheduled: ["hold", "discard"], awaiting: ["hold", "discard"], held: ["release", "discard"], dead: ["retry", "discard"] };
+    const possible = { scheduled: ["hold", "discard"], awaiting: ["discard"], held: ["release", "discard"], dead: ["retry", "discard"] };
     for (const item of items) {
       const levers = (mayOperate() ? possible[item.place] || [] : []).map((action) =>
         lever(action[0].toUpperCase() + action.slice(1), action + " item " + item.id, "items/" + item.id + "/" + action, "POST", action === "hold" || action === "discard"));
@@ -337,7 +360,7 @@ function stats(routing) {
 // ---- the page as a whole
 
 async function refresh() {
-  const [status, { peers }, { queues }] = await Promise.all([call("status"), call("peers"), call("queues")]);
+  const [status, { peers }, { queues, held }] = await Promise.all([call("status"), call("peers"), call("queues")]);
   role = status.role;
   $("node").textContent = status.node + " · " + status.version + " · you: " + role;
   $("state").textContent = status.ready ? "ready" : "not ready: " + status.not_ready.join("; ");
@@ -346,7 +369,7 @@ async function refresh() {
   document.title = (peers.every((peer) => peer.up) ? "" : "(!) ") + status.node + " – impsgw";
   show("tiles", { peers, queues, status: { routing: { numbers: status.routing.numbers }, certificates: status.certificates } }, tiles);
   show("peers", [peers, role], (body) => peerRows(body, peers));
-  show("queues", queues, queueRows);
+  show("queues", { queues, held, role }, queueRows);
   show("certs", status.certificates || [], certRows);
   stats(status.routing);
   for (const id of ["flush", "follow"]) $(id).hidden = !mayOperate();

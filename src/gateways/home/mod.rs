@@ -307,9 +307,10 @@ pub enum HomeError {
 fn refused(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
-        StoreError::Away { reason } => Refusal::StoreAway { reason },
-        StoreError::Disk { .. }
-        | StoreError::Newer { .. }
+        StoreError::Away { .. } | StoreError::Disk { .. } => Refusal::StoreUnavailable {
+            reason: error.to_string(),
+        },
+        StoreError::Newer { .. }
         | StoreError::Engine { .. }
         | StoreError::Damaged { .. }
         | StoreError::Closed => Refusal::Internal {

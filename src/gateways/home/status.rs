@@ -73,6 +73,12 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             "unreachable",
             "that person's operator can't be reached now",
         ),
+        Refusal::HeldBack { .. } => row(
+            503,
+            503,
+            "held-back",
+            "what goes to that person's operator waits for now",
+        ),
         Refusal::EndsConnections { .. } => row(
             502,
             503,
@@ -88,12 +94,7 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
         Refusal::InGroup { why, .. } => in_group(*why),
         Refusal::NotFound { .. } => row(404, 404, "not-found", "that is not there"),
         Refusal::Remote { status, .. } => row(502, *status, "remote", "that person's operator refused it"),
-        Refusal::StoreAway { .. } => row(
-            503,
-            503,
-            "store-away",
-            "it can't be kept safe now; try again later",
-        ),
+        Refusal::StoreUnavailable { .. } => row(503, 503, "store-unavailable", "nothing can be kept now"),
         Refusal::Internal { .. } => row(500, 500, "internal", "it can't be done now"),
     }
 }

@@ -19,8 +19,9 @@ pub(in crate::gateways) fn code_of(refusal: &Refusal, service: Service) -> Statu
         Refusal::UnknownUser { .. } => StatusCode::UNKNOWN_USER,
         Refusal::RouteFailed { .. }
         | Refusal::Unreachable { .. }
+        | Refusal::HeldBack { .. }
         | Refusal::EndsConnections { .. }
-        | Refusal::StoreAway { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        | Refusal::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,
         Refusal::InvalidAddress { .. } => StatusCode::INVALID_USER_ID,
         Refusal::BadRequest { .. } => StatusCode::BAD_REQUEST,

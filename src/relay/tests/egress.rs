@@ -20,6 +20,7 @@ pub(super) struct Scripted {
     script: Mutex<VecDeque<Play>>,
     asked: Mutex<Vec<Delivery>>,
     hanging: Mutex<Vec<Domain>>,
+    down: Mutex<Vec<Domain>>,
 }
 
 /// What the next hop does with one request; without a script it takes everything.
@@ -39,6 +40,7 @@ impl Scripted {
             script: Mutex::default(),
             asked: Mutex::default(),
             hanging: Mutex::default(),
+            down: Mutex::default(),
         })
     }
 
@@ -81,6 +83,23 @@ impl Scripted {
     /// From now on whatever goes to this domain is never answered, and no part of the script is used up by it.
     pub(super) fn hangs_at(&self, domain: &str) {
         self.hanging.lock().unwrap().push(super::domain(domain));
+    }
+
+    /// From now on this domain takes nothing, and no part of the script is used up by it.
+    pub(super) fn is_down_at(&self, domain: &str) {
+        self.down.lock().unwrap().push(super::domain(domain));
+    }
+
+    /// Whatever was down or never answered does what the script says again.
+    pub(super) fn is_up(&self) {
+        self.down.lock().unwrap().clear();
+        self.hanging.lock().unwrap().clear();
+    }
+
+    /// How often something went to this domain since the last look.
+    pub(super) fn count_for(&self, domain: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|one| one.domain.as_str() == domain).count()
     }
 
     /// What was asked so far, and is forgotten now.
@@ -130,7 +149,11 @@ impl Egress for Scripted {
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
         let request = delivery.request.clone();
         let hangs = self.hanging.lock().unwrap().contains(&delivery.domain);
+        let is_down = self.down.lock().unwrap().contains(&delivery.domain);
         self.asked.lock().unwrap().push(delivery);
+        if is_down {
+            return Err(Undelivered::NotTaken(super::unreachable()));
+        }
         if hangs {
             std::future::pending::<()>().await;
         }

@@ -342,6 +342,8 @@ async fn no_more_waits_for_a_peer_than_agreed() {
     let limit =
         |peer: &str| agreement_with(peer, "limits", json!({ "max_queued": 2, "media_types": ["*/*"] }));
     let world = World::with(|setup| setup.agreements = vec![limit("beta"), limit("gamma")]);
+    // Nobody asks the store, so the operators are asked in their order.
+    world.relay.learn_lanes().await.unwrap();
     world.ssp.takes_nothing();
     for id in ["m1", "m2"] {
         assert_eq!(world.ada_sends(id, BEA).await, Ok(Acceptance::Stored));

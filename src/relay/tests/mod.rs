@@ -13,7 +13,9 @@ mod invites;
 mod late;
 mod messages;
 mod notices;
+mod operators;
 mod outbox;
+mod pacing;
 mod presence;
 mod repeats;
 mod reports;
@@ -171,7 +173,9 @@ impl World {
     /// The same gateway after a stop: only the store is left of what it knew.
     async fn restart(self) -> Self {
         self.store.close().await.unwrap();
-        Self::begin(self.setup, self.directory, self.clock, self.hand)
+        let world = Self::begin(self.setup, self.directory, self.clock, self.hand);
+        world.relay.waiting().await.unwrap();
+        world
     }
 
     /// From now on this peer serves a number prefix or a domain.
@@ -235,6 +239,11 @@ impl World {
         outcomes(answer).remove(0).outcome
     }
 
+    /// The outbox runs until it is aborted.
+    fn run_outbox(&self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(Arc::clone(&self.relay).run_outbox(WorkerId("node".into())))
+    }
+
     /// The outbox works until nothing is due.
     async fn deliver_due(&self) {
         loop {
@@ -276,6 +285,18 @@ impl World {
         };
         self.waiting().await.into_iter().filter_map(reason).collect()
     }
+}
+
+/// Waits until something holds.
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("not within 30 s: {what}"));
 }
 
 fn read(agreements: &[Value]) -> Agreements {

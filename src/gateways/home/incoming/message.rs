@@ -158,7 +158,7 @@ fn event_of(message: &SendMessage, id: &MessageId, recipient: &WvAddress) -> Eve
 /// When our store failed for everybody, nothing was taken: the relay may keep the message and try again.
 fn only_our_fault(outcomes: &[RecipientOutcome]) -> Result<(), Refusal> {
     let mut failures = outcomes.iter().map(|one| match &one.outcome {
-        Err(refusal @ (Refusal::Internal { .. } | Refusal::StoreAway { .. })) => Some(refusal),
+        Err(refusal @ (Refusal::Internal { .. } | Refusal::StoreUnavailable { .. })) => Some(refusal),
         Ok(_) | Err(_) => None,
     });
     match failures.next().flatten() {

@@ -32,7 +32,10 @@ impl Egress for HomeDomain {
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
         let outcome = self.carry_out(delivery.request).await;
         outcome.map_err(|refusal| {
-            if matches!(refusal, Refusal::Internal { .. } | Refusal::StoreAway { .. }) {
+            if matches!(
+                refusal,
+                Refusal::Internal { .. } | Refusal::StoreUnavailable { .. }
+            ) {
                 // Our own store failed: nothing was taken, and it is worth trying again.
                 Undelivered::NotTaken(refusal)
             } else {
