@@ -24,7 +24,7 @@ pub trait Board: Send + Sync {
     /// [`LeverError`].
     async fn suspend(&self, peer: &PeerName, reason: &str) -> Result<(), LeverError>;
 
-    /// Ends a suspension.
+    /// Ends a suspension; what waits goes at once.
     ///
     /// # Errors
     /// [`LeverError`].

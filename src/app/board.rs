@@ -111,11 +111,15 @@ impl Board for PeerBoard {
     }
 
     async fn resume(&self, peer: &PeerName) -> Result<(), LeverError> {
-        self.domains_of(peer)?;
+        let domains = self.domains_of(peer)?;
         self.gateway
             .resume(peer.as_str())
             .await
-            .map_err(|error| LeverError::Failed(error.to_string()))
+            .map_err(|error| LeverError::Failed(error.to_string()))?;
+        for domain in &domains {
+            self.relay.peer_is_back(domain).await;
+        }
+        Ok(())
     }
 
     async fn reconnect(&self, peer: &PeerName) -> Result<(), LeverError> {

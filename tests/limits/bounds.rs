@@ -3,7 +3,7 @@
 use impsgw::wire::ssp::StatusCode;
 use serde_json::json;
 
-use super::stage::{Setup, Stage};
+use super::stage::{PATIENCE, Setup, Stage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn message_that_is_too_large_is_rejected_and_the_next_is_not() {
@@ -80,4 +80,32 @@ async fn full_store_refuses_and_empties_by_itself() {
         0,
         "nothing failed, so nothing is sent twice"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peer_that_is_resumed_gets_at_once_what_waits() {
+    let mut stage = Stage::start(Setup {
+        agreement: "delivery.first_retry = \"1h\"\ndelivery.longest_retry = \"1h\"",
+        ..Setup::default()
+    })
+    .await;
+    let beta = "peers/beta.example";
+    stage
+        .gateway
+        .ask("POST", &format!("{beta}/suspend"), json!({}))
+        .await;
+    for _ in 0..3 {
+        assert_eq!(stage.sender.send(100).await, StatusCode::SUCCESS);
+    }
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while stage.has_untried_items().await {
+        assert!(std::time::Instant::now() < deadline, "nothing is tried");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(stage.arrived(), 0);
+    stage
+        .gateway
+        .ask("POST", &format!("{beta}/resume"), json!({}))
+        .await;
+    assert_eq!(stage.all_arrived().await, 0);
 }

@@ -86,6 +86,19 @@ impl Stage {
         self.beta_refuses.store(refuses, Ordering::SeqCst);
     }
 
+    /// Whether anything waits for its first attempt, or is in the midst of one.
+    pub(super) async fn has_untried_items(&self) -> bool {
+        let listed = self
+            .gateway
+            .ask("GET", "items?queue=beta.example", serde_json::json!({}))
+            .await;
+        let items = listed.get("items").and_then(|items| items.as_array()).unwrap();
+        let is = |item: &serde_json::Value, key, value: serde_json::Value| item.get(key) == Some(&value);
+        items
+            .iter()
+            .any(|item| is(item, "attempts", 0.into()) || is(item, "place", "leased".into()))
+    }
+
     /// How many messages Beta has taken, each counted once.
     pub(super) fn arrived(&self) -> usize {
         self.arrivals.lock().unwrap().len()

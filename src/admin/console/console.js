@@ -132,7 +132,7 @@ function ask(title, name, wantsReason, effect) {
 // What a lever does, said before it is pulled.
 const EFFECTS = {
   Suspend: "Nothing goes out and nothing is taken until it is resumed, also over a restart. Messages that may wait wait.",
-  Resume: "What waits goes out with its next try.",
+  Resume: "What waits goes out at once.",
   Reconnect: "The sessions are closed and opened anew.",
   Hold: "It waits until somebody releases it, at most until its validity ends.",
   Release: "It is tried at once.",

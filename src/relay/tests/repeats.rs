@@ -75,6 +75,49 @@ async fn repeat_survives_a_restart() {
     assert!(world.ssp.asked().is_empty());
 }
 
+/// However it went: at once, through the store, or thrown away by an operator.
+#[tokio::test]
+async fn repeat_has_its_outcome_as_long_as_the_message_could_wait_and_over_each_restart() {
+    let validity = Duration::from_secs(3 * 86_400);
+    let asks = async |world: &World, id: &str, to: &str| {
+        let message = SendMessage {
+            validity: Some(validity),
+            ..message(id, ADA, &[to])
+        };
+        let answer = world.handle(world.ours(id), Request::Send(message)).await;
+        outcomes(answer.unwrap()).remove(0).outcome.unwrap()
+    };
+    let world = World::new();
+    assert_eq!(asks(&world, "taken", BEA).await, Acceptance::Taken);
+    for id in ["stored", "discarded"] {
+        world.ssp.takes_nothing();
+        let to = format!("wv:{id}@beta.example");
+        assert_eq!(asks(&world, id, &to).await, Acceptance::Stored);
+    }
+    let is_discarded = |item: &&OutboxItem| item.labels.contains(&"discarded".to_owned());
+    let waiting = world.waiting().await;
+    let item = waiting.iter().find(is_discarded).unwrap();
+    world.relay.discard(item, "a test").await.unwrap();
+    world.advance(60);
+    world.deliver_due().await;
+    assert!(world.waiting().await.is_empty());
+    world.ssp.asked();
+    let mut world = world;
+    for hours in [20, 40, 11] {
+        world.advance(hours * 3600);
+        world = world.restart().await;
+        assert_eq!(asks(&world, "taken", BEA).await, Acceptance::Taken);
+        for id in ["stored", "discarded"] {
+            let to = format!("wv:{id}@beta.example");
+            assert_eq!(asks(&world, id, &to).await, Acceptance::Stored, "{id}");
+        }
+        assert!(world.ssp.asked().is_empty() && world.waiting().await.is_empty());
+    }
+    world.advance(2 * 3600);
+    assert_eq!(asks(&world, "taken", BEA).await, Acceptance::Taken);
+    assert_eq!(world.ssp.asked().len(), 1, "it is a new message by now");
+}
+
 #[tokio::test]
 async fn repeat_of_a_stored_message_does_not_store_it_twice() {
     let world = World::new();
