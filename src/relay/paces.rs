@@ -76,12 +76,14 @@ impl Paces {
         timeout(patience, peer.turn(clock)).await.ok()
     }
 
-    /// How many deliveries may begin now to each peer that anything has gone to.
-    fn rooms(&self, now: Timestamp) -> Vec<(PeerName, usize)> {
+    /// The peers to which nothing may begin now, or for which something waits for its turn already.
+    fn full(&self, now: Timestamp) -> Vec<PeerName> {
         let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let room =
-            |(name, peer): (&PeerName, &Arc<PeerPace>)| (name.clone(), peer.with(|pace| pace.room(now)));
-        peers.iter().map(room).collect()
+        let is_full = |peer: &PeerPace| {
+            peer.waiting.load(Ordering::Relaxed) > 0 || peer.with(|pace| pace.room(now)) == 0
+        };
+        let full = peers.iter().filter(|(_, peer)| is_full(peer));
+        full.map(|(name, _)| name.clone()).collect()
     }
 
     fn is_back(&self, agreement: &InterconnectionAgreement, now: Timestamp) {
@@ -225,23 +227,18 @@ impl Relay {
             .ok_or_else(|| held_back("it is slow or refuses, and is given less".into()))
     }
 
-    /// What the paces leave for the outbox: so many at once, and nothing of queues that have their part.
+    /// What the paces leave for the outbox: nothing of queues whose peers have their part. Of the others a few more may be claimed
+    /// than may begin, which wait for their turn, so that one slow peer does not make the claims for all small.
     pub(super) fn room_by_pace(&self) -> Room {
-        let mut room = Room {
-            limit: usize::MAX,
-            full: Vec::new(),
-        };
         let agreements = self.agreements.load();
-        for (peer, free) in self.paces.rooms(self.now()) {
-            let domains = agreements.for_peer(&peer).map(|one| &one.config.domains);
-            match free {
-                0 => room
-                    .full
-                    .extend(domains.into_iter().flatten().map(ToString::to_string)),
-                free => room.limit = room.limit.min(free),
-            }
+        let full = self.paces.full(self.now());
+        let agreements = full.iter().filter_map(|peer| agreements.for_peer(peer));
+        Room {
+            limit: usize::MAX,
+            full: agreements
+                .flat_map(|agreement| agreement.config.domains.iter().map(ToString::to_string))
+                .collect(),
         }
-        room
     }
 
     /// The peer that serves a domain can be reached again, and is worth more than a probe.

@@ -92,10 +92,11 @@ impl Stage {
             .gateway
             .ask("GET", "items?queue=beta.example", serde_json::json!({}))
             .await;
-        let items = listed["items"].as_array().unwrap();
+        let items = listed.get("items").and_then(|items| items.as_array()).unwrap();
+        let is = |item: &serde_json::Value, key, value: serde_json::Value| item.get(key) == Some(&value);
         items
             .iter()
-            .any(|item| item["attempts"] == 0 || item["place"] == "leased")
+            .any(|item| is(item, "attempts", 0.into()) || is(item, "place", "leased".into()))
     }
 
     /// How many messages Beta has taken, each counted once.

@@ -78,6 +78,31 @@ async fn peer_that_hangs_leaves_the_direct_way_of_another_alone() {
     hanging.abort_all();
 }
 
+/// The outbox claims as much for the others as before, whatever the pace of one is.
+#[tokio::test]
+async fn slow_peer_makes_no_claim_smaller() {
+    let world = World::new();
+    beta_refuses(&world, 30).await;
+    let beta = || vec!["beta.example".to_owned()];
+    let room = world.relay.room_by_pace();
+    assert_eq!((room.limit, room.full), (usize::MAX, beta()));
+    world.advance(1);
+    let room = world.relay.room_by_pace();
+    assert_eq!((room.limit, room.full), (usize::MAX, Vec::new()));
+    // Somebody waits for the next place: no more are claimed for him to wait with.
+    world.ssp.hangs_at("beta.example");
+    for item in world.waiting().await.into_iter().take(2) {
+        let relay = Arc::clone(&world.relay);
+        tokio::spawn(async move { relay.attempt(item, WorkerId("node".into())).await });
+    }
+    until("one is under way, and one waits", || async {
+        world.ssp.count_for("beta.example") == 1
+    })
+    .await;
+    world.advance(1);
+    assert_eq!(world.relay.room_by_pace().full, beta());
+}
+
 #[tokio::test]
 async fn what_finds_no_room_is_stored_and_goes_when_there_is_some() {
     let world = World::new();
