@@ -11,6 +11,7 @@ mod corpus;
 mod crash;
 mod hostile;
 mod lab;
+mod ledger;
 mod load;
 mod operation;
 mod rules;
