@@ -316,7 +316,7 @@ enum Verdict {
 }
 
 fn unknown() -> Verdict {
-    Verdict::Dead("outcome unknown: the peer acknowledged the message and never answered".into())
+    Verdict::Dead("outcome unknown: the peer may have the message, and never answered".into())
 }
 
 /// Whether the next hop tells repeats apart by the message ID: our own kind does, the observed peer does not.

@@ -161,6 +161,14 @@ pub(super) async fn awaiting_item_comes_back_unanswered(harness: &impl Harness) 
         failure: "silent".to_owned(),
     };
     settled(&*store, item.id, retry).await;
+    // Nor does an attempt that fails say anything about the one before.
+    assert!(claimed_one(&*store, at(50_000)).await.unanswered);
+    let bury = Settle::Bury {
+        by: worker("w"),
+        reason: "outcome unknown".to_owned(),
+    };
+    settled(&*store, item.id, bury).await;
+    settled(&*store, item.id, Settle::Release { due: at(50_000) }).await;
     assert!(!claimed_one(&*store, at(50_000)).await.unanswered);
 }
 

@@ -90,11 +90,15 @@ pub(super) fn settle(
         Settle::Reschedule { due, failure, .. } | Settle::NotTaken { due, failure } => {
             reschedule(connection, id, &item, *due, failure, change)?;
         }
+        Settle::Unsure { due, failure } => {
+            connection
+                .prepare_cached("UPDATE item SET unanswered = 1 WHERE id = ?1")?
+                .execute(params![codec::key(id)])?;
+            reschedule(connection, id, &item, *due, failure, change)?;
+        }
         Settle::Await { until, .. } => {
             connection
-                .prepare_cached(
-                    "UPDATE item SET place = 2, at = ?2, who = NULL, unanswered = 0 WHERE id = ?1",
-                )?
+                .prepare_cached("UPDATE item SET place = 2, at = ?2, who = NULL WHERE id = ?1")?
                 .execute(params![codec::key(id), codec::ticks(*until)])?;
         }
         Settle::Bury { reason, .. } => {
@@ -153,7 +157,7 @@ impl Standing {
             | Settle::Await { by, .. }
             | Settle::Bury { by, .. } => self.is_leased_to(by),
             Settle::Answered => true,
-            Settle::NotTaken { .. } => self.place == PlaceName::Awaiting,
+            Settle::NotTaken { .. } | Settle::Unsure { .. } => self.place == PlaceName::Awaiting,
             Settle::Hold { .. } | Settle::Discard => self.place != PlaceName::Leased,
             Settle::Release { .. } | Settle::Redirect { .. } => {
                 matches!(self.place, PlaceName::Held | PlaceName::Dead)
@@ -283,7 +287,7 @@ VALUES (?1, ?2, ?3, ?8,
 const STANDING: &str = "SELECT queue, conversation, place, who, replaces FROM item WHERE id = ?1";
 
 const RESCHEDULE: &str = "
-UPDATE item SET place = 0, at = ?2, who = NULL, unanswered = 0, last_failure = ?3 WHERE id = ?1";
+UPDATE item SET place = 0, at = ?2, who = NULL, last_failure = ?3 WHERE id = ?1";
 
 const RELEASE: &str = "
 UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, attempts = 0, unanswered = 0
