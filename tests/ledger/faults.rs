@@ -145,11 +145,11 @@ async fn network_is_parted() {
     let mut stage = Stage::open("partition", &mut seed("partition"), Settings::default()).await;
     stage.sender.until_answered(20).await;
     stage.set_network(Weather::Held).await;
-    stage.sender.until_answered(30).await;
     stage.sender.validity = Some(Duration::from_secs(3));
     stage.sender.until_answered(30).await;
-    stage.sender.wait(Duration::from_secs(5)).await;
     stage.sender.validity = None;
+    stage.sender.until_answered(30).await;
+    stage.sender.wait(Duration::from_secs(5)).await;
     stage.set_network(Weather::Fair).await;
     stage.sender.until_answered(20).await;
     let balance = stage.balance(Excuse::Unanswered).await;
