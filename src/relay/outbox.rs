@@ -15,6 +15,7 @@ use super::{
     ingress::SideRecord,
     report::Reference,
     send::{damaged, refused_by_store},
+    set_back::Seen,
     slots::{Room, Slots},
 };
 use crate::{
@@ -104,22 +105,27 @@ impl Relay {
     pub async fn resume(&self) -> Result<u64, Refusal> {
         let mut after = None;
         let mut count = 0;
+        let mut is_out_of_reach = false;
         loop {
             let page = self
                 .store
                 .items(&QueueFilter::default(), after, 1000)
                 .await
                 .map_err(refused_by_store)?;
-            let Some(last) = page.last() else {
-                return Ok(count);
-            };
+            let Some(last) = page.last() else { break };
             after = Some(last.id);
+            let now = self.now();
+            is_out_of_reach |= page.iter().any(|item| self.is_out_of_reach(item, now));
             for item in page.iter().filter(|item| is_living(item)) {
                 self.waiting.enter(&item.lane);
                 self.waiting.entered(&item.lane);
                 count += 1;
             }
         }
+        if is_out_of_reach {
+            self.hasten_all().await;
+        }
+        Ok(count)
     }
 
     /// Delivers what is due until [`Relay::stop_claiming`], and ends with the last attempt; one such task runs on each node.
@@ -134,6 +140,7 @@ impl Relay {
         let mut ending = self.is_ending.subscribe();
         let mut attempts = JoinSet::new();
         let mut is_idle = false;
+        let mut seen = Seen::new(self.now());
         loop {
             while attempts.try_join_next().is_some() {}
             // Never amid a claim: what is claimed and not attempted waits for its lease to end.
@@ -145,6 +152,7 @@ impl Relay {
             if is_ending {
                 break;
             }
+            self.notice_set_back(&mut seen).await;
             let items = self.claim(&worker, slots.room()).await;
             is_idle = items.is_empty();
             for item in items {

@@ -21,10 +21,13 @@ impl WallClock {
         clock
     }
 
-    /// Steps it to so many seconds off.
-    pub(crate) fn step_to(&self, seconds: i64) {
-        let file = fs::File::options().write(true).open(&self.0).unwrap();
-        file.write_all_at(&(seconds * 1000).to_ne_bytes(), 0).unwrap();
+    /// Steps it by so many seconds.
+    pub(crate) fn step_by(&self, seconds: i64) {
+        let file = fs::File::options().read(true).write(true).open(&self.0).unwrap();
+        let mut offset = [0; 8];
+        file.read_exact_at(&mut offset, 0).unwrap();
+        let offset = i64::from_ne_bytes(offset) + seconds * 1000;
+        file.write_all_at(&offset.to_ne_bytes(), 0).unwrap();
     }
 
     /// Gives it to a program.

@@ -214,6 +214,58 @@ async fn clock_jumps_forward() {
     assert!(balance.told > 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_jumps_backward() {
+    let balance = clock_steps("clock backward", -3600).await;
+    assert_eq!(balance.arrived, balance.accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_is_killed_while_the_peer_is_silent() {
+    let mut stage = Stage::open("killed, silence", &mut seed("killed, silence"), brief("strict")).await;
+    stage.peer.behave(Manner::Silent);
+    let balance = killed(&mut stage).await;
+    assert_eq!(balance.arrived, balance.accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_is_killed_while_the_peer_babbles() {
+    let mut stage = Stage::open("killed, garbage", &mut seed("killed, garbage"), brief("observed")).await;
+    stage.peer.behave(Manner::Garbage);
+    killed(&mut stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_is_killed_while_the_network_is_parted() {
+    let mut stage = Stage::open(
+        "killed, partition",
+        &mut seed("killed, partition"),
+        brief("strict"),
+    )
+    .await;
+    stage.set_network(Weather::Held).await;
+    stage.sender.validity = Some(Duration::from_secs(4));
+    killed(&mut stage).await;
+}
+
+/// A gateway on a disk that forgets is killed twice amid a fault, which ends thereafter.
+async fn killed(stage: &mut Stage) -> Balance {
+    stage.ground.forgets = true;
+    for _ in 0..2 {
+        stage.sender.until_answered(20).await;
+        stage.kill();
+        stage.start().await;
+    }
+    stage.sender.until_answered(20).await;
+    stage.sender.validity = None;
+    stage.peer.behave(Manner::Proper);
+    stage.set_network(Weather::Fair).await;
+    stage.sender.until_answered(20).await;
+    let balance = stage.balance(Excuse::Unanswered).await;
+    nothing_refused(stage, &balance);
+    balance
+}
+
 /// Messages that wait while the wall clock steps by so many seconds, and that are sent thereafter.
 async fn clock_steps(name: &'static str, by: i64) -> Balance {
     let mut random = seed(name);
@@ -226,7 +278,7 @@ async fn clock_steps(name: &'static str, by: i64) -> Balance {
     stage.sender.until_answered(20).await;
     stage.sender.validity = None;
     stage.sender.until_answered(20).await;
-    stage.clock.step_to(by);
+    stage.clock.step_by(by);
     stage.sender.until_answered(20).await;
     stage.to_peer.set(Weather::Fair).await;
     stage.sender.until_answered(20).await;

@@ -385,7 +385,9 @@ impl Link {
         let pace = gateway.pace(&self.peer);
         let now = gateway.now();
         let mut inner = self.lock();
-        if !inner.has_session(now) && now < inner.not_before {
+        // Further away than any pause it is by a clock that was set back since.
+        let is_soon = now.until(inner.not_before) <= pause_after(inner.failures);
+        if !inner.has_session(now) && now < inner.not_before && is_soon {
             return Err(LinkFault::NotTaken(A_MOMENT_AGO.into()));
         }
         if !inner.has_room(way.size, &pace) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::StepEvent;
+use crate::relay::set_back::Seen;
 
 /// Failed reports that Ada was told, by message.
 fn told(world: &World) -> Vec<(String, Refusal)> {
@@ -111,6 +112,61 @@ async fn pauses_between_attempts_grow_and_have_a_bound() {
         world.deliver_due().await;
     }
     assert!(last > Duration::from_secs(500), "{last:?}");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn what_waits_goes_at_once_when_the_clock_is_set_back() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    assert_eq!(world.ada_sends("m2", BEA).await, Ok(Acceptance::Stored));
+    let mut seen = Seen::new(world.clock.now());
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert!(world.ssp.asked().is_empty());
+    world.hand.set_back(HOUR);
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1", "m2"]);
+    // What was on its way into the store, with a time by the clock of before.
+    world.advance(3600);
+    stored(&world, "m3").await;
+    world.hand.set_back(HOUR);
+    world.advance(6);
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m3"]);
+}
+
+#[tokio::test]
+async fn awaited_answer_keeps_the_time_it_had_left_when_the_clock_is_set_back() {
+    let world = World::new();
+    world.ssp.stays_silent();
+    world.ada_sends("m1", BEA).await.unwrap();
+    world.ssp.asked();
+    world.advance(20);
+    let mut seen = Seen::new(world.clock.now());
+    world.hand.set_back(HOUR);
+    world.relay.notice_set_back(&mut seen).await;
+    world.advance(9);
+    world.deliver_due().await;
+    assert!(world.ssp.asked().is_empty(), "it is awaited for 30 s");
+    world.advance(2);
+    world.ssp.takes_nothing();
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await[0].unanswered);
+}
+
+#[tokio::test]
+async fn what_a_start_finds_further_away_than_any_pause_goes_at_once() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    world.hand.set_back(HOUR);
+    let world = world.restart().await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
 }
 
 #[tokio::test]

@@ -68,6 +68,17 @@ pub(super) fn hasten(connection: &Connection, queue: &str, now: Timestamp) -> Re
     Ok(())
 }
 
+/// Makes all that is scheduled due at once; reads every item, so it is for the rare clock that was set back.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn hasten_all(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(HASTEN_ALL)?
+        .execute([codec::ticks(now)])?;
+    Ok(())
+}
+
 /// Settles an item; `false` when it is not where this settlement needs it.
 ///
 /// # Errors
@@ -294,6 +305,8 @@ UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, a
 WHERE id = ?1";
 
 const HASTEN: &str = "UPDATE item SET at = ?2 WHERE front = 1 AND queue = ?1 AND place = 0 AND at > ?2";
+
+const HASTEN_ALL: &str = "UPDATE item SET at = ?1 WHERE place = 0 AND at > ?1";
 
 /// The least living item of a lane.
 pub(super) const PROMOTE: &str = "
