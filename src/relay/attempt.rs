@@ -9,7 +9,7 @@ use super::{
     forward::Target,
     identity::Progress,
     journal::reference_until,
-    outbox::{Queued, QueuedKind},
+    outbox::{ENDED_AMID, Queued, QueuedKind},
     report::{Reference, side_to_speak_to},
 };
 use crate::{
@@ -74,7 +74,8 @@ impl Relay {
     ) -> Verdict {
         let now = self.now();
         if now >= item.expires {
-            return if item.unanswered {
+            let may_have_arrived = item.unanswered || item.last_failure.as_deref() == Some(ENDED_AMID);
+            return if may_have_arrived {
                 unknown()
             } else {
                 Verdict::Refused(Refusal::Expired)

@@ -19,7 +19,7 @@ use super::{
     slots::{Room, Slots},
 };
 use crate::{
-    agreement::Agreements,
+    agreement::{Agreements, ProfileName},
     model::{
         Domain, MessageId, Outcome, Protocol, Refusal, Request, StepEvent, Stop, Timestamp, Trail, TrailId,
     },
@@ -200,7 +200,7 @@ impl Relay {
     }
 
     /// What a process before this one was delivering when it ended goes on at once: its leases are this worker's own.
-    async fn take_back(&self, worker: &WorkerId) -> Result<(), StoreError> {
+    pub(super) async fn take_back(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let filter = QueueFilter {
             place: Some(PlaceName::Leased),
             ..QueueFilter::default()
@@ -215,14 +215,29 @@ impl Relay {
             let is_own = |item: &&OutboxItem| matches!(&item.place, Place::Leased { to, .. } if to == worker);
             let now = self.now();
             for item in page.iter().filter(is_own) {
-                let settle = Settle::Reschedule {
-                    by: worker.clone(),
-                    due: now,
-                    failure: "the gateway ended amid the attempt".into(),
-                };
-                self.store.commit(Batch::new(now).settle(item.id, settle)).await?;
+                let batch = self.taken_back(item, worker, now);
+                self.store.commit(batch).await?;
             }
         }
+    }
+
+    /// A message may have arrived by then. Where the peer tells repeats apart that is remembered as long as it waits; any other
+    /// would never get it again if it were, and may get it twice.
+    fn taken_back(&self, item: &OutboxItem, worker: &WorkerId, now: Timestamp) -> Batch {
+        let (by, due, failure) = (worker.clone(), now, ENDED_AMID.to_owned());
+        let is_message = serde_json::from_slice::<Queued>(&item.body)
+            .is_ok_and(|queued| matches!(queued.request, Request::Send(_)));
+        let tells_repeats_apart = item.lane.queue.parse().is_ok_and(|domain| {
+            let agreements = self.agreements.load();
+            let agreement = agreements.for_domain(&domain);
+            agreement.is_some_and(|agreement| agreement.config.profile == ProfileName::Strict)
+        });
+        if is_message && tells_repeats_apart {
+            return Batch::new(now)
+                .settle(item.id, Settle::Await { by, until: due })
+                .settle(item.id, Settle::Unsure { due, failure });
+        }
+        Batch::new(now).settle(item.id, Settle::Reschedule { by, due, failure })
     }
 
     /// What waits for this serving domain goes now, whatever its next time was: the domain can be reached again.
@@ -413,5 +428,7 @@ fn from_hex(text: &str) -> [u8; 16] {
     out
 }
 
+/// What is said of an attempt that the process did not survive.
+pub(super) const ENDED_AMID: &str = "the gateway ended amid the attempt";
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);

@@ -114,6 +114,46 @@ async fn pauses_between_attempts_grow_and_have_a_bound() {
     assert!(last > Duration::from_secs(500), "{last:?}");
 }
 
+/// A message is claimed, and the process ends: it is taken back by the next one, and nobody can be reached.
+async fn ended_amid_an_attempt(world: &World) {
+    stored(world, "m1").await;
+    world.advance(10);
+    let worker = WorkerId("node".into());
+    let claim = Claim {
+        by: worker.clone(),
+        now: world.clock.now(),
+        lease: HOUR,
+        limit: 1,
+        except_queues: Vec::new(),
+    };
+    assert_eq!(world.store.claim(claim).await.unwrap().len(), 1);
+    world.relay.take_back(&worker).await.unwrap();
+}
+
+#[tokio::test]
+async fn message_whose_attempt_the_process_did_not_survive_is_unknown_in_the_end() {
+    let world = World::new();
+    ended_amid_an_attempt(&world).await;
+    world.ssp.takes_nothing();
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    world.advance(86_400);
+    world.deliver_due().await;
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(told(&world), []);
+}
+
+#[tokio::test]
+async fn message_that_such_an_attempt_was_about_goes_again_to_peers_that_do_not_notice() {
+    let world = World::with(|setup| {
+        setup.agreements = vec![agreement_with("beta", "profile", serde_json::json!("observed"))];
+    });
+    ended_amid_an_attempt(&world).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await.is_empty());
+}
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
