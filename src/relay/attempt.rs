@@ -22,6 +22,10 @@ use crate::{
 impl Relay {
     /// Tries an item once, and settles it.
     pub(super) async fn attempt(&self, item: OutboxItem, by: WorkerId) {
+        // A clock that jumps forward ends the lease of an attempt that goes on.
+        let Ok(under_way) = self.in_progress.begin(&format!("attempt {}", item.id.0)) else {
+            return;
+        };
         let mut attempt = Attempt::new(Batch::new(self.now()));
         let queued = serde_json::from_slice::<Queued>(&item.body);
         let verdict = match &queued {
@@ -53,6 +57,8 @@ impl Relay {
             Verdict::Unanswered { until } => (Settle::Await { by, until }, false),
             Verdict::Dead(reason) => (Settle::Bury { by, reason }, true),
         };
+        // Before it may be claimed again.
+        drop(under_way);
         self.settle(
             batch.settle(item.id, settle),
             item.id,

@@ -144,6 +144,36 @@ async fn message_whose_attempt_the_process_did_not_survive_is_unknown_in_the_end
 }
 
 #[tokio::test]
+async fn lease_that_ends_amid_an_attempt_begins_no_second_one() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    world.advance(10);
+    let worker = WorkerId("node".into());
+    let claim = Claim {
+        by: worker.clone(),
+        now: world.clock.now(),
+        lease: HOUR,
+        limit: 1,
+        except_queues: Vec::new(),
+    };
+    let item = world.store.claim(claim).await.unwrap().remove(0);
+    let release = world.ssp.holds();
+    let first = tokio::spawn({
+        let (relay, item, worker) = (Arc::clone(&world.relay), item.clone(), worker.clone());
+        async move { relay.attempt(item, worker).await }
+    });
+    world.ssp.is_asked(1).await;
+    // Too late for it, by the clock of now.
+    world.advance(86_400);
+    world.relay.attempt(item, worker).await;
+    release.send(()).unwrap();
+    first.await.unwrap();
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert_eq!(told(&world), []);
+    assert!(world.waiting().await.is_empty());
+}
+
+#[tokio::test]
 async fn message_that_such_an_attempt_was_about_goes_again_to_peers_that_do_not_notice() {
     let world = World::with(|setup| {
         setup.agreements = vec![agreement_with("beta", "profile", serde_json::json!("observed"))];
