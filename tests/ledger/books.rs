@@ -19,6 +19,9 @@ pub(crate) struct Ledger {
     pub(crate) refused: BTreeMap<u32, String>,
     /// Failed delivery reports.
     pub(crate) told: BTreeMap<u32, Vec<String>>,
+    /// What the sender repeated, because it had no answer before a kill. A repeat after the end of a short validity is a message
+    /// of its own, which may arrive though the first one did not.
+    pub(crate) asked_again: BTreeSet<u32>,
     arrivals: BTreeMap<u32, Vec<Arrival>>,
     /// The last number of each conversation that arrived.
     last: HashMap<[String; 2], u32>,
@@ -104,7 +107,11 @@ impl Ledger {
             }
         }
         let arrived = |number: &&u32| self.arrivals.contains_key(number);
-        balance.told_and_arrived = self.told.keys().filter(arrived).copied().collect();
+        let told = self
+            .told
+            .keys()
+            .filter(|number| !self.asked_again.contains(number));
+        balance.told_and_arrived = told.filter(arrived).copied().collect();
         balance.refused_and_arrived = self.refused.keys().filter(arrived).copied().collect();
         balance
     }
