@@ -12,6 +12,7 @@ mod crash;
 mod hostile;
 mod lab;
 mod limits;
+mod ledger;
 mod load;
 mod models;
 mod operation;

@@ -71,6 +71,7 @@ impl Store for Memory {
                 | Settle::Await { .. }
                 | Settle::Answered
                 | Settle::NotTaken { .. }
+                | Settle::Unsure { .. }
                 | Settle::Bury { .. }
                 | Settle::Redirect { .. } => panic!("the admin API does not settle so: {settle:?}"),
             }

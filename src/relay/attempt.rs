@@ -9,7 +9,7 @@ use super::{
     forward::Target,
     identity::Progress,
     journal::reference_until,
-    outbox::{Queued, QueuedKind},
+    outbox::{ENDED_AMID, Queued, QueuedKind},
     report::{Reference, side_to_speak_to},
 };
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
 impl Relay {
     /// Tries an item once, and settles it.
     pub(super) async fn attempt(&self, item: OutboxItem, by: WorkerId) {
+        // A clock that jumps forward ends the lease of an attempt that goes on.
+        let Ok(under_way) = self.in_progress.begin(&format!("attempt {}", item.id.0)) else {
+            return;
+        };
         let mut attempt = Attempt::new(Batch::new(self.now()));
         let queued = serde_json::from_slice::<Queued>(&item.body);
         let verdict = match &queued {
@@ -54,6 +58,8 @@ impl Relay {
             Verdict::Unanswered { until } => Settle::Await { by, until },
             Verdict::Dead(reason) => Settle::Bury { by, reason },
         };
+        // Before it may be claimed again.
+        drop(under_way);
         self.settle(batch.settle(item.id, settle), item.id).await;
         drop(attempt.journalling);
     }
@@ -66,7 +72,8 @@ impl Relay {
     ) -> Verdict {
         let now = self.now();
         if now >= item.expires {
-            return if item.unanswered {
+            let may_have_arrived = item.unanswered || item.last_failure.as_deref() == Some(ENDED_AMID);
+            return if may_have_arrived {
                 unknown()
             } else {
                 Verdict::Refused(Refusal::Expired)
@@ -320,7 +327,7 @@ enum Verdict {
 }
 
 fn unknown() -> Verdict {
-    Verdict::Dead("outcome unknown: the peer acknowledged the message and never answered".into())
+    Verdict::Dead("outcome unknown: the peer may have the message, and never answered".into())
 }
 
 /// Whether the next hop tells repeats apart by the message ID: our own kind does, the observed peer does not.

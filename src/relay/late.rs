@@ -4,7 +4,7 @@
 
 use super::{Relay, outbox::Queued, report::Reference};
 use crate::{
-    model::{Domain, MessageId, Outcome, Request, StepEvent, Stop},
+    model::{Domain, MessageId, Outcome, Request, StepEvent, Stop, Timestamp},
     store::{Batch, OutboxItem, Place, PlaceName, QueueFilter, Settle},
 };
 
@@ -36,6 +36,26 @@ impl Relay {
 
     /// The document of a message that is awaiting was not taken after all: it goes again, as what was never sent does.
     pub async fn not_taken(&self, domain: &Domain, id: &MessageId) {
+        let failure = "its document was not taken";
+        let settle = |due| Settle::NotTaken {
+            due,
+            failure: failure.into(),
+        };
+        self.go_again(domain, id, settle).await;
+    }
+
+    /// Whether the document of a message that is awaiting arrived will never turn out: it goes again to a peer that notices, and
+    /// is not undelivered when it comes to nothing.
+    pub async fn unsure(&self, domain: &Domain, id: &MessageId) {
+        let failure = "its document may have arrived, or not";
+        let settle = |due| Settle::Unsure {
+            due,
+            failure: failure.into(),
+        };
+        self.go_again(domain, id, settle).await;
+    }
+
+    async fn go_again(&self, domain: &Domain, id: &MessageId, settle: impl Fn(Timestamp) -> Settle) {
         // It may be known before the journal of the message is written.
         self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
         let filter = QueueFilter {
@@ -53,8 +73,7 @@ impl Relay {
         let now = self.now();
         for item in items.iter().filter(|item| self.is_known_as(item, domain, id)) {
             let due = self.retry_at(&item.lane.queue, item.attempts, now);
-            let failure = "its document was not taken".into();
-            let batch = Batch::new(now).settle(item.id, Settle::NotTaken { due, failure });
+            let batch = Batch::new(now).settle(item.id, settle(due));
             self.settle(batch, item.id).await;
         }
         self.wake.notify_one();

@@ -32,6 +32,7 @@ mod report;
 mod search;
 mod seen;
 mod send;
+mod set_back;
 mod slots;
 mod subscribe;
 #[cfg(test)]

@@ -14,10 +14,11 @@ use super::{
     identity::hex,
     ingress::SideRecord,
     send::{damaged, refused_by_store},
+    set_back::Seen,
     slots::{Room, Slots},
 };
 use crate::{
-    agreement::{Agreements, DeliveryPolicy},
+    agreement::{Agreements, DeliveryPolicy, ProfileName},
     model::{Domain, Protocol, Refusal, Request, Timestamp, Trail, TrailId},
     store::{
         Batch, Claim, Committed, ItemId, OutboxItem, Place, PlaceName, QueueFilter, Settle, StoreError,
@@ -104,6 +105,11 @@ impl Relay {
     /// The store's words, when it can't be read.
     pub async fn waiting(&self) -> Result<u64, Refusal> {
         self.learn_holds().await?;
+        let oldest = self.store.items(&QueueFilter::default(), None, OLDEST).await;
+        let (oldest, now) = (oldest.map_err(refused_by_store)?, self.now());
+        if oldest.iter().any(|item| self.is_out_of_reach(item, now)) {
+            self.hasten_all().await;
+        }
         let counts = self.store.counts().await.map_err(refused_by_store)?;
         let living = counts.iter().filter(|count| count.place != PlaceName::Dead);
         Ok(living.map(|count| count.count).sum())
@@ -121,6 +127,7 @@ impl Relay {
         let mut ending = self.is_ending.subscribe();
         let mut attempts = JoinSet::new();
         let mut is_idle = false;
+        let mut seen = Seen::new(self.now());
         loop {
             while attempts.try_join_next().is_some() {}
             // Never amid a claim: what is claimed and not attempted waits for its lease to end.
@@ -132,6 +139,7 @@ impl Relay {
             if is_ending {
                 break;
             }
+            self.notice_set_back(&mut seen).await;
             let items = self.claim(&worker, self.room(&slots)).await;
             is_idle = items.is_empty();
             for item in items {
@@ -186,9 +194,7 @@ impl Relay {
     }
 
     /// What a process before this one was delivering when it ended goes on at once: its leases are this worker's own.
-    ///
-    /// What had been acknowledged before that attempt keeps its lease, because rescheduling would forget that it was.
-    async fn take_back(&self, worker: &WorkerId) -> Result<(), StoreError> {
+    pub(super) async fn take_back(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let filter = QueueFilter {
             place: Some(PlaceName::Leased),
             ..QueueFilter::default()
@@ -200,19 +206,32 @@ impl Relay {
                 return Ok(());
             };
             after = Some(last.id);
-            let is_own = |item: &&OutboxItem| {
-                !item.unanswered && matches!(&item.place, Place::Leased { to, .. } if to == worker)
-            };
+            let is_own = |item: &&OutboxItem| matches!(&item.place, Place::Leased { to, .. } if to == worker);
             let now = self.now();
             for item in page.iter().filter(is_own) {
-                let settle = Settle::Reschedule {
-                    by: worker.clone(),
-                    due: now,
-                    failure: "the gateway ended amid the attempt".into(),
-                };
-                self.store.commit(Batch::new(now).settle(item.id, settle)).await?;
+                let batch = self.taken_back(item, worker, now);
+                self.store.commit(batch).await?;
             }
         }
+    }
+
+    /// A message may have arrived by then. Where the peer tells repeats apart that is remembered as long as it waits; any other
+    /// would never get it again if it were, and may get it twice.
+    fn taken_back(&self, item: &OutboxItem, worker: &WorkerId, now: Timestamp) -> Batch {
+        let (by, due, failure) = (worker.clone(), now, ENDED_AMID.to_owned());
+        let is_message = serde_json::from_slice::<Queued>(&item.body)
+            .is_ok_and(|queued| matches!(queued.request, Request::Send(_)));
+        let tells_repeats_apart = item.lane.queue.parse().is_ok_and(|domain| {
+            let agreements = self.agreements.load();
+            let agreement = agreements.for_domain(&domain);
+            agreement.is_some_and(|agreement| agreement.config.profile == ProfileName::Strict)
+        });
+        if is_message && tells_repeats_apart {
+            return Batch::new(now)
+                .settle(item.id, Settle::Await { by, until: due })
+                .settle(item.id, Settle::Unsure { due, failure });
+        }
+        Batch::new(now).settle(item.id, Settle::Reschedule { by, due, failure })
     }
 
     /// What waits for this serving domain goes now, whatever its next time was: the domain can be reached again.
@@ -242,7 +261,7 @@ impl Relay {
     }
 
     /// The first and the longest pause of a queue: as its agreement says, else as `[relay]` does.
-    fn retries(&self, queue: &str) -> (Duration, Duration) {
+    pub(super) fn retries(&self, queue: &str) -> (Duration, Duration) {
         let agreements = self.agreements.load();
         let serving = queue.parse::<Domain>().ok();
         let agreement = serving.and_then(|domain| agreements.for_domain(&domain));
@@ -307,6 +326,10 @@ fn from_hex(text: &str) -> [u8; 16] {
     out
 }
 
+/// What is said of an attempt that the process did not survive.
+pub(super) const ENDED_AMID: &str = "the gateway ended amid the attempt";
+/// So many of the oldest items tell at a start whether the clock was set back before it.
+const OLDEST: usize = 1000;
 /// When nothing seems due, it is looked at again after this.
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 /// The same while a peer has its part for now: at the least pace it gets one a second.

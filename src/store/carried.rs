@@ -105,6 +105,7 @@ fn only_sets(batch: &Batch) -> bool {
     batch.enqueue.is_empty()
         && batch.settle.is_empty()
         && batch.due_now.is_empty()
+        && !batch.all_due_now
         && batch.fences.is_empty()
         && batch.writes.iter().all(sets)
 }

@@ -72,8 +72,8 @@ pub struct OutboxItem {
     pub expires: Timestamp,
     /// How many attempts were begun: a claim counts one, so that an item which ends its worker is noticed as well.
     pub attempts: u32,
-    /// The attempt before was acknowledged and stayed without an answer until its time was up: the outcome is unknown,
-    /// and sending again may deliver twice.
+    /// An attempt was acknowledged, or may have been, and stayed without an answer until its time was up: the outcome is
+    /// unknown, and sending again may deliver twice. Attempts that fail later don't change that, only an operator's word does.
     pub unanswered: bool,
     /// What the last attempt said.
     pub last_failure: Option<String>,
@@ -168,8 +168,15 @@ pub enum Settle {
     },
     /// The late answer to an awaiting item came: it goes, wherever it stands; no harm when it is gone already.
     Answered,
-    /// The document of an awaiting item was not taken after all: it is tried again later, and nothing about it is unknown.
+    /// The document of an awaiting item was not taken after all: it is tried again later, and is no more unknown than it was.
     NotTaken {
+        /// When.
+        due: Timestamp,
+        /// What became of the document.
+        failure: String,
+    },
+    /// Whether the document of an awaiting item arrived will not turn out: it is tried again later, unanswered.
+    Unsure {
         /// When.
         due: Timestamp,
         /// What became of the document.

@@ -29,7 +29,7 @@ impl Settle {
             | Self::Await { by, .. }
             | Self::Bury { by, .. } => is_leased_to(by),
             Self::Answered => true,
-            Self::NotTaken { .. } => place == PlaceName::Awaiting,
+            Self::NotTaken { .. } | Self::Unsure { .. } => place == PlaceName::Awaiting,
             Self::Hold { .. } | Self::Discard => place != PlaceName::Leased,
             Self::Release { .. } | Self::Redirect { .. } => {
                 matches!(place, PlaceName::Held | PlaceName::Dead)

@@ -141,6 +141,8 @@ pub struct Batch {
     pub carry: bool,
     /// Queues whose scheduled items are due at once, whatever their time was: the peer is back.
     pub due_now: Vec<String>,
+    /// Whether everything that is scheduled is due at once, wherever it stands in its lane: the clock was set back.
+    pub all_due_now: bool,
 }
 
 impl Batch {
@@ -230,7 +232,11 @@ impl Batch {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.enqueue.is_empty() && self.settle.is_empty() && self.due_now.is_empty()
+        self.writes.is_empty()
+            && self.enqueue.is_empty()
+            && self.settle.is_empty()
+            && self.due_now.is_empty()
+            && !self.all_due_now
     }
 }
 

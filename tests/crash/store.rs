@@ -1,6 +1,8 @@
-//! A store whose process is killed amid its commits.
+//! A store whose process is killed amid its commits, on a disk that keeps what was written and on one that forgets what was
+//! not synced.
 //!
 //! The test binary starts itself again as the process to kill: [`victim`] does nothing unless it is told where.
+//! `IMPSGW_CRASH_SEED=N` plays an earlier run's moments again, `IMPSGW_CRASH_CYCLES=500` dies more often.
 
 use std::{
     collections::HashSet,
@@ -15,13 +17,19 @@ use impsgw::{
     model::Timestamp,
     store::{
         Batch, Committed, Lane, NewItem, Priority, QueueFilter, Space, Store,
-        sqlite::{SqliteConfig, SqliteStore},
+        sqlite::{SqliteConfig, SqliteStore, Synchronous},
     },
 };
 
-/// Where the victim has its store, and which cycle it is in.
+use super::{
+    number,
+    preload::{Kept, dies_at, forgetful},
+};
+
+/// Where the victim has its store, which cycle it is in, and what its commits wait for.
 const PLACE: &str = "IMPSGW_CRASH_STORE";
 const CYCLE: &str = "IMPSGW_CRASH_CYCLE";
+const SYNCHRONOUS: &str = "IMPSGW_CRASH_SYNCHRONOUS";
 const NOW: Timestamp = Timestamp(1_000);
 const PRODUCERS: u32 = 8;
 
@@ -32,26 +40,75 @@ async fn killed_store_keeps_what_it_acknowledged() {
     let mut acknowledged = HashSet::new();
     for cycle in 0..5_usize {
         // Each cycle dies at another moment: amid the first commits, or after hundreds.
-        acknowledged.extend(run_and_kill(&path, cycle, 1 + cycle * 150));
-        let store = SqliteStore::open(&SqliteConfig::new(&path)).unwrap();
-        let rows = store
-            .rows(Space::Charge, "", None, usize::MAX, NOW)
-            .await
-            .unwrap();
-        let rows: HashSet<String> = rows.into_iter().map(|row| row.key).collect();
-        let lost: Vec<_> = acknowledged.difference(&rows).collect();
-        assert!(lost.is_empty(), "cycle {cycle} lost {lost:?}");
-        // A batch is whole or not there at all.
-        let items = store
-            .items(&QueueFilter::default(), None, usize::MAX)
-            .await
-            .unwrap();
-        let items: HashSet<String> = items.into_iter().flat_map(|item| item.labels).collect();
-        assert_eq!(items, rows, "cycle {cycle}");
-        assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
-        store.close().await.unwrap();
+        acknowledged.extend(run_and_kill(victim_of(&path, cycle, "full"), 1 + cycle * 150));
+        let found = Found::at(&path).await;
+        assert_eq!(found.lost(&acknowledged), Vec::<&String>::new(), "cycle {cycle}");
+        assert_eq!(found.faults, Vec::<String>::new());
     }
     assert!(acknowledged.len() >= 1500);
+}
+
+#[tokio::test]
+async fn store_keeps_what_it_acknowledged_on_a_disk_that_forgets() {
+    let seed = number("IMPSGW_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let cycles = number("IMPSGW_CRASH_CYCLES").unwrap_or(16);
+    println!("IMPSGW_CRASH_SEED={seed} IMPSGW_CRASH_CYCLES={cycles}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("impsgw.db");
+    let mut acknowledged = HashSet::new();
+    for cycle in 0..usize::try_from(cycles).unwrap() {
+        let mut victim = victim_of(&path, cycle, "full");
+        forgetful(&mut victim, "impsgw.db");
+        // Half of them die at a sync, half somewhere between.
+        let moment = if random.bool() {
+            let (sync, kept) = (random.u64(1..60), Kept::any(&mut random));
+            dies_at(&mut victim, sync, kept);
+            acknowledged.extend(run(victim));
+            format!("sync {sync}, {kept:?}")
+        } else {
+            let enough = random.usize(1..300);
+            acknowledged.extend(run_and_kill(victim, enough));
+            format!("after {enough}")
+        };
+        let found = Found::at(&path).await;
+        assert_eq!(
+            found.lost(&acknowledged),
+            Vec::<&String>::new(),
+            "cycle {cycle}, {moment}"
+        );
+        assert_eq!(found.faults, Vec::<String>::new(), "cycle {cycle}, {moment}");
+    }
+    println!("{} acknowledged, none lost", acknowledged.len());
+    assert!(acknowledged.len() as u64 >= 5 * cycles);
+}
+
+/// The proof can fail: the same test finds what a store loses that syncs nothing.
+#[tokio::test]
+async fn loss_without_syncs_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("impsgw.db");
+    let mut victim = victim_of(&path, 0, "off");
+    forgetful(&mut victim, "impsgw.db");
+    let acknowledged = HashSet::from_iter(run_and_kill(victim, 200));
+    let found = Found::at(&path).await;
+    assert!(found.lost(&acknowledged).len() >= 200);
+}
+
+/// What waits for the system alone loses its last commits, all of one piece, and never the file.
+#[tokio::test]
+async fn store_without_syncs_of_its_log_loses_the_last_and_keeps_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("impsgw.db");
+    let mut acknowledged = HashSet::new();
+    for cycle in 0..3 {
+        let mut victim = victim_of(&path, cycle, "normal");
+        forgetful(&mut victim, "impsgw.db");
+        acknowledged.extend(run_and_kill(victim, 100));
+        assert_eq!(Found::at(&path).await.faults, Vec::<String>::new());
+    }
+    let found = Found::at(&path).await;
+    assert!(!found.lost(&acknowledged).is_empty());
 }
 
 /// The process that is killed: commits numbered batches for ever and prints each one's name once it is safe.
@@ -60,7 +117,15 @@ async fn victim() {
     let (Ok(path), Ok(cycle)) = (env::var(PLACE), env::var(CYCLE)) else {
         return;
     };
-    let store = Arc::new(SqliteStore::open(&SqliteConfig::new(path)).unwrap());
+    let config = SqliteConfig {
+        synchronous: match env::var(SYNCHRONOUS).unwrap().as_str() {
+            "off" => Synchronous::Off,
+            "normal" => Synchronous::Normal,
+            _ => Synchronous::Full,
+        },
+        ..SqliteConfig::new(path)
+    };
+    let store = Arc::new(SqliteStore::open(&config).unwrap());
     let producers = (0..PRODUCERS).map(|producer| {
         let (store, cycle) = (Arc::clone(&store), cycle.clone());
         tokio::spawn(async move {
@@ -70,7 +135,7 @@ async fn victim() {
                     .put_new(Space::Charge, name.clone(), "v", None)
                     .enqueue(item(&name));
                 assert_eq!(store.commit(batch).await.unwrap(), Committed::Done);
-                println!("\nsafe {name}");
+                println!("\nsafe {name}.");
             }
         })
     });
@@ -79,33 +144,77 @@ async fn victim() {
     }
 }
 
-/// Runs the victim until so many names came, kills it, and returns all names that came.
-fn run_and_kill(path: &Path, cycle: usize, enough: usize) -> Vec<String> {
-    let mut child = Victim(
-        Command::new(env::current_exe().unwrap())
-            .args(["--exact", "crash::store::victim", "--nocapture"])
-            .env(PLACE, path)
-            .env(CYCLE, cycle.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let output = BufReader::new(child.0.stdout.take().unwrap());
-    let mut names = Vec::new();
-    for line in output.lines() {
-        names.extend(line.unwrap().strip_prefix("safe ").map(str::to_owned));
-        if names.len() == enough {
-            // What it printed before it died is read to the end.
-            child.0.kill().unwrap();
-        }
+/// What is in a store whose process was killed.
+struct Found {
+    names: HashSet<String>,
+    faults: Vec<String>,
+}
+
+impl Found {
+    async fn at(path: &Path) -> Self {
+        let store = SqliteStore::open(&SqliteConfig::new(path)).unwrap();
+        let rows = store
+            .rows(Space::Charge, "", None, usize::MAX, NOW)
+            .await
+            .unwrap();
+        let names: HashSet<String> = rows.into_iter().map(|row| row.key).collect();
+        let items = store
+            .items(&QueueFilter::default(), None, usize::MAX)
+            .await
+            .unwrap();
+        // A batch is whole or not there at all.
+        let items: HashSet<String> = items.into_iter().flat_map(|item| item.labels).collect();
+        assert_eq!(items, names);
+        let faults = store.check().await.unwrap().faults;
+        store.close().await.unwrap();
+        Self { names, faults }
     }
+
+    fn lost<'a>(&'a self, acknowledged: &'a HashSet<String>) -> Vec<&'a String> {
+        acknowledged.difference(&self.names).collect()
+    }
+}
+
+fn victim_of(path: &Path, cycle: usize, synchronous: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", "crash::store::victim", "--nocapture"])
+        .env(PLACE, path)
+        .env(CYCLE, cycle.to_string())
+        .env(SYNCHRONOUS, synchronous);
+    command
+}
+
+/// Runs the victim until so many names came, kills it, and returns all names that came.
+fn run_and_kill(victim: Command, enough: usize) -> Vec<String> {
+    let names = told(victim, enough);
     assert!(
         names.len() >= enough,
         "the victim ended by itself after {} names",
         names.len()
     );
-    // A name that was cut short by the kill was not told.
-    names.pop();
+    names
+}
+
+/// Runs the victim until it dies by itself, or of having lived too long.
+fn run(victim: Command) -> Vec<String> {
+    told(victim, 20_000)
+}
+
+/// The names that a process tells until it dies; it is killed once it has told so many.
+pub(super) fn told(mut command: Command, enough: usize) -> Vec<String> {
+    let mut child = Victim(command.stdout(Stdio::piped()).spawn().unwrap());
+    let output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut names = Vec::new();
+    for line in output.lines() {
+        // A name that was cut short by the kill was not told: it lacks its end.
+        let name = line.as_ref().unwrap().strip_prefix("safe ");
+        names.extend(name.and_then(|name| name.strip_suffix('.')).map(str::to_owned));
+        if names.len() == enough {
+            // What it printed before it died is read to the end.
+            let _ = child.0.kill();
+        }
+    }
     names
 }
 

@@ -161,7 +161,35 @@ pub(super) async fn awaiting_item_comes_back_unanswered(harness: &impl Harness) 
         failure: "silent".to_owned(),
     };
     settled(&*store, item.id, retry).await;
+    // Nor does an attempt that fails say anything about the one before.
+    assert!(claimed_one(&*store, at(50_000)).await.unanswered);
+    let bury = Settle::Bury {
+        by: worker("w"),
+        reason: "outcome unknown".to_owned(),
+    };
+    settled(&*store, item.id, bury).await;
+    settled(&*store, item.id, Settle::Release { due: at(50_000) }).await;
     assert!(!claimed_one(&*store, at(50_000)).await.unanswered);
+}
+
+pub(super) async fn everything_scheduled_can_be_made_due(harness: &impl Harness) {
+    let store = harness.open();
+    let later = |lane: &str, name: &str| NewItem {
+        due: at(90_000),
+        ..an_item(lane, name)
+    };
+    enqueue(&*store, [later("a", "1"), later("a", "2"), later("b", "3")]).await;
+    let batch = Batch {
+        all_due_now: true,
+        ..Batch::new(at(50))
+    };
+    assert_eq!(store.commit(batch).await.unwrap(), Committed::Done);
+    assert_eq!(claimed(&*store, at(49)).await, []);
+    let fronts = claimed(&*store, at(50)).await;
+    assert_eq!(fronts.len(), 2);
+    settled(&*store, fronts[0].id, Settle::Done { by: worker("w") }).await;
+    // What waited behind as well.
+    assert_eq!(claimed(&*store, at(50)).await.len(), 1);
 }
 
 pub(super) async fn late_answer_removes_wherever_it_stands(harness: &impl Harness) {

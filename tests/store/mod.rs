@@ -193,6 +193,7 @@ engines! {
         lease_lost_undoes_the_whole_batch,
         rescheduled_item_remembers_the_failure,
         awaiting_item_comes_back_unanswered,
+        everything_scheduled_can_be_made_due,
         late_answer_removes_wherever_it_stands,
         settled_item_is_gone,
     }

@@ -120,7 +120,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         }),
         4 => (0..2_u8, 0..4_usize, proptest::option::weighted(0.2, 0..3_u8))
             .prop_map(|(by, limit, except)| Step::Claim { by, limit, except }),
-        6 => (any::<usize>(), 0..2_u8, 0..10_u8, 0..40_u64)
+        6 => (any::<usize>(), 0..2_u8, 0..11_u8, 0..40_u64)
             .prop_map(|(which, by, how, when)| Step::Settle { which, by, how, when }),
         2 => (write, proptest::option::of(0..4_u64))
             .prop_map(|((key, value, expires), expected)| Step::Write { key, value, expires, expected }),
@@ -347,22 +347,22 @@ impl Model {
             Settle::Reschedule { by, due, failure } if is_mine(by) => {
                 target.place = Place::Scheduled { due: *due };
                 target.last_failure = Some(failure.clone());
-                target.unanswered = false;
             }
             Settle::Await { by, until } if is_mine(by) => {
                 target.place = Place::Awaiting { until: *until };
-                target.unanswered = false;
             }
             Settle::Bury { by, reason } if is_mine(by) => {
                 target.place = Place::Dead {
                     reason: reason.clone(),
                 }
             }
-            Settle::NotTaken { .. } if is_awaiting && newer => drop(self.items.remove(index)),
-            Settle::NotTaken { due, failure } if is_awaiting => {
+            Settle::NotTaken { .. } | Settle::Unsure { .. } if is_awaiting && newer => {
+                drop(self.items.remove(index));
+            }
+            Settle::NotTaken { due, failure } | Settle::Unsure { due, failure } if is_awaiting => {
                 target.place = Place::Scheduled { due: *due };
                 target.last_failure = Some(failure.clone());
-                target.unanswered = false;
+                target.unanswered |= matches!(settle, Settle::Unsure { .. });
             }
             Settle::Answered => drop(self.items.remove(index)),
             Settle::Discard if !is_leased => drop(self.items.remove(index)),
@@ -376,6 +376,7 @@ impl Model {
             | Settle::Reschedule { .. }
             | Settle::Await { .. }
             | Settle::NotTaken { .. }
+            | Settle::Unsure { .. }
             | Settle::Bury { .. }
             | Settle::Discard
             | Settle::Hold { .. }
@@ -507,6 +508,10 @@ fn a_settlement(how: u8, by: u8, when: Timestamp) -> Settle {
         8 => Settle::NotTaken {
             due: when,
             failure: "down".to_owned(),
+        },
+        9 => Settle::Unsure {
+            due: when,
+            failure: "reset".to_owned(),
         },
         _ => Settle::Redirect {
             lane: lane("2", "1"),

@@ -18,7 +18,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
-use self::waiting::{Failure, Inner, Outstanding, Stage, Waiting, Way};
+pub(super) use self::waiting::Fallen;
+use self::waiting::{Failure, Inner, Outstanding, Stage, Told, Waiting, Way};
 use super::{gateway::SspGateway, session::Session};
 use crate::{
     model::{Domain, MessageId, Timestamp, WvAddress},
@@ -73,7 +74,7 @@ pub(super) struct Asked {
 pub(super) enum LinkFault {
     /// The peer has not taken it; it may be sent again.
     NotTaken(String),
-    /// Its document is being posted: whether the peer takes it will turn out.
+    /// Its document is being posted, and whether the peer takes it will turn out; or it was, and the peer may have it.
     UnderWay(TransactionId),
     /// The peer acknowledged the document and never answered.
     Unanswered(TransactionId),
@@ -299,7 +300,7 @@ impl Link {
             inner.not_before = now.plus(pause_after(inner.failures));
             inner.fail_all(reason)
         };
-        told.tell();
+        self.tell(told);
         None
     }
 
@@ -384,7 +385,9 @@ impl Link {
         let pace = gateway.pace(&self.peer);
         let now = gateway.now();
         let mut inner = self.lock();
-        if !inner.has_session(now) && now < inner.not_before {
+        // Further away than any pause it is by a clock that was set back since.
+        let is_soon = now.until(inner.not_before) <= pause_after(inner.failures);
+        if !inner.has_session(now) && now < inner.not_before && is_soon {
             return Err(LinkFault::NotTaken(A_MOMENT_AGO.into()));
         }
         if !inner.has_room(way.size, &pace) {
@@ -511,22 +514,26 @@ impl Link {
         posted: &Posted,
     ) {
         let is_repeated = items.iter().any(|item| item.way.attempts > 0);
+        let may_have_arrived = matches!(posted, Posted::Unsure(_));
         let failure = match posted {
             Posted::Accepted => return,
             Posted::SessionUnknown => Failure {
                 // A peer that never knows the sessions that it agreed to must not keep us climbing ladders for ever.
                 reason: "the peer does not know the session that it has just opened",
                 splits: false,
+                may_have_arrived,
                 closed_in: None,
             },
             Posted::Closed(reason) => Failure {
                 reason,
                 splits: true,
+                may_have_arrived,
                 closed_in: Some(&session.own_id),
             },
             Posted::Refused(reason) | Posted::Unsure(reason) | Posted::Failed(reason) => Failure {
                 reason,
                 splits: true,
+                may_have_arrived,
                 closed_in: None,
             },
         };
@@ -538,12 +545,9 @@ impl Link {
         }
         let resumed = self.resumed.notified();
         let failed = self.lock().failed(items, &failure);
-        failed.told.tell();
-        // Whether it arrived may never turn out; sent again, it would be there twice.
-        if !matches!(posted, Posted::Unsure(_)) || gateway.tells_repeats_apart(&self.peer) {
-            for id in &failed.given_up {
-                gateway.was_not_taken(self, id);
-            }
+        self.tell(failed.told);
+        for (id, fallen) in &failed.given_up {
+            gateway.has_fallen(self, id, *fallen);
         }
         let attempts = failed.again.first().map_or(0, |item| item.way.attempts);
         let pause = Duration::from_millis(100 * u64::from(3_u32.saturating_pow(attempts)));
@@ -583,15 +587,29 @@ impl Link {
                 && let Some(gateway) = self.gateway.upgrade()
             {
                 gateway.remember_asked(self, &id, asked);
+                if outstanding.as_ref().is_some_and(|one| one.stage == Stage::Unsure) {
+                    gateway.has_fallen(self, &id, Fallen::Unsure);
+                }
             }
             (outstanding, told)
         };
         told.tell();
         Some(match outstanding?.stage {
             Stage::Waits => LinkFault::NotTaken(NOT_IN_TIME.into()),
-            Stage::UnderWay => LinkFault::UnderWay(id),
+            Stage::UnderWay | Stage::Unsure => LinkFault::UnderWay(id),
             Stage::Acknowledged => LinkFault::Unanswered(id),
         })
+    }
+
+    /// Tells what became of requests, and remembers what the peer may have of them, before its answer may come too late.
+    fn tell(&self, told: Told) {
+        if let Some(gateway) = self.gateway.upgrade() {
+            for (id, asked) in told.unsure() {
+                gateway.remember_asked(self, id, asked);
+                gateway.has_fallen(self, id, Fallen::Unsure);
+            }
+        }
+        told.tell();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     gateway::SspGateway,
-    link::{Asked, Link},
+    link::{Asked, Fallen, Link},
 };
 use crate::{
     model::{Domain, Request, Timestamp},
@@ -134,13 +134,20 @@ impl SspGateway {
         self.transactions.asked.get(&asked_key(&link.own, &link.peer, id))
     }
 
-    /// A document was not taken in which there was a request that was given up meanwhile.
-    pub(super) fn was_not_taken(self: &Arc<Self>, link: &Link, id: &TransactionId) {
+    /// A document was not taken in which there was a request that nobody waits for any more.
+    ///
+    /// What the peer may have goes again only where the peer would notice; else its answer is waited for.
+    pub(super) fn has_fallen(self: &Arc<Self>, link: &Link, id: &TransactionId, fallen: Fallen) {
         let Some(asked) = self.asked(link, id) else { return };
+        if fallen == Fallen::Unsure && !self.tells_repeats_apart(&link.peer) {
+            return;
+        }
         let (gateway, peer) = (Arc::clone(self), link.peer.clone());
         tokio::spawn(async move {
-            if let Some(relay) = gateway.relay() {
-                relay.not_taken(&peer, &asked.message).await;
+            let Some(relay) = gateway.relay() else { return };
+            match fallen {
+                Fallen::NotTaken => relay.not_taken(&peer, &asked.message).await,
+                Fallen::Unsure => relay.unsure(&peer, &asked.message).await,
             }
         });
     }

@@ -167,6 +167,21 @@ async fn message_that_turns_out_not_to_be_taken_goes_again_and_is_not_unknown() 
 }
 
 #[tokio::test]
+async fn message_that_the_peer_may_have_goes_again_and_is_unknown_in_the_end() {
+    let world = World::new();
+    let id = awaited(&world, "m1", BEA).await;
+    world.relay.unsure(&domain("beta.example"), &id).await;
+    world.ssp.takes_nothing();
+    world.advance(20);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.messages().remove(0).id, Some(id));
+    world.advance(86_400);
+    world.deliver_due().await;
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
 async fn message_that_ends_connections_is_a_dead_letter_and_the_next_one_goes() {
     let world = World::new();
     world.ssp.ends_connections();
@@ -234,6 +249,21 @@ async fn retry_that_stays_unanswered_awaits_again_and_is_never_expired_as_undeli
     world.advance(86_400);
     world.deliver_due().await;
     assert!(world.ssp.asked().is_empty());
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(failed(&world), 0, "nobody knows that it failed");
+}
+
+#[tokio::test]
+async fn attempt_that_is_not_taken_does_not_make_known_what_became_of_the_one_before() {
+    let world = World::new();
+    awaited(&world, "m1", BEA).await;
+    world.ssp.takes_nothing();
+    world.advance(31);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.asked().len(), 1);
+    assert!(matches!(world.waiting().await[0].place, Place::Scheduled { .. }));
+    world.advance(86_400);
+    world.deliver_due().await;
     assert!(world.dead().await[0].starts_with("outcome unknown"));
     assert_eq!(failed(&world), 0, "nobody knows that it failed");
 }

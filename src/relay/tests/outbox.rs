@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::StepEvent;
+use crate::relay::set_back::Seen;
 
 /// Failed reports that Ada was told, by message.
 fn told(world: &World) -> Vec<(String, Refusal)> {
@@ -111,6 +112,131 @@ async fn pauses_between_attempts_grow_and_have_a_bound() {
         world.deliver_due().await;
     }
     assert!(last > Duration::from_secs(500), "{last:?}");
+}
+
+/// A message is claimed, and the process ends: it is taken back by the next one, and nobody can be reached.
+async fn ended_amid_an_attempt(world: &World) {
+    stored(world, "m1").await;
+    world.advance(10);
+    let worker = WorkerId("node".into());
+    let claim = Claim {
+        by: worker.clone(),
+        now: world.clock.now(),
+        lease: HOUR,
+        limit: 1,
+        except_queues: Vec::new(),
+    };
+    assert_eq!(world.store.claim(claim).await.unwrap().len(), 1);
+    world.relay.take_back(&worker).await.unwrap();
+}
+
+#[tokio::test]
+async fn message_whose_attempt_the_process_did_not_survive_is_unknown_in_the_end() {
+    let world = World::new();
+    ended_amid_an_attempt(&world).await;
+    world.ssp.takes_nothing();
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    world.advance(86_400);
+    world.deliver_due().await;
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(told(&world), []);
+}
+
+#[tokio::test]
+async fn lease_that_ends_amid_an_attempt_begins_no_second_one() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    world.advance(10);
+    let worker = WorkerId("node".into());
+    let claim = Claim {
+        by: worker.clone(),
+        now: world.clock.now(),
+        lease: HOUR,
+        limit: 1,
+        except_queues: Vec::new(),
+    };
+    let item = world.store.claim(claim).await.unwrap().remove(0);
+    let release = world.ssp.holds();
+    let first = tokio::spawn({
+        let (relay, item, worker) = (Arc::clone(&world.relay), item.clone(), worker.clone());
+        async move { relay.attempt(item, worker).await }
+    });
+    world.ssp.is_asked(1).await;
+    // Too late for it, by the clock of now.
+    world.advance(86_400);
+    world.relay.attempt(item, worker).await;
+    release.send(()).unwrap();
+    first.await.unwrap();
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert_eq!(told(&world), []);
+    assert!(world.waiting().await.is_empty());
+}
+
+#[tokio::test]
+async fn message_that_such_an_attempt_was_about_goes_again_to_peers_that_do_not_notice() {
+    let world = World::with(|setup| {
+        setup.agreements = vec![agreement_with("beta", "profile", serde_json::json!("observed"))];
+    });
+    ended_amid_an_attempt(&world).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await.is_empty());
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn what_waits_goes_at_once_when_the_clock_is_set_back() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    assert_eq!(world.ada_sends("m2", BEA).await, Ok(Acceptance::Stored));
+    let mut seen = Seen::new(world.clock.now());
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert!(world.ssp.asked().is_empty());
+    world.hand.set_back(HOUR);
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1", "m2"]);
+    // What was on its way into the store, with a time by the clock of before.
+    world.advance(3600);
+    stored(&world, "m3").await;
+    world.hand.set_back(HOUR);
+    world.advance(6);
+    world.relay.notice_set_back(&mut seen).await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m3"]);
+}
+
+#[tokio::test]
+async fn awaited_answer_keeps_the_time_it_had_left_when_the_clock_is_set_back() {
+    let world = World::new();
+    world.ssp.stays_silent();
+    world.ada_sends("m1", BEA).await.unwrap();
+    world.ssp.asked();
+    world.advance(20);
+    let mut seen = Seen::new(world.clock.now());
+    world.hand.set_back(HOUR);
+    world.relay.notice_set_back(&mut seen).await;
+    world.advance(9);
+    world.deliver_due().await;
+    assert!(world.ssp.asked().is_empty(), "it is awaited for 30 s");
+    world.advance(2);
+    world.ssp.takes_nothing();
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
+    assert!(world.waiting().await[0].unanswered);
+}
+
+#[tokio::test]
+async fn what_a_start_finds_further_away_than_any_pause_goes_at_once() {
+    let world = World::new();
+    stored(&world, "m1").await;
+    world.hand.set_back(HOUR);
+    let world = world.restart().await;
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1"]);
 }
 
 #[tokio::test]

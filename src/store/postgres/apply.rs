@@ -75,6 +75,9 @@ async fn attempt(
     for queue in &batch.due_now {
         outbox::hasten(queue, batch.now, &mut plan);
     }
+    if batch.all_due_now {
+        outbox::hasten_all(batch.now, &mut plan);
+    }
     finish(connection, batch, shared, plan).await
 }
 

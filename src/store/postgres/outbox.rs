@@ -94,6 +94,14 @@ pub(super) fn hasten(queue: &str, now: Timestamp, plan: &mut Plan) {
     );
 }
 
+/// Makes all that is scheduled due at once; reads every item, so it is for the rare clock that was set back.
+pub(super) fn hasten_all(now: Timestamp, plan: &mut Plan) {
+    let now = codec::ticks(now);
+    plan.add(step!(LOCK_ALL, now), Counts::Nothing);
+    plan.add(step!(HASTEN_ITEMS, now), Counts::Nothing);
+    plan.add(step!(HASTEN_LANES, now), Counts::Nothing);
+}
+
 /// Settles an item; `false` when it is not where this settlement needs it.
 pub(super) fn settle(standings: &mut Standings, id: ItemId, settle: &Settle, plan: &mut Plan) -> bool {
     let Some(item) = standings.get_mut(&id) else {
@@ -115,6 +123,14 @@ pub(super) fn settle(standings: &mut Standings, id: ItemId, settle: &Settle, pla
             plan.add(step!(OVERTAKEN, key), left(&lane));
             plan.add(
                 step!(RESCHEDULE, key, codec::ticks(*due), failure.clone()),
+                Counts::Nothing,
+            );
+        }
+        Settle::Unsure { due, failure } => {
+            item.stands(PlaceName::Scheduled, None);
+            plan.add(step!(OVERTAKEN, key), left(&lane));
+            plan.add(
+                step!(UNSURE, key, codec::ticks(*due), failure.clone()),
                 Counts::Nothing,
             );
         }
@@ -221,9 +237,12 @@ WITH gone AS (
 SELECT id FROM gone";
 
 const RESCHEDULE: &str = "
-UPDATE item SET place = 0, at = $2, who = NULL, unanswered = FALSE, last_failure = $3 WHERE id = $1";
+UPDATE item SET place = 0, at = $2, who = NULL, last_failure = $3 WHERE id = $1";
 
-const AWAIT: &str = "UPDATE item SET place = 2, at = $2, who = NULL, unanswered = FALSE WHERE id = $1";
+const UNSURE: &str = "
+UPDATE item SET place = 0, at = $2, who = NULL, unanswered = TRUE, last_failure = $3 WHERE id = $1";
+
+const AWAIT: &str = "UPDATE item SET place = 2, at = $2, who = NULL WHERE id = $1";
 
 const STOP: &str = "UPDATE item SET place = $2, at = NULL, who = $3 WHERE id = $1";
 
@@ -260,3 +279,10 @@ WITH fronts AS (
     RETURNING item.conversation
 )
 UPDATE lane SET at = $2 FROM hastened WHERE lane.queue = $1 AND lane.conversation = hastened.conversation";
+
+const LOCK_ALL: &str = "SELECT head FROM lane WHERE at > $1 ORDER BY queue, conversation FOR UPDATE";
+
+const HASTEN_ITEMS: &str = "UPDATE item SET at = $1 WHERE place = 0 AND at > $1";
+
+const HASTEN_LANES: &str = "
+UPDATE lane SET at = item.at FROM item WHERE item.id = lane.head AND item.place = 0 AND lane.at > $1";

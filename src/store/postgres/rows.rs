@@ -31,6 +31,7 @@ pub(super) fn single(batch: &Batch) -> Option<Step> {
     let is_plain = batch.enqueue.is_empty()
         && batch.settle.is_empty()
         && batch.due_now.is_empty()
+        && !batch.all_due_now
         && batch.fences.is_empty()
         && batch
             .writes

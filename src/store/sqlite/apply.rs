@@ -39,6 +39,9 @@ pub(super) fn apply(
     for queue in &batch.due_now {
         outbox::hasten(connection, queue, batch.now)?;
     }
+    if batch.all_due_now {
+        outbox::hasten_all(connection, batch.now)?;
+    }
     Ok(Committed::Done)
 }
 

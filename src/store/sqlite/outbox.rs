@@ -68,6 +68,17 @@ pub(super) fn hasten(connection: &Connection, queue: &str, now: Timestamp) -> Re
     Ok(())
 }
 
+/// Makes all that is scheduled due at once; reads every item, so it is for the rare clock that was set back.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn hasten_all(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(HASTEN_ALL)?
+        .execute([codec::ticks(now)])?;
+    Ok(())
+}
+
 /// Settles an item; `false` when it is not where this settlement needs it.
 ///
 /// # Errors
@@ -90,11 +101,15 @@ pub(super) fn settle(
         Settle::Reschedule { due, failure, .. } | Settle::NotTaken { due, failure } => {
             reschedule(connection, id, &item, *due, failure, change)?;
         }
+        Settle::Unsure { due, failure } => {
+            connection
+                .prepare_cached("UPDATE item SET unanswered = 1 WHERE id = ?1")?
+                .execute(params![codec::key(id)])?;
+            reschedule(connection, id, &item, *due, failure, change)?;
+        }
         Settle::Await { until, .. } => {
             connection
-                .prepare_cached(
-                    "UPDATE item SET place = 2, at = ?2, who = NULL, unanswered = 0 WHERE id = ?1",
-                )?
+                .prepare_cached("UPDATE item SET place = 2, at = ?2, who = NULL WHERE id = ?1")?
                 .execute(params![codec::key(id), codec::ticks(*until)])?;
         }
         Settle::Bury { reason, .. } => {
@@ -263,13 +278,15 @@ VALUES (?1, ?2, ?3, ?8,
 const STANDING: &str = "SELECT queue, conversation, place, who, replaces FROM item WHERE id = ?1";
 
 const RESCHEDULE: &str = "
-UPDATE item SET place = 0, at = ?2, who = NULL, unanswered = 0, last_failure = ?3 WHERE id = ?1";
+UPDATE item SET place = 0, at = ?2, who = NULL, last_failure = ?3 WHERE id = ?1";
 
 const RELEASE: &str = "
 UPDATE item SET queue = ?2, conversation = ?3, place = 0, at = ?4, who = NULL, attempts = 0, unanswered = 0
 WHERE id = ?1";
 
 const HASTEN: &str = "UPDATE item SET at = ?2 WHERE front = 1 AND queue = ?1 AND place = 0 AND at > ?2";
+
+const HASTEN_ALL: &str = "UPDATE item SET at = ?1 WHERE place = 0 AND at > ?1";
 
 /// The least living item of a lane.
 pub(super) const PROMOTE: &str = "

@@ -37,6 +37,8 @@ pub(super) struct Way {
     pub(super) alone: bool,
     /// The session in which a document with nothing else ended the connection.
     pub(super) closed_in: Option<Arc<str>>,
+    /// A document with it was posted, and whether it arrived will never turn out.
+    pub(super) may_have_arrived: bool,
     /// Whoever waits until a transaction in Response mode is acknowledged.
     pub(super) done: Option<oneshot::Sender<Delivered>>,
     /// An answer's, which an orderly end waits for; a request is counted by whoever waits for it.
@@ -64,6 +66,8 @@ pub(super) enum Stage {
     Waits,
     /// Its document is being posted.
     UnderWay,
+    /// It waits for another document, and the peer may have it from one before.
+    Unsure,
     /// The peer has its document.
     Acknowledged,
 }
@@ -74,8 +78,19 @@ pub(super) struct Failure<'a> {
     pub(super) reason: &'a str,
     /// Whether something in the document may be to blame.
     pub(super) splits: bool,
+    /// Whether the peer may have the document all the same.
+    pub(super) may_have_arrived: bool,
     /// The session in which the peer closed the connection instead of an answer.
     pub(super) closed_in: Option<&'a str>,
+}
+
+/// What became of a message whose document was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in super::super) enum Fallen {
+    /// The peer has not got it.
+    NotTaken,
+    /// The peer may have it, and whether it has will never turn out.
+    Unsure,
 }
 
 /// What is to be told after a change, outside of the lock.
@@ -92,7 +107,7 @@ pub(super) struct Failed {
     /// To be sent again.
     pub(super) again: Vec<Waiting>,
     /// Given up by their owners while they were under way.
-    pub(super) given_up: Vec<TransactionId>,
+    pub(super) given_up: Vec<(TransactionId, Fallen)>,
 }
 
 /// The state of a link.
@@ -133,6 +148,16 @@ impl Told {
         for (done, result) in self.answers {
             let _ = done.send(result);
         }
+    }
+
+    /// What the peer may have of that which is given back.
+    pub(super) fn unsure(&self) -> impl Iterator<Item = (&TransactionId, &Arc<Asked>)> {
+        self.requests
+            .iter()
+            .filter_map(|(outstanding, fate)| match (fate, &outstanding.asked) {
+                (Err(LinkFault::UnderWay(id)), Some(asked)) => Some((id, asked)),
+                (Ok(_) | Err(_), _) => None,
+            })
     }
 
     fn request(&mut self, outstanding: Outstanding, fate: Fate) {
@@ -277,10 +302,11 @@ impl Inner {
         for mut item in items {
             item.way.attempts += 1;
             item.way.alone |= failure.splits && is_shared;
+            item.way.may_have_arrived |= failure.may_have_arrived;
             let is_request = item.transaction.mode == Mode::Request;
             if is_request && !self.outstanding.contains_key(item.transaction.id.as_str()) {
                 self.leave(item.way.size);
-                failed.given_up.push(item.transaction.id);
+                failed.given_up.push((item.transaction.id, item.way.fallen()));
                 continue;
             }
             let ends_connections = failure
@@ -291,7 +317,8 @@ impl Inner {
                 let fault = LinkFault::EndsConnections;
                 self.give_back(item, fault, &mut failed.told);
             } else if item.way.attempts < MAX_ATTEMPTS {
-                self.set_stage(&item, Stage::Waits);
+                let is_unsure = item.way.may_have_arrived;
+                self.set_stage(&item, if is_unsure { Stage::Unsure } else { Stage::Waits });
                 failed.again.push(item);
             } else {
                 let fault = LinkFault::NotTaken(failure.reason.to_owned());
@@ -311,6 +338,11 @@ impl Inner {
             return;
         };
         let conversation = outstanding.conversation.clone();
+        let fault = if item.way.may_have_arrived && outstanding.asked.is_some() {
+            LinkFault::UnderWay(item.transaction.id)
+        } else {
+            fault
+        };
         told.request(outstanding, Err(fault));
         if let Some(conversation) = conversation {
             self.fail_behind(&conversation, told);
@@ -424,8 +456,17 @@ impl Way {
             attempts: 0,
             alone: false,
             closed_in: None,
+            may_have_arrived: false,
             done: None,
             _underway: None,
+        }
+    }
+
+    fn fallen(&self) -> Fallen {
+        if self.may_have_arrived {
+            Fallen::Unsure
+        } else {
+            Fallen::NotTaken
         }
     }
 

@@ -14,10 +14,16 @@ const PACE: Pace = Pace {
 const DOWN: Failure<'static> = Failure {
     reason: "down",
     splits: true,
+    may_have_arrived: false,
     closed_in: None,
 };
 
-/// Queues a request; what becomes of it.
+const UNSURE: Failure<'static> = Failure {
+    may_have_arrived: true,
+    ..DOWN
+};
+
+/// Queues a message; what becomes of it.
 fn ask(inner: &mut Inner, id: &str, conversation: Option<&str>) -> oneshot::Receiver<Fate> {
     let (done, fate) = oneshot::channel();
     let conversation: Option<Arc<str>> = conversation.map(Into::into);
@@ -26,7 +32,10 @@ fn ask(inner: &mut Inner, id: &str, conversation: Option<&str>) -> oneshot::Rece
         acknowledged: None,
         conversation: conversation.clone(),
         expects: Expects::Answer,
-        asked: None,
+        asked: Some(Arc::new(Asked {
+            message: "m".parse().unwrap(),
+            recipients: Vec::new(),
+        })),
         stage: Stage::Waits,
     };
     inner.outstanding.insert(id.to_owned(), outstanding);
@@ -77,6 +86,44 @@ fn what_waits_behind_fails_with_its_head_in_order() {
         (inner.waiting, inner.octets, inner.conversations.len()),
         (1, 1_000, 0)
     );
+}
+
+#[test]
+fn what_the_peer_may_have_is_never_said_not_to_be_taken() {
+    let mut inner = Inner::default();
+    let mut fate = ask(&mut inner, "1", Some("ada bea"));
+    for failure in [&UNSURE, &DOWN, &DOWN] {
+        let items = inner.take_document(&PACE);
+        let failed = inner.failed(items, failure);
+        assert_eq!(failed.told.unsure().count(), usize::from(failed.again.is_empty()));
+        failed.told.tell();
+        inner.put_back(failed.again);
+    }
+    let fate = fate.try_recv().unwrap();
+    assert_eq!(fate, Err(LinkFault::UnderWay(TransactionId::new("1"))));
+}
+
+#[test]
+fn what_the_peer_may_have_is_given_up_as_such_before_it_goes_again() {
+    let mut inner = Inner::default();
+    let _fate = ask(&mut inner, "1", Some("ada bea"));
+    let items = inner.take_document(&PACE);
+    let failed = inner.failed(items, &UNSURE);
+    inner.put_back(failed.again);
+    let (outstanding, _) = inner.give_up("1");
+    assert_eq!(outstanding.map(|one| one.stage), Some(Stage::Unsure));
+}
+
+#[test]
+fn what_was_given_up_says_whether_the_peer_may_have_it() {
+    for (failure, fallen) in [(&UNSURE, Fallen::Unsure), (&DOWN, Fallen::NotTaken)] {
+        let mut inner = Inner::default();
+        let _fate = ask(&mut inner, "1", Some("ada bea"));
+        let items = inner.take_document(&PACE);
+        let _ = inner.give_up("1");
+        let id = TransactionId::new("1");
+        assert_eq!(inner.failed(items, failure).given_up, [(id, fallen)]);
+    }
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! An operator on the other side of the gateway: sessions by the ladder, documents by the project's codec, own sockets.
 //!
 //! It outlives the gateway's process, keeps its sessions, and repeats nothing by itself: a document that can't be posted is
-//! gone. What arrives inside a session is handed to the test.
+//! gone. What arrives inside a session is handed to the test, unless the side's manner forbids.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,23 +26,41 @@ use tokio::{
 };
 
 /// A side, and what has come to it.
-pub(super) struct Side {
-    pub(super) domain: &'static str,
-    pub(super) address: SocketAddr,
+pub(crate) struct Side {
+    pub(crate) domain: &'static str,
+    pub(crate) address: SocketAddr,
     gateway: SocketAddr,
     ladders: Mutex<Ladders>,
     /// Our ID of a session, by the one that the gateway sends.
     sessions: Mutex<HashMap<SessionId, SessionId>>,
     newest: watch::Sender<Option<SessionId>>,
     inbox: mpsc::UnboundedSender<Arrived>,
+    manner: Mutex<Manner>,
+    documents: AtomicUsize,
+}
+
+/// How a side deals with documents.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Manner {
+    /// As it should.
+    Proper,
+    /// Acknowledges at once and answers after so long.
+    Slow(Duration),
+    /// Acknowledges, and never answers.
+    Silent,
+    /// Takes nothing: HTTP 500.
+    Fails,
+    /// Of three documents it takes one properly, one with octets in the place of an HTTP answer, and throws one away with such;
+    /// and of two answers one is no document.
+    Garbage,
 }
 
 /// A document of a session: our ID of the session, and what was in it.
-pub(super) type Arrived = (SessionId, Vec<Transaction>);
+pub(crate) type Arrived = (SessionId, Vec<Transaction>);
 
 impl Side {
     /// A side of this domain that listens.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         domain: &'static str,
         gateway: SocketAddr,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Arrived>) {
@@ -53,35 +74,32 @@ impl Side {
             sessions: Mutex::default(),
             newest: watch::Sender::new(None),
             inbox,
+            manner: Mutex::new(Manner::Proper),
+            documents: AtomicUsize::new(0),
         });
         tokio::spawn(Arc::clone(&side).accept(listener));
         tokio::spawn(Arc::clone(&side).keep_time());
         (side, arrived)
     }
 
-    /// Opens a session with the gateway; the ID to send.
-    pub(super) async fn open(self: &Arc<Self>, gateway_domain: &str) -> SessionId {
+    /// Opens a session with the gateway; the ID to send, none when it came to nothing.
+    pub(crate) async fn open(self: &Arc<Self>, gateway_domain: &str) -> Option<SessionId> {
         let mut newest = self.newest.subscribe();
         newest.mark_unchanged();
+        let (now, settings) = (Instant::now(), Settings::default());
         self.ladders()
-            .initiate(
-                self.domain,
-                gateway_domain,
-                token(),
-                Instant::now(),
-                Settings::default(),
-            )
-            .unwrap();
+            .initiate(self.domain, gateway_domain, token(), now, settings)
+            .ok()?;
         self.drive();
-        timeout(Duration::from_secs(30), newest.changed())
+        timeout(Duration::from_secs(5), newest.changed())
             .await
-            .unwrap_or_else(|_| panic!("no session within 30 s"))
-            .unwrap();
-        newest.borrow().clone().unwrap()
+            .ok()?
+            .ok()?;
+        newest.borrow().clone()
     }
 
     /// Posts a document of a session; the HTTP status, `None` when there was none.
-    pub(super) async fn post(&self, session_id: SessionId, transactions: Vec<Transaction>) -> Option<u16> {
+    pub(crate) async fn post(&self, session_id: SessionId, transactions: Vec<Transaction>) -> Option<u16> {
         let document = Document::Session {
             session_id,
             transactions,
@@ -89,8 +107,21 @@ impl Side {
         self.post_document(&document).await
     }
 
+    /// Changes the manner, from the next document and answer on.
+    pub(crate) fn behave(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    pub(crate) fn manner(&self) -> Manner {
+        *self.manner.lock().unwrap()
+    }
+
     async fn post_document(&self, document: &Document) -> Option<u16> {
-        let body = encode(document, &Profile::STRICT);
+        self.post_octets(&encode(document, &Profile::STRICT)).await
+    }
+
+    /// Posts whatever this is.
+    pub(crate) async fn post_octets(&self, body: &[u8]) -> Option<u16> {
         let head = format!(
             "POST / HTTP/1.1\r\nHost: alpha.example\r\nContent-Type: application/vnd.wv.ssp+xml\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n",
@@ -98,7 +129,7 @@ impl Side {
         );
         let exchange = async {
             let mut stream = TcpStream::connect(self.gateway).await.ok()?;
-            stream.write_all(&[head.as_bytes(), &body].concat()).await.ok()?;
+            stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.ok()?;
             let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -116,24 +147,38 @@ impl Side {
     async fn serve(self: Arc<Self>, mut stream: TcpStream) {
         let mut read = Vec::new();
         while let Some(body) = next_body(&mut stream, &mut read).await {
-            // A document that was cut short by the kill never gets here: its length says so.
-            let document = decode(&body, &Limits::default(), &Profile::STRICT)
-                .unwrap()
-                .document;
-            let status = match document {
-                Document::Setup(step) => self.take_step(step),
-                Document::Session {
-                    session_id,
-                    transactions,
-                } => match self.own_id(&session_id) {
-                    Some(own) => self.inbox.send((own, transactions)).map_or("503", |()| "200"),
-                    None => "403",
-                },
+            let count = self.documents.fetch_add(1, Ordering::Relaxed);
+            let is_garbage = self.manner() == Manner::Garbage && !count.is_multiple_of(3);
+            let status = match self.manner() {
+                Manner::Fails => "500",
+                Manner::Garbage if count % 3 == 1 => "thrown away",
+                Manner::Proper | Manner::Slow(_) | Manner::Silent | Manner::Garbage => self.take(&body),
             };
-            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
-            if stream.write_all(answer.as_bytes()).await.is_err() {
+            let answer = if is_garbage {
+                b"\0\xff<garbage>\r\n\r\n".to_vec()
+            } else {
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into_bytes()
+            };
+            if stream.write_all(&answer).await.is_err() || is_garbage {
                 return;
             }
+        }
+    }
+
+    fn take(self: &Arc<Self>, body: &[u8]) -> &'static str {
+        // A document that was cut short by the kill never gets here: its length says so.
+        let document = decode(body, &Limits::default(), &Profile::STRICT)
+            .unwrap()
+            .document;
+        match document {
+            Document::Setup(step) => self.take_step(step),
+            Document::Session {
+                session_id,
+                transactions,
+            } => match self.own_id(&session_id) {
+                Some(own) => self.inbox.send((own, transactions)).map_or("503", |()| "200"),
+                None => "403",
+            },
         }
     }
 
