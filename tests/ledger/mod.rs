@@ -23,7 +23,7 @@ mod proxy;
 mod random;
 mod receiver;
 mod sender;
-mod side;
+pub(crate) mod side;
 pub(crate) mod stage;
 
 use std::time::Duration;

@@ -12,10 +12,6 @@
 mod bounds;
 mod disk;
 mod failing;
-#[expect(
-    clippy::duplicate_mod,
-    reason = "the crash tests' operator serves here as well"
-)]
-#[path = "../crash/side.rs"]
-mod side;
 mod stage;
+
+use crate::ledger::side;

@@ -63,7 +63,7 @@ impl Stage {
         let listeners = [ssp, admin, health, dns.local_addr()];
         let config = config(&folder, &setup, listeners, [&beta, &gamma]);
         let gateway = Gateway::start(folder, [ssp, admin, health], &config, setup.environment).await;
-        let session = gamma.open("alpha.example").await;
+        let session = gamma.open("alpha.example").await.unwrap();
         let arrivals = Arrivals::default();
         let beta_refuses = Arc::new(AtomicBool::new(false));
         tokio::spawn(take(

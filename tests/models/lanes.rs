@@ -329,6 +329,7 @@ impl State {
                 };
             }
             Settle::NotTaken { .. }
+            | Settle::Unsure { .. }
             | Settle::Hold { .. }
             | Settle::Release { .. }
             | Settle::Discard
