@@ -13,6 +13,7 @@ mod hostile;
 mod lab;
 mod load;
 mod models;
+mod nodes;
 mod operation;
 mod rules;
 #[cfg(test)]

@@ -159,8 +159,11 @@ impl App {
 
     /// What every listener shows.
     pub(super) fn all_certificates(&self) -> Vec<Arc<Certificates>> {
-        let home = self.home_certificates.iter();
-        std::iter::once(&self.certificates).chain(home).cloned().collect()
+        let others = self.home_certificates.iter().chain(&self.node_certificates);
+        std::iter::once(&self.certificates)
+            .chain(others)
+            .cloned()
+            .collect()
     }
 }
 
@@ -205,7 +208,7 @@ fn subscriber_limits(config: &HomeConfig) -> Limits {
     }
 }
 
-async fn bind(
+pub(super) async fn bind(
     address: SocketAddr,
     bound: Option<TcpListener>,
     purpose: &'static str,

@@ -12,6 +12,7 @@ use super::ranges::RANGES;
 use super::{AdminConfig, Config, GatewayConfig, LogConfig, StoreSection};
 use crate::{
     agreement::AgreementConfig,
+    cluster::ClusterConfig,
     gateways::{
         home::{HomeConfig, HomeDomainConfig, HomeLimits},
         ssp::SspConfig,
@@ -184,6 +185,13 @@ fn sections() -> Vec<Section> {
         section("[home.templates.en]", false, HOME, "Templates", Table::new()),
         section("[[home.account]]", false, HOME, "AccountConfig", Table::new()),
         section(
+            "[cluster]",
+            false,
+            CLUSTER,
+            "ClusterConfig",
+            table(&ClusterConfig::default()),
+        ),
+        section(
             "[admin]",
             true,
             GATEWAY,
@@ -329,6 +337,11 @@ const SAMPLES: &[(&str, &str)] = &[
     ("routing.apexes.infrastructure_position", "2"),
     ("routing.apexes.timeout", "\"1s\""),
     ("routing.ladder.ssp_port", "7070"),
+    ("cluster.listen", "\"192.0.2.1:7900\""),
+    ("cluster.advertise", "\"n1.alpha.example:7900\""),
+    ("cluster.ca", "\"certs/nodes/ca.pem\""),
+    ("cluster.certificate", "\"certs/nodes/n1.pem\""),
+    ("cluster.key", "\"certs/nodes/n1.key.pem\""),
     ("home.certificate", "\"certs/subscribers.pem\""),
     ("home.key", "\"certs/subscribers.key\""),
     ("home.account.number", "\"+447700900123\""),
@@ -362,6 +375,7 @@ const GATEWAY: &str = include_str!("gateway.rs");
 const TRAILS: &str = include_str!("../telemetry/trails.rs");
 const SSP: &str = include_str!("../gateways/ssp/config.rs");
 const CERTIFICATES: &str = include_str!("../gateways/ssp/certificates.rs");
+const CLUSTER: &str = include_str!("../cluster/config.rs");
 const HOME: &str = include_str!("../gateways/home/config.rs");
 const RELAY: &str = include_str!("../relay/config.rs");
 const ROUTING: &str = include_str!("../routing/config.rs");

@@ -34,6 +34,8 @@ pub struct Metrics {
     certificate_days: Family<CertificateLabels, Gauge>,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
+    cluster_nodes: Gauge,
+    cluster_requests: Family<TopicLabels, Counter>,
     admin_calls: Family<StatusLabel, Counter>,
 }
 
@@ -82,6 +84,8 @@ impl Metrics {
             certificate_days: Family::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
+            cluster_nodes: Gauge::default(),
+            cluster_requests: Family::default(),
             admin_calls: Family::default(),
         };
         metrics.register();
@@ -145,6 +149,17 @@ impl Metrics {
         self.store_commits
             .get_or_create(&OutcomeLabel { outcome })
             .observe(took.as_secs_f64());
+    }
+
+    /// How many nodes live.
+    pub fn cluster_nodes(&self, count: usize) {
+        self.cluster_nodes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a request to another node.
+    pub fn cluster_request(&self, topic: &'static str, outcome: &'static str) {
+        let labels = TopicLabels { topic, outcome };
+        self.cluster_requests.get_or_create(&labels).inc();
     }
 
     /// Counts an answer of the admin API.
@@ -255,6 +270,8 @@ impl Metrics {
         add(registry, names::SSP_CERTIFICATE_DAYS, &self.certificate_days);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
+        add(registry, names::CLUSTER_NODES, &self.cluster_nodes);
+        add(registry, names::CLUSTER_REQUESTS, &self.cluster_requests);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);
     }
 }
@@ -315,6 +332,12 @@ struct KindLabel {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct TopicLabels {
+    topic: &'static str,
     outcome: &'static str,
 }
 
