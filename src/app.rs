@@ -26,7 +26,7 @@ use self::{
     nodes::Nodes,
 };
 use crate::{
-    admin::load_overrides,
+    admin::{load_overrides, node_topics},
     agreement::Agreements,
     cluster::{Cluster, JoinError},
     config::Config,
@@ -214,6 +214,7 @@ impl App {
             clock: clock.clone(),
             node: config.gateway.node.clone(),
             servers,
+            cluster: nodes.as_ref().map(|nodes| Arc::clone(&nodes.cluster)),
         })
         .await?;
 
@@ -286,6 +287,13 @@ impl App {
         app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
         if let Some(nodes) = nodes {
+            let topics = app.gateway.topics();
+            for (name, topic) in topics
+                .into_iter()
+                .chain(node_topics(&app.store, &app.router, &clock))
+            {
+                nodes.cluster.answer(name, topic);
+            }
             app.nodes = Some(nodes.appear().await?);
         }
         app.spawn_tasks(&config.gateway.node, &clock, metrics);

@@ -271,6 +271,7 @@ impl Node {
             router: Arc::new(router),
             agreements: Arc::default(),
             board: Arc::new(OnePeer::default()),
+            cluster: None,
             accounts: None,
             trails: Arc::clone(&trails),
             metrics: Arc::new(Metrics::new()),

@@ -22,6 +22,9 @@ pub(super) async fn keep_house(
         };
         relay.forget_idle();
         gateway.forget_idle();
+        if let Err(error) = gateway.load_suspensions().await {
+            tracing::warn!(%error, "suspensions that other nodes were told of can't be read");
+        }
         if let Err(refusal) = relay.learn_seen().await {
             tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
         }

@@ -139,6 +139,7 @@ impl App {
                 .home
                 .clone()
                 .map(|home| Arc::new(HomeAccounts(home)) as Arc<dyn Accounts>),
+            cluster: self.cluster.clone(),
             trails,
             metrics,
             clock: clock.clone(),

@@ -23,10 +23,11 @@ use super::{
     client::Client,
     member::{NODES, living},
     renewed,
+    tenure::Tenures,
     topics::Topics,
 };
 use crate::{
-    store::{Batch, Committed, Space, Store, StoreError, WorkerId},
+    store::{Batch, Committed, HeldLease, Leased, Space, Store, StoreError, WorkerId},
     telemetry::{Clock, Metrics},
 };
 
@@ -55,6 +56,7 @@ pub struct Cluster {
     metrics: Arc<Metrics>,
     client: Client,
     topics: Topics,
+    tenures: Tenures,
     /// Under which the row of this node is written.
     fence: AtomicU64,
     members: watch::Sender<Arc<[Member]>>,
@@ -80,6 +82,7 @@ impl Cluster {
             clock: parts.clock,
             metrics: parts.metrics,
             topics: Topics::new(),
+            tenures: Tenures::default(),
             fence: AtomicU64::new(fence),
             members: watch::Sender::new(Arc::new([])),
             out: watch::Sender::new(None),
@@ -241,13 +244,31 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) fn tenures(&self) -> &Tenures {
+        &self.tenures
+    }
+
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.config.heartbeat
+    }
+
+    /// Takes or renews a lease as this process.
+    pub(super) async fn ask_lease(&self, name: &str) -> Result<Leased, StoreError> {
+        let (by, ttl, now) = (self.me().worker(), self.config.lease, self.clock.now());
+        self.store.lease(name, &by, ttl, now).await
+    }
+
+    pub(super) async fn give_lease_up(&self, name: &str) -> Result<(), StoreError> {
+        self.store.unlease(name, &self.me().worker()).await
+    }
+
+    pub(super) async fn held(&self, prefix: &str) -> Result<Vec<HeldLease>, StoreError> {
+        self.store.leases(prefix, self.clock.now()).await
+    }
+
     pub(super) async fn beat(&self) -> Result<(), StoreError> {
         let me = self.me();
-        let (now, ttl) = (self.clock.now(), self.config.lease);
-        let leased = self
-            .store
-            .lease(&Member::key(&me.node), &me.worker(), ttl, now)
-            .await?;
+        let leased = self.ask_lease(&Member::key(&me.node)).await?;
         match renewed(self.fence.load(Ordering::Relaxed), leased) {
             Standing::Still => {}
             Standing::Anew { fence } => {

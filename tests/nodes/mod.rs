@@ -9,6 +9,8 @@
 mod asking;
 mod door;
 mod members;
+mod operators;
+mod ssp;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -20,19 +22,29 @@ use impsgw::{
     gateways::ssp::certificates::{Bundle, CertificateFiles, Certificates, IdentityFiles},
     lab::certs::{Authority, CertificateOrder},
     store::{Store, sqlite::SqliteStore},
+    zone::ZoneServer,
 };
 use tokio::net::TcpListener;
+
+use crate::hostile::{
+    peer::Peer,
+    stage::{loopback, routing_by, zones},
+};
 
 /// A store, an authority, and the nodes that have both.
 struct Table {
     folder: tempfile::TempDir,
     authority: Authority,
     store: Arc<dyn Store>,
+    /// Where peers are found; only where there are some.
+    zone: Option<ZoneServer>,
 }
 
 impl Table {
     fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
+            zone: None,
             folder: tempfile::tempdir().unwrap(),
             authority: authority(),
             store: Arc::new(SqliteStore::in_memory().unwrap()),
@@ -43,21 +55,37 @@ impl Table {
         self.start_at(node, None).await
     }
 
-    /// Starts a node that the others look for at this address, where it may not be.
-    async fn start_at(&self, node: &str, advertise: Option<&str>) -> Result<App, StartError> {
+    async fn with(peers: &[&Peer]) -> Self {
+        let zone = ZoneServer::start(zones(peers, "127.0.0.1", ""), loopback()).await;
+        Self {
+            zone: Some(zone.unwrap()),
+            ..Self::new()
+        }
+    }
+
+    /// A node that peers reach too.
+    async fn gateway(&self, node: &str, peers: &[&Peer]) -> App {
+        let routing = routing_by(self.zone.as_ref().unwrap().local_addr());
+        self.start_with(node, &(routing + &ssp(peers))).await.unwrap()
+    }
+
+    async fn start_with(&self, node: &str, more: &str) -> Result<App, StartError> {
         let folder = self.folder.path().join(node);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let files = certificate(&self.authority, node, &folder);
-        let mut text = config(node, &folder, &files, &listener);
-        if let Some(address) = advertise {
-            text.push_str(&format!("advertise = \"{address}\"\n"));
-        }
+        let text = config(node, &folder, &files, &listener) + more;
         let sockets = Sockets {
             nodes: Some(listener),
             store: Some(Arc::clone(&self.store)),
             ..Sockets::default()
         };
         App::start(Config::parse(&text, "test").unwrap(), sockets).await
+    }
+
+    /// Starts a node that the others look for at this address, where it may not be.
+    async fn start_at(&self, node: &str, advertise: Option<&str>) -> Result<App, StartError> {
+        let line = advertise.map(|address| format!("advertise = \"{address}\"\n"));
+        self.start_with(node, &line.unwrap_or_default()).await
     }
 
     async fn node(&self, node: &str) -> App {
@@ -68,7 +96,7 @@ impl Table {
 fn config(node: &str, folder: &Path, files: &CertificateFiles, listener: &TcpListener) -> String {
     let identity = &files.identities[0];
     format!(
-        "[gateway]\nnode = \"{node}\"\ndomains = [\"alpha.example\"]\ndata_dir = \"{data}\"\n\
+        "[gateway]\nstop_grace = \"1s\"\nnode = \"{node}\"\ndomains = [\"alpha.example\"]\ndata_dir = \"{data}\"\n\
          [cluster]\nlisten = \"{listen}\"\nca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
          heartbeat = \"100ms\"\nlease = \"1s\"\n",
         data = folder.display(),
@@ -77,6 +105,41 @@ fn config(node: &str, folder: &Path, files: &CertificateFiles, listener: &TcpLis
         certificate = identity.certificate.display(),
         key = identity.key.display(),
     )
+}
+
+/// The sections of a gateway with the subscriber Ada and agreements with these peers.
+fn ssp(peers: &[&Peer]) -> String {
+    let mut text = r#"
+[ssp]
+listen_plain = "127.0.0.1:0"
+handshake_deadline = "5s"
+[relay]
+cut_through = "1s"
+first_retry = "100ms"
+longest_retry = "1s"
+[admin]
+listen = "127.0.0.1:0"
+[home]
+listen = "127.0.0.1:0"
+[[home.domain]]
+name = "alpha.example"
+[[home.account]]
+number = "+447700900123"
+user = "ada"
+domain = "alpha.example"
+friendly_name = "Ada"
+password = "ada-among-wolves"
+"#
+    .to_owned();
+    for peer in peers {
+        text.push_str(&format!(
+            "[[agreement]]\npeer = \"{}\"\ndomains = [\"{}\"]\n\
+             services.in = [\"message\", \"presence\"]\nservices.out = [\"message\", \"presence\"]\n\
+             allowed_networks = [\"127.0.0.0/8\"]\ntls = {{ required = false }}\n",
+            peer.name, peer.domain
+        ));
+    }
+    text
 }
 
 fn authority() -> Authority {
