@@ -239,6 +239,7 @@ impl App {
             agreements: Arc::clone(&agreements),
             router: Arc::clone(&router),
             store: Arc::clone(&store),
+            shares_store: nodes.is_some(),
             egresses,
             own,
             clock: clock.clone(),

@@ -2,6 +2,7 @@
 //!
 //! "Nothing waits" is certain, because every item enters before its commit. "Something waits" may be out of date: an
 //! operator discards and redirects items in the store. So it is confirmed there, which costs only those who would wait.
+//! Where other nodes write to the store too, "nothing waits" is asked there as well.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,10 @@ use std::{
 };
 
 use super::Relay;
-use crate::{model::WvAddress, store::Lane};
+use crate::{
+    model::WvAddress,
+    store::{Lane, OutboxItem, Place, QueueFilter},
+};
 
 /// The lanes, with how many items of each are known to wait.
 #[derive(Debug, Default)]
@@ -134,7 +138,7 @@ impl Drop for Entering<'_> {
 impl Relay {
     /// The lane in which something waits that this person said to that one earlier, whoever was to serve him then.
     pub(super) async fn waits_in(&self, sender: &WvAddress, recipient: &WvAddress) -> Option<Lane> {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.shares_store {
             return None;
         }
         self.lane_of(&conversation(sender, recipient)).await
@@ -143,7 +147,9 @@ impl Relay {
     /// The lane in which something of this conversation waits.
     pub(super) async fn lane_of(&self, conversation: &str) -> Option<Lane> {
         loop {
-            let (lane, waiting) = self.waiting.of(conversation)?;
+            let Some((lane, waiting)) = self.waiting.of(conversation) else {
+                return self.lane_of_others(conversation).await;
+            };
             if waiting.entering > 0 {
                 return Some(lane);
             }
@@ -152,6 +158,30 @@ impl Relay {
             if !is_empty || !self.waiting.forget(&lane, waiting) {
                 return Some(lane);
             }
+        }
+    }
+
+    /// As [`Relay::lane_of`], of what other nodes have stored. What waits is labelled with whom it is for.
+    async fn lane_of_others(&self, conversation: &str) -> Option<Lane> {
+        if !self.shares_store {
+            return None;
+        }
+        let (_, recipient) = conversation.rsplit_once('>')?;
+        let filter = QueueFilter {
+            label: Some(recipient.to_owned()),
+            ..QueueFilter::default()
+        };
+        let mut after = None;
+        loop {
+            // A store that can't be read is met again at the journal.
+            let page = self.store.items(&filter, after, PAGE).await.ok()?;
+            let waits = |item: &&OutboxItem| {
+                item.lane.conversation == conversation && !matches!(item.place, Place::Dead { .. })
+            };
+            if let Some(item) = page.iter().find(waits) {
+                return Some(item.lane.clone());
+            }
+            after = Some(page.last().filter(|_| page.len() == PAGE)?.id);
         }
     }
 
@@ -176,5 +206,7 @@ fn key(lane: &Lane) -> (String, String) {
     (lane.conversation.clone(), lane.queue.clone())
 }
 
+/// Items that are read at once.
+const PAGE: usize = 64;
 /// The queue of what has no serving domain yet.
 pub(super) const UNROUTED: &str = "unrouted";

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use impsgw::{
     app::App,
     lab::Handset,
-    store::QueueFilter,
+    model::Timestamp,
+    store::{QueueFilter, Space},
     wire::ssp::{Document, Primitive},
 };
 use serde_json::json;
@@ -265,6 +266,58 @@ async fn reconnect_at_one_node_gives_all_a_new_session() {
     for gateway in [g1, g2] {
         until_refused(gateway, &document).await;
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn message_queues_behind_what_another_node_has_stored() {
+    let mut scene = Scene::new().await;
+    let [g1, g2] = scene.gateways();
+    let session = scene.beta.open(g1).await;
+    let (code, _) = scene.beta.ask(g2, &session, &message("m-1", BEA, ADA)).await;
+    assert!(code.is_success());
+    let (at_n1, at_n2) = (ada(&scene.n1).await, ada(&scene.n2).await);
+    scene.beta.behave(Manners::HangsUp);
+    assert_eq!(send(&at_n1, "one").await, "stored");
+    scene.beta.drain();
+    scene.beta.behave(Manners::Acknowledges);
+    let sending = tokio::spawn(async move { send(&at_n2, "two").await });
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text| text != "two") {
+        let (id, primitive) = scene.beta.asked_anywhere(g2).await;
+        let Primitive::SendMessageRequest(sent) = &primitive else {
+            panic!("{primitive:?}");
+        };
+        let content = &sent.content.as_ref().unwrap().bytes;
+        texts.push(String::from_utf8_lossy(content).into_owned());
+        let session = scene.beta.latest.clone().unwrap_or_else(|| session.clone());
+        answer_at(g1, &session, &id, &primitive).await;
+    }
+    assert_eq!(texts.first().map(String::as_str), Some("one"), "{texts:?}");
+    sending.await.unwrap();
+    scene.nothing_waits().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn repeat_at_another_node_is_no_second_message() {
+    let mut scene = Scene::new().await;
+    let [g1, g2] = scene.gateways();
+    let session = scene.beta.open(g1).await;
+    for gateway in [g1, g2, g1, g2] {
+        let (code, answer) = scene.beta.ask(gateway, &session, &message("m-1", BEA, ADA)).await;
+        assert!(code.is_success(), "{answer}");
+    }
+    let inbox = scene
+        .table
+        .store
+        .rows(Space::Inbox, "", None, 100, Timestamp(0))
+        .await
+        .unwrap();
+    let taken = inbox
+        .iter()
+        .filter(|row| String::from_utf8_lossy(&row.value).contains("hello"));
+    assert_eq!(taken.count(), 1, "{inbox:?}");
     scene.end().await;
 }
 
