@@ -305,6 +305,7 @@ async fn start(change: impl FnOnce(&mut HomeConfig)) -> Bench {
         agreements: Arc::new(ArcSwap::from_pointee(agreements)),
         router: Arc::new(router),
         store,
+        shares_store: false,
         egresses,
         own: vec![own],
         clock: clock.clone(),

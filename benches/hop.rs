@@ -151,6 +151,7 @@ fn bench() -> Bench {
         agreements: Arc::new(ArcSwap::from_pointee(agreements)),
         router: Arc::new(router),
         store: Arc::new(store),
+        shares_store: false,
         egresses: vec![Arc::new(Taker)],
         own,
         clock: clock.clone(),

@@ -8,6 +8,7 @@ mod board;
 mod house;
 mod levers;
 mod listen;
+mod nodes;
 pub mod stored;
 mod web;
 
@@ -21,10 +22,14 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::levers::{Levers, Reloading};
+use self::{
+    levers::{Levers, Reloading},
+    nodes::Nodes,
+};
 use crate::{
-    admin::load_overrides,
+    admin::{load_overrides, node_topics},
     agreement::Agreements,
+    cluster::{Cluster, JoinError},
     config::Config,
     gateways::{
         home::{HomeConfig, HomeDomain},
@@ -59,15 +64,23 @@ pub struct App {
     pub relay: Arc<Relay>,
     /// The router.
     pub router: Arc<Router>,
+    /// This node among the others; `None` where it is alone.
+    pub cluster: Option<Arc<Cluster>>,
     agreements: Arc<ArcSwap<Agreements>>,
     certificates: Arc<Certificates>,
     /// What subscribers are shown; `None` where their listener has no TLS.
     home_certificates: Option<Arc<Certificates>>,
+    /// What this node shows to the others.
+    node_certificates: Option<Arc<Certificates>>,
     store: Arc<dyn Store>,
+    /// Whether the store is this gateway's to close.
+    owns_store: bool,
     /// For peers; open until the end, because what we asked is answered there.
     listeners: Vec<SspServer>,
     /// For subscribers and operators.
     web: Vec<HttpServer>,
+    /// For the other nodes; open until the end, because what they ask may be answered by what is under way here.
+    nodes: Option<HttpServer>,
     /// Open until the end, so that whoever balances load sees that this node stops.
     probes: Option<HttpServer>,
     tasks: JoinSet<()>,
@@ -83,6 +96,10 @@ pub struct Sockets {
     pub ssp: Option<TcpListener>,
     /// For subscribers.
     pub subscribers: Option<TcpListener>,
+    /// For the other nodes.
+    pub nodes: Option<TcpListener>,
+    /// A store that gateways of one process share; whoever opened it closes it.
+    pub store: Option<Arc<dyn Store>>,
     /// Reads the configuration again, for `impsgw reload`; without it only a signal can.
     pub reload: Option<LoadConfig>,
     /// Somebody who is told of every finished trail, besides those that keep them.
@@ -116,6 +133,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The other nodes.
+    #[error("this node can't join the others: {0}")]
+    Cluster(#[from] JoinError),
     /// The relay could not take up what waits.
     #[error("what waits in the store can't be taken up: {0}")]
     Resume(Refusal),
@@ -148,13 +168,12 @@ impl App {
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::new());
         let mut tasks = JoinSet::new();
-        let mut store = stored::open(&config).await?;
-        if store.is_shared() {
-            let carried = stored::carried(&config, store)?;
-            tasks.spawn(Arc::clone(&carried).keep_merging(clock.clone()));
-            store = carried;
-        }
-        let store: Arc<dyn Store> = Arc::new(TimedStore::new(store, Arc::clone(&metrics)));
+        let owns_store = sockets.store.is_none();
+        let store = match sockets.store {
+            Some(store) => store,
+            None => open_store(&config, &metrics, &clock, &mut tasks).await?,
+        };
+        let nodes = Nodes::join(&config, sockets.nodes, (&store, &clock, &metrics)).await?;
         let secret = identity_secret(&store, &clock).await?;
         let own = config.gateway.domains.clone();
         let main = own
@@ -194,6 +213,7 @@ impl App {
             clock: clock.clone(),
             node: config.gateway.node.clone(),
             servers,
+            cluster: nodes.as_ref().map(|nodes| Arc::clone(&nodes.cluster)),
         })
         .await?;
 
@@ -218,6 +238,7 @@ impl App {
             agreements: Arc::clone(&agreements),
             router: Arc::clone(&router),
             store: Arc::clone(&store),
+            shares_store: nodes.is_some() || store.is_shared(),
             egresses,
             own,
             clock: clock.clone(),
@@ -235,6 +256,10 @@ impl App {
 
         let home_certificates = home_certificates(config.home.as_ref())?.map(Certificates::new);
         let mut app = Self {
+            cluster: nodes.as_ref().map(|nodes| Arc::clone(&nodes.cluster)),
+            node_certificates: nodes.as_ref().map(|nodes| Arc::clone(&nodes.certificates)),
+            owns_store,
+            nodes: None,
             admin: None,
             ssp: Vec::new(),
             subscribers: None,
@@ -261,6 +286,16 @@ impl App {
         };
         app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
+        if let Some(nodes) = nodes {
+            let topics = app.gateway.topics();
+            for (name, topic) in topics
+                .into_iter()
+                .chain(node_topics(&app.store, &app.router, &clock))
+            {
+                nodes.cluster.answer(name, topic);
+            }
+            app.nodes = Some(nodes.appear().await?);
+        }
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
         if let Some(home) = &app.home {
             home.watch_again();
@@ -287,15 +322,19 @@ impl App {
             gateway: Arc::clone(&self.gateway),
             certificates: Arc::clone(&self.certificates),
             home_certificates: self.home_certificates.clone(),
+            node_certificates: self.node_certificates.clone(),
         }
     }
 
     /// Takes nothing new, lets what is under way end within `stop_grace`, closes the store. SSP sessions stay open: they
     /// are in the store, and the next start goes on with them.
     pub async fn shut_down(mut self) {
-        self.is_ending.send_replace(true);
-        self.gateway.stop_taking();
-        self.relay.stop_claiming();
+        self.stop_taking();
+        if let Some(cluster) = &self.cluster
+            && let Err(error) = cluster.drain().await
+        {
+            tracing::warn!(%error, "the other nodes don't know that this one stops");
+        }
         if let Some(home) = &self.home {
             home.end_streams();
         }
@@ -318,10 +357,43 @@ impl App {
                 .map(|listener| listener.shut_down(LAST_EXCHANGE)),
         )
         .await;
-        if let Some(probes) = self.probes.take() {
-            probes.shut_down(LAST_EXCHANGE).await;
+        for server in self.nodes.take().into_iter().chain(self.probes.take()) {
+            server.shut_down(LAST_EXCHANGE).await;
         }
         self.tasks.shutdown().await;
+        self.leave().await;
+    }
+
+    /// Ends when this process must: another one is the node of its name.
+    pub async fn is_out(&self) {
+        match &self.cluster {
+            Some(cluster) => {
+                let by = cluster.is_out().await;
+                tracing::error!(
+                    by = by.0,
+                    "another process is the node of this name; this one takes nothing more"
+                );
+                self.stop_taking();
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn stop_taking(&self) {
+        self.is_ending.send_replace(true);
+        self.gateway.stop_taking();
+        self.relay.stop_claiming();
+    }
+
+    async fn leave(&self) {
+        if let Some(cluster) = &self.cluster
+            && let Err(error) = cluster.leave().await
+        {
+            tracing::warn!(%error, "the other nodes take this one for living until its lease ends");
+        }
+        if !self.owns_store {
+            return;
+        }
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store did not close cleanly");
         }
@@ -347,8 +419,15 @@ impl App {
         ));
         self.tasks
             .spawn(watch_expiries(certificates, metrics, clock.clone()));
-        self.tasks
-            .spawn(Arc::clone(&self.relay).run_outbox(WorkerId(node.to_owned())));
+        let worker = match &self.cluster {
+            // A process that was taken for dead settles nothing of its successor's.
+            Some(cluster) => cluster.me().worker(),
+            None => WorkerId(node.to_owned()),
+        };
+        self.tasks.spawn(Arc::clone(&self.relay).run_outbox(worker));
+        if let Some(cluster) = &self.cluster {
+            self.tasks.spawn(Arc::clone(cluster).run());
+        }
         self.tasks.spawn(Arc::clone(&self.gateway).run_handshakes());
         let parts = (
             Arc::downgrade(&self.relay),
@@ -402,6 +481,23 @@ fn routing(config: &Config) -> RoutingConfig {
         .own_addresses
         .extend(named.map(|address| address.to_string()));
     routing
+}
+
+/// The store of the configuration, its commits timed; what nodes share has a file beside it for while it is away.
+async fn open_store(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    tasks: &mut JoinSet<()>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let timed = TimedStore::new(stored::open(config).await?, Arc::clone(metrics));
+    let store: Arc<dyn Store> = Arc::new(timed);
+    if !store.is_shared() {
+        return Ok(store);
+    }
+    let carried = stored::carried(config, store)?;
+    tasks.spawn(Arc::clone(&carried).keep_merging(clock.clone()));
+    Ok(carried)
 }
 
 /// The key of outgoing message IDs: made once, the same for ever after.

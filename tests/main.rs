@@ -15,6 +15,7 @@ mod ledger;
 mod limits;
 mod load;
 mod models;
+mod nodes;
 mod operation;
 mod rules;
 #[cfg(test)]

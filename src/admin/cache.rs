@@ -1,12 +1,13 @@
 //! Looking into the caches of routing, and flushing them.
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     answer::{Answer, Asked, Shared, with_plus},
     error::ApiError,
+    nodes,
 };
 use crate::{
     model::E164,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Which entries; `all=true` must be said to flush without a condition.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wanted {
     number: Option<String>,
@@ -29,7 +30,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn filter(&self) -> Result<CacheFilter, ApiError> {
+    pub(super) fn filter(&self) -> Result<CacheFilter, ApiError> {
         if self.number.is_some() && self.prefix.is_some() {
             let text = "number is one number, prefix the beginning of many: give one of them";
             return Err(ApiError::BadRequest(text.into()));
@@ -101,7 +102,12 @@ pub(super) async fn flush(State(parts): State<Shared>, Asked(wanted): Asked<Want
         .router
         .flush_cache(wanted.filter()?, parts.clock.now())
         .await;
-    Ok(Json(json!({ "flushed": count })))
+    let order = serde_json::to_vec(&wanted).unwrap_or_default();
+    let unreached = nodes::tell(parts.cluster.as_ref(), nodes::FLUSH, order.into()).await;
+    Ok(Json(match unreached.as_slice() {
+        [] => json!({ "flushed": count }),
+        nodes => json!({ "flushed": count, "unreached_nodes": nodes }),
+    }))
 }
 
 const MAX_ENTRIES: usize = 10_000;

@@ -14,6 +14,7 @@ mod error;
 mod guard;
 mod health;
 mod mask;
+mod nodes;
 mod overrides;
 mod peer;
 mod queue;
@@ -28,6 +29,7 @@ mod trace;
 pub use accounts::{AccountState, Accounts, AccountsError, MadeAccount, WantedAccount};
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
 pub use health::{GoesOn, probes};
+pub use nodes::node_topics;
 pub use overrides::load_overrides;
 pub use server::admin_api;
 pub use token::{Role, TokenError, first_token, recovery_token};
@@ -38,6 +40,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     agreement::Agreements,
+    cluster::Cluster,
     relay::Relay,
     routing::Router,
     store::Store,
@@ -62,6 +65,8 @@ pub struct AdminParts {
     pub board: Arc<dyn Board>,
     /// The accounts of the embedded home domain, when there is one.
     pub accounts: Option<Arc<dyn Accounts>>,
+    /// This node among the others; `None` where it is alone.
+    pub cluster: Option<Arc<Cluster>>,
     /// What happened to requests.
     pub trails: Arc<TrailBook>,
     /// Counts.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     answer::{Answer, Asked, Body, Shared, with_plus},
     error::ApiError,
+    nodes,
 };
 use crate::{
     model::{Domain, PeerName, Timestamp, duration},
@@ -82,13 +84,16 @@ pub(super) async fn add(State(parts): State<Shared>, Body(wanted): Body<Wanted>)
         reason: wanted.reason.chars().take(200).collect(),
         until: lasts.map(|lasts| now.plus(lasts)),
     };
-    let _turn = parts.router.override_turn().await;
+    let turn = parts.router.override_turn().await;
     // Kept first: what is in force must be in force after a restart.
     let value = serde_json::to_vec(&one).unwrap_or_default();
     let batch = Batch::new(now).put(Space::Override, one.selector.to_string(), value, one.until);
     parts.store.commit(batch).await?;
     let (router, added) = (Router::clone(&parts.router), one.clone());
     let before = beside(move || router.add_override(added)).await;
+    // Another node may be at it too, and waits for its own turn before it answers.
+    drop(turn);
+    nodes::tell(parts.cluster.as_ref(), nodes::OVERRIDES, Bytes::new()).await;
     Ok(Json(json!({ "override": one, "replaced": before })))
 }
 
@@ -102,7 +107,7 @@ pub(super) struct Whose {
 
 pub(super) async fn remove(State(parts): State<Shared>, Asked(whose): Asked<Whose>) -> Answer {
     let selector = selector(whose.number, whose.domain)?;
-    let _turn = parts.router.override_turn().await;
+    let turn = parts.router.override_turn().await;
     let batch = Batch::new(parts.clock.now()).remove(Space::Override, selector.to_string());
     parts.store.commit(batch).await?;
     let router = Router::clone(&parts.router);
@@ -110,6 +115,8 @@ pub(super) async fn remove(State(parts): State<Shared>, Asked(whose): Asked<Whos
     let before = beside(move || router.remove_override(&removed))
         .await
         .ok_or_else(|| ApiError::NotFound(format!("there is no override of {selector}")))?;
+    drop(turn);
+    nodes::tell(parts.cluster.as_ref(), nodes::OVERRIDES, Bytes::new()).await;
     Ok(Json(json!({ "removed": before })))
 }
 

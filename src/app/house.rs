@@ -31,6 +31,9 @@ pub(super) async fn keep_house(
         if let Err(refusal) = relay.learn_holds().await {
             tracing::warn!(%refusal, "which queues are held could not be read; those that were are");
         }
+        if let Err(error) = gateway.load_suspensions().await {
+            tracing::warn!(%error, "suspensions that other nodes were told of can't be read");
+        }
         if let Err(refusal) = relay.expire_waiting().await {
             tracing::warn!(%refusal, "what waits could not be looked through for what is too late");
         }

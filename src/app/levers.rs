@@ -11,7 +11,7 @@ use super::{LoadConfig, StartError, home_certificates, read_certificates, routin
 use crate::{
     admin::Reload,
     agreement::Agreements,
-    config::Config,
+    config::{Config, node_bundle},
     gateways::ssp::{SspGateway, certificates::Certificates},
     relay::Relay,
     routing::Router,
@@ -27,6 +27,7 @@ pub(super) struct Levers {
     pub(super) gateway: Arc<SspGateway>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) home_certificates: Option<Arc<Certificates>>,
+    pub(super) node_certificates: Option<Arc<Certificates>>,
 }
 
 impl Levers {
@@ -37,9 +38,13 @@ impl Levers {
     pub(super) fn put_in_force(&self, config: Config) -> Result<Vec<String>, StartError> {
         let bundle = read_certificates(&config.ssp)?;
         let home = home_certificates(config.home.as_ref())?;
+        let node = config.cluster.as_ref().map(node_bundle).transpose()?;
         let kept = self.start.differences_at_start(&config);
         self.certificates.replace(bundle);
         if let (Some(certificates), Some(bundle)) = (&self.home_certificates, home) {
+            certificates.replace(bundle);
+        }
+        if let (Some(certificates), Some(bundle)) = (&self.node_certificates, node) {
             certificates.replace(bundle);
         }
         self.agreements

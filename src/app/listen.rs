@@ -153,6 +153,7 @@ impl App {
                 .home
                 .clone()
                 .map(|home| Arc::new(HomeAccounts(home)) as Arc<dyn Accounts>),
+            cluster: self.cluster.clone(),
             trails,
             metrics,
             clock: clock.clone(),
@@ -173,8 +174,11 @@ impl App {
 
     /// What every listener shows.
     pub(super) fn all_certificates(&self) -> Vec<Arc<Certificates>> {
-        let home = self.home_certificates.iter();
-        std::iter::once(&self.certificates).chain(home).cloned().collect()
+        let others = self.home_certificates.iter().chain(&self.node_certificates);
+        std::iter::once(&self.certificates)
+            .chain(others)
+            .cloned()
+            .collect()
     }
 }
 
@@ -219,7 +223,7 @@ fn subscriber_limits(config: &HomeConfig) -> Limits {
     }
 }
 
-async fn bind(
+pub(super) async fn bind(
     address: SocketAddr,
     bound: Option<TcpListener>,
     purpose: &'static str,

@@ -62,6 +62,26 @@ enum CertCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a key and a certificate for a node of a cluster, signed by the authority in DIR.
+    ///
+    /// Use an authority that signs nodes alone: whoever has a certificate of it is a node.
+    Node {
+        /// The name of the node, as in `[gateway] node`.
+        #[arg(value_parser = node_name)]
+        node: String,
+        /// How many days it is valid.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        /// Where the authority is and the files go: DIR/NODE.pem and DIR/NODE.key.pem.
+        #[arg(long, value_name = "DIR", default_value = "certs/nodes")]
+        dir: PathBuf,
+        /// Replace the files when they are there; a running node takes them up with `impsgw reload`.
+        #[arg(long)]
+        replace: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show names, issuer, purpose and days left; exit code 1 when one has ended or does not fit.
     Show {
         /// PEM files.
@@ -96,7 +116,22 @@ pub(super) fn run(args: CertArgs) -> Done {
                 not_after: now + Duration::from_secs(u64::from(days) * 86_400),
                 ..CertificateOrder::for_domain(domain.as_str(), now)
             };
-            issue(&order, &dir, replace, json)
+            issue(&order, (&dir, "ssp"), replace, json)
+        }
+        CertCommand::Node {
+            node,
+            days,
+            dir,
+            replace,
+            json,
+        } => {
+            let now = now();
+            let order = CertificateOrder {
+                has_srv_name: false,
+                not_after: now + Duration::from_secs(u64::from(days) * 86_400),
+                ..CertificateOrder::for_domain(&node, now)
+            };
+            issue(&order, (&dir, "cluster"), replace, json)
         }
         CertCommand::Show {
             files,
@@ -133,7 +168,8 @@ fn authority(name: &str, dir: &Path, json: bool) -> Done {
     Ok(())
 }
 
-fn issue(order: &CertificateOrder, dir: &Path, replace: bool, json: bool) -> Done {
+/// Makes the files of a certificate for a section of the configuration.
+fn issue(order: &CertificateOrder, (dir, section): (&Path, &str), replace: bool, json: bool) -> Done {
     let read = |name: &str| {
         let path = dir.join(name);
         std::fs::read_to_string(&path).map_err(|error| {
@@ -160,13 +196,25 @@ fn issue(order: &CertificateOrder, dir: &Path, replace: bool, json: bool) -> Don
         );
     } else {
         print(&format!(
-            "{}  [ssp] certificate, valid until {}\n{}  [ssp] key",
+            "{}  [{section}] certificate, valid until {}\n{}  [{section}] key",
             certificate.display(),
             Timestamp::from(order.not_after),
             key.display()
         ));
     }
     Ok(())
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    let is_label = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_name = is_label && !text.starts_with('-') && !text.ends_with('-');
+    if is_name && (1..=32).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a node's name is 1 to 32 letters, digits and -, and neither begins nor ends with -".to_owned())
+    }
 }
 
 fn show(files: &[PathBuf], domain: Option<&Domain>, warn: i64, json: bool) -> Done {

@@ -68,6 +68,10 @@ pub async fn run(
                 },
                 Err(mistakes) => tracing::error!(%mistakes, "the changed configuration was not taken up; the old one stays"),
             },
+            () = app.is_out() => {
+                app.shut_down().await;
+                return Ok(ExitCode::FAILURE);
+            }
             _ = terminate.recv() => break,
             _ = tokio::signal::ctrl_c() => break,
         }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     agreement::AgreementConfig,
+    cluster::ClusterConfig,
     gateways::{
         home::HomeConfig,
         ssp::certificates::{Bundle, BundleError, CertificateFiles, IdentityFiles},
@@ -34,6 +35,7 @@ pub(super) fn check(
     found.routing(config, agreements);
     found.relay(config);
     found.home(config);
+    found.cluster(config);
     found.admin(config);
     found.store(config);
     found.mistakes.extend(agreements::check(config, agreements));
@@ -54,6 +56,9 @@ impl Found<'_> {
         found.extend(out_of_range("store", "[store] ", &config.store));
         if let Some(home) = &config.home {
             found.extend(out_of_range("home", "[home] ", home));
+        }
+        if let Some(cluster) = &config.cluster {
+            found.extend(out_of_range("cluster", "[cluster] ", cluster));
         }
         for (key, text) in found {
             self.add(&key, text);
@@ -247,6 +252,30 @@ impl Found<'_> {
         }
     }
 
+    fn cluster(&mut self, config: &Config) {
+        let Some(cluster) = &config.cluster else { return };
+        let problems = cluster.problems();
+        for (key, problem) in &problems {
+            self.add(&format!("cluster.{key}"), format!("[cluster] {problem}"));
+        }
+        let is_complete = !problems
+            .iter()
+            .any(|(key, _)| ["ca", "certificate", "key"].contains(key));
+        if is_complete && let Err(error) = node_bundle(cluster) {
+            self.add(
+                "cluster.certificate",
+                format!("[cluster] {}", with_source(&error)),
+            );
+        }
+        let node = &config.gateway.node;
+        if node.starts_with('-') || node.ends_with('-') {
+            self.add(
+                "gateway.node",
+                "[gateway] node begins or ends with -, which no certificate of a node can name",
+            );
+        }
+    }
+
     fn admin(&mut self, config: &Config) {
         let admin = &config.admin;
         let listeners: Vec<(&str, SocketAddr)> = [
@@ -255,6 +284,10 @@ impl Found<'_> {
             ("ssp.listen", config.ssp.listen),
             ("ssp.listen_plain", config.ssp.listen_plain),
             ("home.listen", config.home.as_ref().and_then(|home| home.listen)),
+            (
+                "cluster.listen",
+                config.cluster.as_ref().and_then(|cluster| cluster.listen),
+            ),
         ]
         .into_iter()
         .filter_map(|(key, address)| Some((key, address?)))
@@ -328,6 +361,22 @@ pub(super) fn line_of(lines: &Lines, key: &str) -> Option<usize> {
         around = name.rsplit_once('.').map(|(section, _)| section);
     }
     None
+}
+
+/// What a node shows to the others and whom it trusts. Reads the files.
+///
+/// # Errors
+/// When a file can't be used.
+pub fn node_bundle(cluster: &ClusterConfig) -> Result<Bundle, BundleError> {
+    let identity = cluster.certificate.clone().zip(cluster.key.clone());
+    Bundle::read(&CertificateFiles {
+        identities: identity
+            .map(|(certificate, key)| IdentityFiles { certificate, key })
+            .into_iter()
+            .collect(),
+        authorities: cluster.ca.iter().cloned().collect(),
+        revocation_lists: Vec::new(),
+    })
 }
 
 fn with_source(error: &BundleError) -> String {

@@ -20,6 +20,7 @@ impl Config {
         compare("relay", json(&self.relay), json(&changed.relay));
         compare("store", json(&self.store), json(&changed.store));
         compare("home", json(&self.home), json(&changed.home));
+        compare("cluster", json(&self.cluster), json(&changed.cluster));
         compare("admin", json(&self.admin), json(&changed.admin));
         found.retain(|key| !EXCHANGED.contains(&key.as_str()));
         // A listener that was started without TLS has none to exchange.
@@ -61,4 +62,7 @@ const EXCHANGED: &[&str] = &[
     "ssp.revocations",
     "home.certificate",
     "home.key",
+    "cluster.ca",
+    "cluster.certificate",
+    "cluster.key",
 ];

@@ -12,6 +12,7 @@ use super::ranges::RANGES;
 use super::{AdminConfig, Config, GatewayConfig, LogConfig, PostgresSection, StoreSection};
 use crate::{
     agreement::AgreementConfig,
+    cluster::ClusterConfig,
     gateways::{
         home::{HomeConfig, HomeDomainConfig, HomeLimits},
         ssp::SspConfig,
@@ -191,6 +192,13 @@ fn sections() -> Vec<Section> {
         section("[home.templates.en]", false, HOME, "Templates", Table::new()),
         section("[[home.account]]", false, HOME, "AccountConfig", Table::new()),
         section(
+            "[cluster]",
+            false,
+            CLUSTER,
+            "ClusterConfig",
+            table(&ClusterConfig::default()),
+        ),
+        section(
             "[admin]",
             true,
             GATEWAY,
@@ -352,6 +360,11 @@ const SAMPLES: &[(&str, &str)] = &[
         "\"/etc/impsgw/postgres.password\"",
     ),
     ("store.postgres.ca", "\"certs/database.pem\""),
+    ("cluster.listen", "\"192.0.2.1:7900\""),
+    ("cluster.advertise", "\"n1.alpha.example:7900\""),
+    ("cluster.ca", "\"certs/nodes/ca.pem\""),
+    ("cluster.certificate", "\"certs/nodes/n1.pem\""),
+    ("cluster.key", "\"certs/nodes/n1.key.pem\""),
     ("home.certificate", "\"certs/subscribers.pem\""),
     ("home.key", "\"certs/subscribers.key\""),
     ("home.account.number", "\"+447700900123\""),
@@ -386,6 +399,7 @@ const STORE: &str = include_str!("store.rs");
 const TRAILS: &str = include_str!("../telemetry/trails.rs");
 const SSP: &str = include_str!("../gateways/ssp/config.rs");
 const CERTIFICATES: &str = include_str!("../gateways/ssp/certificates.rs");
+const CLUSTER: &str = include_str!("../cluster/config.rs");
 const HOME: &str = include_str!("../gateways/home/config.rs");
 const RELAY: &str = include_str!("../relay/config.rs");
 const ROUTING: &str = include_str!("../routing/config.rs");

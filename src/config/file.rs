@@ -231,11 +231,12 @@ impl<'t> Reader<'t> {
                 "routing" => config.routing = self.section(value).unwrap_or_default(),
                 "store" => config.store = self.section(value).unwrap_or_default(),
                 "home" => config.home = self.section(value),
+                "cluster" => config.cluster = self.section(value),
                 "admin" => config.admin = self.section(value).unwrap_or_default(),
                 "agreement" => self.agreement_list(value),
                 unknown => {
                     let text = format!(
-                        "unknown section [{unknown}]; the sections are gateway, ssp, relay, routing, store, home, admin and agreement"
+                        "unknown section [{unknown}]; the sections are gateway, ssp, relay, routing, store, home, cluster, admin and agreement"
                     );
                     self.blame(key.span(), text);
                 }

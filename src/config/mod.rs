@@ -11,6 +11,7 @@ mod gateway;
 mod ranges;
 mod store;
 
+pub use check::node_bundle;
 pub use file::{Mistake, Mistakes};
 pub use gateway::{AdminConfig, GatewayConfig, LogConfig, LogFormat};
 pub use store::{Engine, PostgresSection, StoreSection};
@@ -22,6 +23,7 @@ use std::{
 
 use crate::{
     agreement::AgreementConfig,
+    cluster::ClusterConfig,
     gateways::{home::HomeConfig, ssp::SspConfig},
     relay::RelayConfig,
     routing::RoutingConfig,
@@ -42,6 +44,8 @@ pub struct Config {
     pub store: StoreSection,
     /// The embedded home domain; `None` where an IMPS server of ours serves the subscribers.
     pub home: Option<HomeConfig>,
+    /// The other nodes; `None` where this one is alone.
+    pub cluster: Option<ClusterConfig>,
     /// The admin API and the probes.
     pub admin: AdminConfig,
     /// The interconnection agreements.

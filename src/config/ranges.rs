@@ -153,6 +153,8 @@ pub(super) const RANGES: &[Range] = &[
     range("home.limits.max_validity", Kind::Time, "1m", "90d"),
     range("home.limits.password_memory", Kind::Size, "8 KiB", "1 GiB"),
     range("home.limits.password_passes", Kind::Count, "1", "1000"),
+    range("cluster.heartbeat", Kind::Time, "100ms", "1m"),
+    range("cluster.lease", Kind::Time, "300ms", "10m"),
     range("agreement.answer_timeout", Kind::Time, "1s", "7d"),
     range(
         "agreement.limits.requests_per_second",
@@ -189,6 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         agreement::AgreementConfig,
+        cluster::ClusterConfig,
         config::{GatewayConfig, StoreSection},
         gateways::{home::HomeConfig, ssp::SspConfig},
         relay::RelayConfig,
@@ -203,6 +206,7 @@ mod tests {
             ("ssp", serde_json::to_value(SspConfig::default()).unwrap()),
             ("relay", serde_json::to_value(RelayConfig::default()).unwrap()),
             ("store", serde_json::to_value(StoreSection::default()).unwrap()),
+            ("cluster", serde_json::to_value(ClusterConfig::default()).unwrap()),
             ("home", serde_json::to_value(HomeConfig::default()).unwrap()),
             ("agreement", serde_json::to_value(agreement).unwrap()),
         ]

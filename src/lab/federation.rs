@@ -362,8 +362,8 @@ async fn operator(
         ssp: Some(ssp),
         subscribers: Some(bind().await?),
         trails: Some(sender),
-        reload: None,
         gate: place.guest.is_some().then_some(robots::gate as HomeGate),
+        ..Sockets::default()
     };
     let app = App::start(config, sockets).await?;
     let subscribers = app

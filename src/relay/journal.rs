@@ -23,7 +23,7 @@ impl Relay {
     /// What is carried out once is not begun while its outcome can't be kept: nobody would know a repeat, a report or the bill.
     pub(super) fn check_store(&self, ingress: &Ingress, request: &Request) -> Result<(), Refusal> {
         let is_carried =
-            matches!(request, Request::Send(_)) && self.store.is_shared() && ingress.side.is_carried();
+            matches!(request, Request::Send(_)) && self.shares_store && ingress.side.is_carried();
         let is_recorded = matches!(
             request,
             Request::Send(_) | Request::ContactAdded(_) | Request::Invite(_)

@@ -1,8 +1,8 @@
 //! Conversations with something waiting, known in memory, so that later messages queue behind without asking the store.
 //!
 //! "Nothing waits" is certain, because every item enters before its commit. "Something waits" may be out of date, so it is
-//! confirmed in the store, which costs only those who would wait. What is kept has a fixed size however much waits, but for what is
-//! on its way into the store.
+//! confirmed in the store, which costs only those who would wait. Where other nodes write to the store too, "nothing waits" is
+//! asked there as well. What is kept has a fixed size however much waits, but for what is on its way into the store.
 
 use std::{
     collections::BTreeMap,
@@ -106,7 +106,7 @@ impl Relay {
     /// The store's words, when it can't be read; what is known stays as it is until the next try.
     pub async fn learn_lanes(&self) -> Result<(), Refusal> {
         let stored = &self.waiting.stored;
-        if self.store.is_shared() || !stored.is_to_be_filled(self.now()) {
+        if self.shares_store || !stored.is_to_be_filled(self.now()) {
             return Ok(());
         }
         let fresh = stored.begin_filling(self.now());
@@ -158,7 +158,7 @@ impl Relay {
         if let Some(lane) = self.waiting.being_entered(conversation) {
             return Ok(Some(lane));
         }
-        if !self.waiting.may_be_stored(conversation) {
+        if !self.shares_store && !self.waiting.may_be_stored(conversation) {
             return Ok(None);
         }
         let found = self.store.waiting_in(conversation).await;

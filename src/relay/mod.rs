@@ -76,6 +76,8 @@ pub struct RelayParts {
     pub router: Arc<Router>,
     /// What survives.
     pub store: Arc<dyn Store>,
+    /// Whether other nodes write to it too, so that what is not known here may stand there all the same.
+    pub shares_store: bool,
     /// The ways out, one a protocol.
     pub egresses: Vec<Arc<dyn Egress>>,
     /// The domains that this gateway serves; the first is its main one.
@@ -94,6 +96,7 @@ pub struct Relay {
     agreements: Arc<ArcSwap<Agreements>>,
     router: Arc<Router>,
     store: Arc<dyn Store>,
+    shares_store: bool,
     egresses: BTreeMap<Protocol, Arc<dyn Egress>>,
     own: Vec<Domain>,
     clock: Clock,
@@ -126,6 +129,7 @@ impl Relay {
             agreements: parts.agreements,
             router: parts.router,
             store: parts.store,
+            shares_store: parts.shares_store,
             egresses: parts
                 .egresses
                 .into_iter()

@@ -30,7 +30,7 @@ impl Relay {
     /// # Errors
     /// The store's words, when it can't be read; the filter stays as it is until the next try.
     pub async fn learn_seen(&self) -> Result<(), Refusal> {
-        if self.store.is_shared() || !self.seen.0.is_to_be_filled(self.now()) {
+        if self.shares_store || !self.seen.0.is_to_be_filled(self.now()) {
             return Ok(());
         }
         let fresh = self.seen.0.begin_filling(self.now());

@@ -40,6 +40,8 @@ pub struct Metrics {
     store_full: Counter,
     store_commits: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     trails_dropped: Counter,
+    cluster_nodes: Gauge,
+    cluster_requests: Family<TopicLabels, Counter>,
     admin_calls: Family<StatusLabel, Counter>,
 }
 
@@ -94,6 +96,8 @@ impl Metrics {
             store_full: Counter::default(),
             store_commits: Family::new_with_constructor(commit_buckets),
             trails_dropped: Counter::default(),
+            cluster_nodes: Gauge::default(),
+            cluster_requests: Family::default(),
             admin_calls: Family::default(),
         };
         metrics.register();
@@ -168,6 +172,17 @@ impl Metrics {
     #[must_use]
     pub fn store_health(&self) -> &StoreHealth {
         &self.store_health
+    }
+
+    /// How many nodes live.
+    pub fn cluster_nodes(&self, count: usize) {
+        self.cluster_nodes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a request to another node.
+    pub fn cluster_request(&self, topic: &'static str, outcome: &'static str) {
+        let labels = TopicLabels { topic, outcome };
+        self.cluster_requests.get_or_create(&labels).inc();
     }
 
     /// Counts an answer of the admin API.
@@ -303,6 +318,8 @@ impl Metrics {
         add(registry, names::STORE_FULL, &self.store_full);
         add(registry, names::STORE_COMMIT_SECONDS, &self.store_commits);
         add(registry, names::TRAILS_DROPPED, &self.trails_dropped);
+        add(registry, names::CLUSTER_NODES, &self.cluster_nodes);
+        add(registry, names::CLUSTER_REQUESTS, &self.cluster_requests);
         add(registry, names::ADMIN_CALLS, &self.admin_calls);
     }
 }
@@ -368,6 +385,12 @@ struct KindLabel {
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct TopicLabels {
+    topic: &'static str,
     outcome: &'static str,
 }
 

@@ -65,6 +65,12 @@ pub const STORE_COMMIT_SECONDS: &str = "impsgw_store_commit_seconds";
 /// Trails that were not kept because the disk was slower than the traffic. Nothing else suffers, but `impsgw trace` has
 /// holes.
 pub const TRAILS_DROPPED: &str = "impsgw_trails_dropped_total";
+/// Nodes of the cluster that live, as this node sees them; 0 where a node is alone. One less than there should be means that one
+/// has died, or can't reach the database: its log says which.
+pub const CLUSTER_NODES: &str = "impsgw_cluster_nodes";
+/// Requests of this node to others, by topic and outcome (`answered`, `refused`, `silent`, `unreachable`). `silent` and
+/// `unreachable` while all nodes live mean that the network between them, or a certificate, is broken: the log names the node.
+pub const CLUSTER_REQUESTS: &str = "impsgw_cluster_requests_total";
 /// Calls of the admin API by answer status. Many 401 or 403 mean that somebody guesses or that a token has ended:
 /// `impsgw audit`.
 pub const ADMIN_CALLS: &str = "impsgw_admin_calls_total";

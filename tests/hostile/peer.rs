@@ -57,6 +57,28 @@ pub(crate) enum Manners {
     ForgetsSessions,
 }
 
+/// Where the nodes of a gateway are; each document goes to one of them by chance.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateways(Vec<SocketAddr>);
+
+impl Gateways {
+    fn pick(&self) -> SocketAddr {
+        self.0[fastrand::usize(..self.0.len())]
+    }
+}
+
+impl From<SocketAddr> for Gateways {
+    fn from(gateway: SocketAddr) -> Self {
+        Self(vec![gateway])
+    }
+}
+
+impl From<&[SocketAddr]> for Gateways {
+    fn from(gateways: &[SocketAddr]) -> Self {
+        Self(gateways.to_vec())
+    }
+}
+
 /// A session that a test has opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -149,7 +171,8 @@ impl Peer {
     }
 
     /// Opens a session as initiator.
-    pub(crate) async fn open(&mut self, gateway: SocketAddr) -> Session {
+    pub(crate) async fn open(&mut self, gateway: impl Into<Gateways>) -> Session {
+        let gateway = &gateway.into();
         let number = self.address.port();
         let ladder = format!("l-{number}-{}", fastrand::u32(..));
         let service = format!("wv:@{}", self.domain);
@@ -181,7 +204,8 @@ impl Peer {
     }
 
     /// Lets the gateway open a session with it.
-    pub(crate) async fn be_opened(&mut self, gateway: SocketAddr) {
+    pub(crate) async fn be_opened(&mut self, gateway: impl Into<Gateways>) {
+        let gateway = &gateway.into();
         loop {
             if let Document::Setup(opening) = self.next().await {
                 return self.go_on(gateway, opening).await;
@@ -190,7 +214,8 @@ impl Peer {
     }
 
     /// The next request of the gateway, for which it may open a session before.
-    pub(crate) async fn asked_anywhere(&mut self, gateway: SocketAddr) -> (String, Primitive) {
+    pub(crate) async fn asked_anywhere(&mut self, gateway: impl Into<Gateways>) -> (String, Primitive) {
+        let gateway = &gateway.into();
         loop {
             match self.next().await {
                 Document::Setup(opening) => self.go_on(gateway, opening).await,
@@ -203,11 +228,11 @@ impl Peer {
         }
     }
 
-    async fn go_on(&mut self, gateway: SocketAddr, opening: SetupTransaction) {
-        let SetupPrimitive::SendSecretToken(token) = opening.primitive else {
-            panic!("no first step");
-        };
+    async fn go_on(&mut self, gateway: &Gateways, opening: SetupTransaction) {
         let id = opening.id.as_str().to_owned();
+        let SetupPrimitive::SendSecretToken(token) = opening.primitive else {
+            panic!("no first step: {:?}", opening.primitive);
+        };
         let service = format!("wv:@{}", self.domain);
         let step = SendSecretToken::new(service.clone(), Secret::new(*b"00c0ffee00c0ffee"));
         let step = SetupPrimitive::SendSecretToken(step);
@@ -249,12 +274,18 @@ impl Peer {
         }
     }
 
-    async fn step(&self, gateway: SocketAddr, id: &str, primitive: SetupPrimitive) {
-        assert_eq!(post(gateway, &setup(Mode::Request, id, primitive)).await, 200);
+    async fn step(&self, gateway: &Gateways, id: &str, primitive: SetupPrimitive) {
+        assert_eq!(
+            post(gateway.pick(), &setup(Mode::Request, id, primitive)).await,
+            200
+        );
     }
 
-    async fn respond(&self, gateway: SocketAddr, id: &str, primitive: SetupPrimitive) {
-        assert_eq!(post(gateway, &setup(Mode::Response, id, primitive)).await, 200);
+    async fn respond(&self, gateway: &Gateways, id: &str, primitive: SetupPrimitive) {
+        assert_eq!(
+            post(gateway.pick(), &setup(Mode::Response, id, primitive)).await,
+            200
+        );
     }
 }
 

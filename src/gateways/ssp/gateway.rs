@@ -26,10 +26,11 @@ use super::{
 };
 use crate::{
     agreement::{Agreements, InterconnectionAgreement, ProfileName, Role},
+    cluster::Cluster,
     model::{Answer, Domain, Protocol, Refusal, Request, Timestamp},
     relay::{Delivery, Egress, Relay, Undelivered, Underway},
     routing::{Candidate, HostAddress, Router},
-    store::{Batch, Space, Store, StoreError},
+    store::{Batch, Row, Space, Store, StoreError},
     telemetry::Clock,
     wire::ssp::{Profile, TransactionId},
 };
@@ -54,6 +55,8 @@ pub struct SspParts {
     pub node: String,
     /// Servers, their TLS and their health.
     pub servers: Servers,
+    /// This node among the others; `None` where it is alone.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// One (own domain, peer domain) pair, as people see it.
@@ -99,6 +102,7 @@ pub struct SspGateway {
     asked: AtomicU64,
     this: Weak<Self>,
     suspended: Mutex<HashMap<String, String>>,
+    cluster: Option<Arc<Cluster>>,
     store: Arc<dyn Store>,
     slots: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Documents that were taken, and answers that no peer has taken yet.
@@ -114,11 +118,12 @@ impl SspGateway {
     pub async fn new(parts: SspParts) -> Result<Arc<Self>, StoreError> {
         let now = parts.clock.now();
         let store = parts.store;
-        let mut suspended = HashMap::new();
-        for row in store.rows(Space::Meta, "suspended ", None, 10_000, now).await? {
-            let peer = row.key.trim_start_matches("suspended ").to_owned();
-            suspended.insert(peer, String::from_utf8_lossy(&row.value).into_owned());
-        }
+        let suspended = read_suspensions(&*store, now).await?;
+        let alone = || format!("{}-{}", parts.node, super::random::text(6));
+        let cluster = parts.cluster;
+        let incarnation = cluster
+            .as_ref()
+            .map_or_else(alone, |cluster| cluster.me().incarnation.clone());
         let (sessions, known) = Sessions::load(Arc::clone(&store), now).await?;
         let transactions = Transactions::load(Arc::clone(&store), now).await?;
         let gateway = Arc::new_cyclic(|this: &Weak<Self>| Self {
@@ -135,7 +140,8 @@ impl SspGateway {
             turns: Arc::default(),
             links: RwLock::default(),
             relay: OnceLock::new(),
-            incarnation: format!("{}-{}", parts.node, super::random::text(6)),
+            incarnation,
+            cluster,
             asked: AtomicU64::new(1),
             this: this.clone(),
             suspended: Mutex::new(suspended),
@@ -144,7 +150,10 @@ impl SspGateway {
             underway: Underway::default(),
             is_ending: AtomicBool::new(false),
         });
-        for session in known.into_iter().filter(|session| session.is_usable(now)) {
+        for session in known
+            .into_iter()
+            .filter(|one| one.is_confirmed && one.is_usable(now))
+        {
             gateway
                 .link(&session.own, &session.peer)
                 .opened(Arc::clone(&session));
@@ -235,7 +244,11 @@ impl SspGateway {
 
     fn reopen(&self, own: &Domain, peer: &Domain) {
         let link = self.link(own, peer);
-        if let Some(session) = link.close() {
+        let current = link.close();
+        if let Some(gateway) = self.this().filter(|_| self.cluster.is_some()) {
+            return gateway.reopen_for_all(link, current);
+        }
+        if let Some(session) = current {
             self.log_out(session);
         }
         self.open(link);
@@ -246,10 +259,11 @@ impl SspGateway {
     /// # Errors
     /// When the store fails; then nothing is changed.
     pub async fn suspend(&self, peer: &str, reason: &str) -> Result<(), StoreError> {
-        let row = format!("suspended {peer}");
+        let row = format!("{SUSPENDED}{peer}");
         let batch = Batch::new(self.now()).put(Space::Meta, row, reason.as_bytes().to_vec(), None);
         self.store.commit(batch).await?;
         self.suspensions().insert(peer.to_owned(), reason.to_owned());
+        self.tell_suspensions().await;
         Ok(())
     }
 
@@ -258,9 +272,20 @@ impl SspGateway {
     /// # Errors
     /// When the store fails; then nothing is changed.
     pub async fn resume(&self, peer: &str) -> Result<(), StoreError> {
-        let batch = Batch::new(self.now()).remove(Space::Meta, format!("suspended {peer}"));
+        let batch = Batch::new(self.now()).remove(Space::Meta, format!("{SUSPENDED}{peer}"));
         self.store.commit(batch).await?;
         self.suspensions().remove(peer);
+        self.tell_suspensions().await;
+        Ok(())
+    }
+
+    /// Takes up the suspensions that are in the store: another node may have been told of them.
+    ///
+    /// # Errors
+    /// When the store can't be read; then nothing is changed.
+    pub async fn load_suspensions(&self) -> Result<(), StoreError> {
+        let read = read_suspensions(&*self.store, self.now()).await?;
+        *self.suspensions() = read;
         Ok(())
     }
 
@@ -324,6 +349,11 @@ impl SspGateway {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// This node among the others; `None` where it is alone.
+    pub(super) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
     }
 
     pub(super) fn incarnation(&self) -> &str {
@@ -508,6 +538,15 @@ impl std::fmt::Debug for SspGateway {
     }
 }
 
+async fn read_suspensions(store: &dyn Store, now: Timestamp) -> Result<HashMap<String, String>, StoreError> {
+    let rows = store.rows(Space::Meta, SUSPENDED, None, 10_000, now).await?;
+    let of = |row: &Row| {
+        let peer = row.key.strip_prefix(SUSPENDED)?.to_owned();
+        Some((peer, String::from_utf8_lossy(&row.value).into_owned()))
+    };
+    Ok(rows.iter().filter_map(of).collect())
+}
+
 /// What a late answer to a request would be about.
 fn asked(request: &Request) -> Option<Asked> {
     let Request::Send(message) = request else {
@@ -526,3 +565,6 @@ pub(super) fn profile(agreement: &InterconnectionAgreement) -> Profile {
         ProfileName::Observed => Profile::OBSERVED,
     }
 }
+
+/// Before the peer in the key of a suspension.
+const SUSPENDED: &str = "suspended ";

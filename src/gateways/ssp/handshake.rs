@@ -10,15 +10,18 @@ use std::{
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::task::JoinHandle;
 
 use super::{
     gateway::{SspGateway, profile},
     link::Link,
+    nodes::Climber,
     random,
     redirect::Redirect,
 };
 use crate::{
     agreement::{InterconnectionAgreement, Role},
+    cluster::Tenure,
     model::Domain,
     routing::{Candidate, Explain, Plan, RouteService},
     wire::ssp::{
@@ -37,6 +40,8 @@ pub(super) struct Handshakes {
     timer: tokio::sync::Notify,
     /// First steps from each source address.
     openings: DefaultKeyedRateLimiter<String>,
+    /// Sessions of ladders that are being stored, among several nodes: no step goes on before.
+    keeping: Mutex<HashMap<LadderKey, JoinHandle<bool>>>,
     /// Held by who carries out what the ladders want, so that a session is known before the step that announces it is sent.
     driving: Mutex<()>,
 }
@@ -61,6 +66,8 @@ pub(super) struct Running {
     pub(super) is_initiator: bool,
     /// Where the peer sent us.
     pub(super) redirect: Redirect,
+    /// Under which this node climbs among several.
+    pub(super) tenure: Option<Arc<Tenure>>,
 }
 
 impl Default for Handshakes {
@@ -75,6 +82,7 @@ impl Default for Handshakes {
             inner: Mutex::new(inner),
             timer: tokio::sync::Notify::new(),
             openings: RateLimiter::keyed(quota),
+            keeping: Mutex::default(),
             driving: Mutex::default(),
         }
     }
@@ -89,6 +97,10 @@ impl std::fmt::Debug for Handshakes {
 impl Handshakes {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keeping(&self) -> MutexGuard<'_, HashMap<LadderKey, JoinHandle<bool>>> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets idle sources.
@@ -111,14 +123,20 @@ impl SspGateway {
     pub(super) fn open(&self, link: Arc<Link>) {
         let Some(gateway) = self.this() else { return };
         tokio::spawn(async move {
-            if let Err(reason) = gateway.initiate(&link).await {
+            let opened = match gateway.turn_to_open(&link).await {
+                Ok(Some(tenure)) => gateway.initiate(&link, tenure).await,
+                Ok(None) => Ok(()),
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = opened {
                 tracing::warn!(own = %link.own, peer = %link.peer, %reason, "no session");
                 gateway.not_opened(&link, &reason);
             }
         });
     }
 
-    /// Takes an arriving step; `may_speak_for` tells for which domains its connection is authenticated.
+    /// Takes an arriving step, here or at the node that climbs with the peer; `may_speak_for` tells for which domains its
+    /// connection is authenticated.
     pub(super) async fn receive_setup(
         self: &Arc<Self>,
         step: SetupTransaction,
@@ -126,6 +144,23 @@ impl SspGateway {
         source: &str,
         may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
     ) -> SetupVerdict {
+        match self.receive_step(step, spoken_to, source, &may_speak_for).await {
+            Ok(verdict) => verdict,
+            Err(step) => {
+                let passed = self.pass_step_on(*step, (spoken_to, source), may_speak_for).await;
+                passed.unwrap_or(SetupVerdict::Refused(NOT_UNDER_WAY))
+            }
+        }
+    }
+
+    /// Takes an arriving step at this node; gives it back when it can only be another node's.
+    pub(super) async fn receive_step(
+        self: &Arc<Self>,
+        step: SetupTransaction,
+        spoken_to: Option<&Domain>,
+        source: &str,
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
+    ) -> Result<SetupVerdict, Box<SetupTransaction>> {
         let agreements = self.agreements.load_full();
         let may = |domain: &str| {
             let Ok(domain) = domain.parse::<Domain>() else {
@@ -144,14 +179,12 @@ impl SspGateway {
             meant.is_none_or(|own| ladder.own_domain().eq_ignore_ascii_case(own.as_str()))
         };
         let found = self.handshakes.lock().ladders.find_among(&step, may, is_meant);
-        match found {
+        Ok(match found {
             Match::Known(key) => {
-                let verdict =
-                    self.handshakes
-                        .lock()
-                        .ladders
-                        .handle(key, Input::Received(Box::new(step)), clock());
+                let input = Input::Received(Box::new(step));
+                let verdict = self.handshakes.lock().ladders.handle(key, input, clock());
                 self.drive();
+                self.is_kept(key).await;
                 match verdict {
                     Verdict::Taken => SetupVerdict::Taken,
                     Verdict::Refused => SetupVerdict::Refused("the step does not fit the handshake"),
@@ -159,24 +192,26 @@ impl SspGateway {
             }
             Match::Opening { peer_domain } => {
                 let Ok(peer) = peer_domain.parse::<Domain>() else {
-                    return SetupVerdict::Refused("the serviceID names no domain");
+                    return Ok(SetupVerdict::Refused("the serviceID names no domain"));
                 };
                 let Some(agreement) = agreements.for_domain(&peer).cloned() else {
-                    return SetupVerdict::Refused("there is no agreement with the claimed domain");
+                    let reason = "there is no agreement with the claimed domain";
+                    return Ok(SetupVerdict::Refused(reason));
                 };
                 if self.is_suspended(&agreement) {
-                    return SetupVerdict::Refused("the peer is suspended by an operator");
+                    return Ok(SetupVerdict::Refused("the peer is suspended by an operator"));
                 }
                 if self.handshakes.openings.check_key(&source.to_owned()).is_err() {
-                    return SetupVerdict::Refused("too many handshakes from this address");
+                    return Ok(SetupVerdict::Refused("too many handshakes from this address"));
                 }
-                self.respond(step, peer, agreement, spoken_to)
+                return self.respond(step, peer, agreement, spoken_to).await;
             }
             Match::Foreign { .. } => SetupVerdict::Refused(
                 "the connection is not authenticated for the claimed domain, or there is no agreement",
             ),
-            Match::Unknown => SetupVerdict::Refused("no handshake is under way that this step belongs to"),
-        }
+            Match::Unknown if self.cluster().is_some() => return Err(Box::new(step)),
+            Match::Unknown => SetupVerdict::Refused(NOT_UNDER_WAY),
+        })
     }
 
     /// Wakes ladders when their time comes; runs for as long as the gateway.
@@ -201,7 +236,7 @@ impl SspGateway {
         }
     }
 
-    async fn initiate(self: &Arc<Self>, link: &Arc<Link>) -> Result<(), String> {
+    async fn initiate(self: &Arc<Self>, link: &Arc<Link>, tenure: Option<Arc<Tenure>>) -> Result<(), String> {
         let agreement = self.agreements.load().for_domain(&link.peer).cloned();
         let agreement = agreement.ok_or("there is no agreement")?;
         if self.is_suspended(&agreement) {
@@ -219,6 +254,7 @@ impl SspGateway {
             url: None,
             is_initiator: true,
             redirect: Redirect::default(),
+            tenure,
         };
         self.begin(running)?;
         self.drive();
@@ -270,21 +306,41 @@ impl SspGateway {
         }
     }
 
-    fn respond(
+    async fn respond(
         self: &Arc<Self>,
         step: SetupTransaction,
         peer: Domain,
         agreement: Arc<InterconnectionAgreement>,
         spoken_to: Option<&Domain>,
+    ) -> Result<SetupVerdict, Box<SetupTransaction>> {
+        if !matches!(step.primitive, SetupPrimitive::SendSecretToken(_)) {
+            return Ok(SetupVerdict::Refused("the first step is a SendSecretToken"));
+        }
+        let Some(own) = self.own_towards(&agreement, spoken_to) else {
+            tracing::warn!(%peer, spoken_to = spoken_to.map(Domain::as_str), "a home server asks for a domain that is no partner's");
+            return Ok(SetupVerdict::Refused(
+                "there is no agreement with the domain that the home server asks for",
+            ));
+        };
+        match self.climber(&own, &peer).await {
+            Ok(Climber::Us(tenure)) => Ok(self.take_opening(step, (own, peer), agreement, tenure)),
+            Ok(Climber::Other) => Err(Box::new(step)),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a handshake can't be taken up");
+                Ok(SetupVerdict::Refused("the store can't be asked who climbs"))
+            }
+        }
+    }
+
+    fn take_opening(
+        self: &Arc<Self>,
+        step: SetupTransaction,
+        (own, peer): (Domain, Domain),
+        agreement: Arc<InterconnectionAgreement>,
+        tenure: Option<Arc<Tenure>>,
     ) -> SetupVerdict {
         let SetupPrimitive::SendSecretToken(token_in) = step.primitive else {
             return SetupVerdict::Refused("the first step is a SendSecretToken");
-        };
-        let Some(own) = self.own_towards(&agreement, spoken_to) else {
-            tracing::warn!(%peer, spoken_to = spoken_to.map(Domain::as_str), "a home server asks for a domain that is no partner's");
-            return SetupVerdict::Refused(
-                "there is no agreement with the domain that the home server asks for",
-            );
         };
         let mut settings = self.settings(&agreement);
         // The first step of a peer is answered after its acknowledgement has had time to get through.
@@ -307,6 +363,7 @@ impl SspGateway {
                 url: None,
                 is_initiator: false,
                 redirect: Redirect::default(),
+                tenure,
             };
             let busy = {
                 let mut inner = gateway.handshakes.lock();
@@ -362,9 +419,9 @@ impl SspGateway {
                     let gateway = Arc::clone(self);
                     tokio::spawn(async move { gateway.send_step(key, running, step, *transaction).await });
                 }
-                Output::Honour(session) => self.keep_session(&running, &session, false),
+                Output::Honour(session) => self.keeps(key, self.keep_session(&running, &session, false)),
                 Output::Established(session) => {
-                    self.keep_session(&running, &session, true);
+                    self.keeps(key, self.keep_session(&running, &session, true));
                     self.handshakes.lock().running.remove(&key);
                     self.go_on_behind(&running.peer);
                 }
@@ -377,6 +434,23 @@ impl SspGateway {
         }
         drop(driving);
         self.handshakes.timer.notify_one();
+    }
+
+    /// Among several nodes what follows waits until the session is stored.
+    fn keeps(&self, key: LadderKey, keeping: Option<JoinHandle<bool>>) {
+        let Some(keeping) = keeping.filter(|_| self.cluster().is_some()) else {
+            return;
+        };
+        self.handshakes.keeping().insert(key, keeping);
+    }
+
+    /// Waits until the session of a ladder is stored; `false` when it may not be used.
+    async fn is_kept(&self, key: LadderKey) -> bool {
+        let keeping = self.handshakes.keeping().remove(&key);
+        match keeping {
+            Some(keeping) => keeping.await.unwrap_or(false),
+            None => true,
+        }
     }
 
     fn ended(self: &Arc<Self>, running: Running, failure: &Failure) {
@@ -404,6 +478,11 @@ impl SspGateway {
         step: Step,
         transaction: SetupTransaction,
     ) {
+        if !self.is_kept(key).await {
+            let given_up = Input::Abandoned(StatusCode::SERVICE_UNAVAILABLE);
+            self.handshakes.lock().ladders.handle(key, given_up, clock());
+            return self.drive();
+        }
         let id = (step == Step::SendSecretToken).then(|| transaction.id.clone());
         let document = Document::Setup(transaction);
         let (delivery, url) = self.post_setup(&running, &document, id).await;
@@ -538,5 +617,7 @@ fn nonzero(count: u32) -> std::num::NonZeroU32 {
     std::num::NonZeroU32::new(count).expect("above zero")
 }
 
+/// Why a step is refused that nobody waits for.
+const NOT_UNDER_WAY: &str = "no handshake is under way that this step belongs to";
 /// Handshakes under way, for each role.
 const MAX_LADDERS: usize = 1024;

@@ -5,12 +5,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 use super::{
     gateway::SspGateway,
     handshake::Running,
     link::{Ask, Expects, Link, Posted},
+    nodes::Climber,
     session::Session,
 };
+use crate::cluster::Tenure;
 use crate::wire::ssp::{
     Document, KeepAliveRequest, LogoutRequest, Mode, Primitive, SessionId, Status, StatusCode, Transaction,
     TransactionId, ladder,
@@ -18,7 +22,15 @@ use crate::wire::ssp::{
 
 impl SspGateway {
     /// Takes up what a ladder came to; before the ladder is over only what the peer sends under it counts.
-    pub(super) fn keep_session(self: &Arc<Self>, running: &Running, wire: &ladder::Session, is_final: bool) {
+    ///
+    /// Returns the task that stores it: whether it may be used. Among several nodes the peer learns of a session only when it
+    /// is stored, because it may use it towards any of them.
+    pub(super) fn keep_session(
+        self: &Arc<Self>,
+        running: &Running,
+        wire: &ladder::Session,
+        is_final: bool,
+    ) -> Option<JoinHandle<bool>> {
         let now = self.now();
         let session = Arc::new(Session {
             own: running.own.clone(),
@@ -27,13 +39,14 @@ impl SspGateway {
             peer_id: wire.peer_session_id.to_string(),
             url: running.url.clone().unwrap_or_default(),
             redirected: running.redirect.is_any(),
+            is_confirmed: is_final,
             since: now,
             ends: now.plus(wire.time_to_live),
         });
         // A session that the peer opened is honoured before it is confirmed, and the peer may have ended it since.
         if is_final && !running.is_initiator && !self.sessions.knows(&session) {
             tracing::info!(own = %running.own, peer = %running.peer, "the peer ended a session before it was confirmed");
-            return;
+            return None;
         }
         // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
         self.sessions.honour(Arc::clone(&session));
@@ -44,9 +57,23 @@ impl SspGateway {
             self.schedule_renewal(&session);
         }
         let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            if let Err(error) = gateway.sessions.keep(&session, gateway.now()).await {
-                tracing::error!(%error, "a session could not be stored; a restart will open it anew");
+        let tenure = running.tenure.clone();
+        let keeping = tokio::spawn(async move {
+            let fence = tenure.as_ref().map(|tenure| tenure.fence());
+            match gateway.sessions.keep(&session, fence, gateway.now()).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(own = %session.own, peer = %session.peer, "another node opens sessions now; this one is ended");
+                    gateway.void(session).await;
+                    return false;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a session could not be stored; a restart will open it anew");
+                }
+            }
+            drop(tenure);
+            if is_final {
+                gateway.tell_opened(&session).await;
             }
             if is_final && let Some(relay) = gateway.relay() {
                 relay.peer_is_back(&session.peer).await;
@@ -59,7 +86,19 @@ impl SspGateway {
                     ),
                 }
             }
+            true
         });
+        Some(keeping)
+    }
+
+    /// A session that is none, because another node has the pair's lease.
+    async fn void(self: &Arc<Self>, session: Arc<Session>) {
+        self.sessions.disregard(&session);
+        let link = self.link(&session.own, &session.peer);
+        link.forget_session(&session);
+        if session.is_confirmed {
+            self.log_out(session);
+        }
     }
 
     /// Refreshes a session on a local schedule, before its time to live ends.
@@ -87,12 +126,22 @@ impl SspGateway {
         });
     }
 
-    async fn renew(self: &Arc<Self>, session: &Session) {
+    async fn renew(self: &Arc<Self>, session: &Arc<Session>) {
         let link = self.link(&session.own, &session.peer);
         // A later session, or a later end of this one, has its own schedule.
-        if link.session().is_none_or(|current| *current != *session) {
+        if link.session().is_none_or(|current| *current != **session) {
             return;
         }
+        // Another node may have renewed it, or is at it.
+        let tenure = match self.turn_to_renew(&link).await {
+            Ok(tenure) => tenure,
+            Err(wait) => {
+                if link.session().is_some_and(|current| *current == **session) {
+                    self.renew_after(session, wait);
+                }
+                return;
+            }
+        };
         if !link.is_unsupported(KEEP_ALIVE) {
             let ask = KeepAliveRequest {
                 time_to_live: Some(self.config.time_to_live),
@@ -106,6 +155,7 @@ impl SspGateway {
             match link.request(ask, KEEP_ALIVE_WAIT).await {
                 Ok(Some(Primitive::KeepAliveResponse(answer))) if answer.status.code.is_success() => {
                     self.extend(session, answer.time_to_live).await;
+                    drop(tenure);
                     return;
                 }
                 Ok(Some(Primitive::Status(status))) if status.code == StatusCode::SERVICE_NOT_SUPPORTED => {
@@ -138,10 +188,29 @@ impl SspGateway {
         if self.link(&session.own, &session.peer).extended(&session) {
             self.schedule_renewal(&session);
         }
-        if let Err(error) = self.sessions.keep(&session, now).await {
+        if let Err(error) = self.sessions.keep(&session, None, now).await {
             tracing::error!(%error, "a session's new end could not be stored");
         }
+        self.tell_opened(&session).await;
         time_to_live
+    }
+
+    /// The right to renew the session of a link; else how long to wait before the next look.
+    async fn turn_to_renew(self: &Arc<Self>, link: &Arc<Link>) -> Result<Option<Arc<Tenure>>, Duration> {
+        if self.cluster().is_none() {
+            return Ok(None);
+        }
+        if let Ok(true) = self.take_up_stored(link).await {
+            return Err(Duration::ZERO);
+        }
+        match self.climber(&link.own, &link.peer).await {
+            Ok(Climber::Us(tenure)) => Ok(tenure),
+            Ok(Climber::Other) => Err(RENEWED_ELSEWHERE),
+            Err(error) => {
+                tracing::warn!(%error, "a session can't be renewed");
+                Err(RENEWED_ELSEWHERE)
+            }
+        }
     }
 
     /// The peer ends a session: nothing goes by it any more but the answer.
@@ -181,10 +250,11 @@ impl SspGateway {
         });
     }
 
-    async fn forget(&self, session: &Session) {
+    pub(super) async fn forget(&self, session: &Session) {
         if let Err(error) = self.sessions.forget(session, self.now()).await {
             tracing::error!(%error, "a closed session could not be forgotten");
         }
+        self.tell_closed(session).await;
     }
 
     /// Posts one transaction in a session, whatever session the link uses.
@@ -210,6 +280,9 @@ impl SspGateway {
 
 /// As a link remembers what a peer does not know.
 const KEEP_ALIVE: &str = "KeepAliveRequest";
+
+/// How long a node leaves the renewal to another one before it looks again.
+const RENEWED_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// How long the answer to a keep-alive is waited for before a new ladder is climbed.
 const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(10);

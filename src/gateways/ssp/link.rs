@@ -542,6 +542,7 @@ impl Link {
         }
         if *posted == Posted::SessionUnknown || (failure.closed_in.is_some() && is_repeated) {
             self.forget_session(session);
+            gateway.is_unusable(session).await;
         }
         let resumed = self.resumed.notified();
         let failed = self.lock().failed(items, &failure);

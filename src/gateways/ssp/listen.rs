@@ -13,6 +13,7 @@ use super::{
     handshake::SetupVerdict,
     link::{Asked, Link},
     map::{Incoming, View, read_answer, read_request, write_answer, write_refusal},
+    nodes::Elsewhere,
     server::{Answer as Reply, Arrival, Handler, TurnedAway},
     session::Session,
     tls::MadeFor,
@@ -105,8 +106,10 @@ impl SspGateway {
                 session_id,
                 transactions,
             } => {
-                let Some((session, agreement)) = self.authenticated_session(&arrival, session_id.as_str())
-                else {
+                let Some(session) = self.session(&arrival, session_id.as_str()).await else {
+                    return Reply::Forbidden;
+                };
+                let Some((session, agreement)) = self.authenticated_session(&arrival, session) else {
                     return Reply::Forbidden;
                 };
                 self.take_transactions(session, agreement, transactions).await
@@ -169,23 +172,35 @@ impl SspGateway {
         if !matches!(incoming, Ok(Incoming::Answer)) {
             return Some(Work::Asked(transaction, incoming));
         }
+        if let Some(elsewhere) = self.asked_by(&transaction.id) {
+            return Some(Work::Elsewhere(elsewhere, transaction));
+        }
         let Transaction { id, primitive, .. } = transaction;
         let link = self.link(&session.own, &session.peer);
         let primitive = link.answered(&id, primitive)?;
-        let asked = self.late_to(&link, &id, &primitive)?;
+        let asked = self.known_late_to(&link, &id, &primitive)?;
         Some(Work::Late(asked, primitive))
     }
 
-    /// The session of a document, when its connection may use it.
+    /// The session of a document, whichever node has opened it.
+    async fn session(&self, arrival: &Arrival, id: &str) -> Option<Arc<Session>> {
+        if let Some(known) = self.sessions.by_peer_id(id) {
+            return Some(known);
+        }
+        // Rare, and no reason to make every document's future larger.
+        let stored = Box::pin(self.session_of_others(id)).await;
+        if stored.is_none() {
+            tracing::warn!(source = %arrival.source(), "a document of an unknown session");
+        }
+        stored
+    }
+
+    /// The session of a document with its agreement, when its connection may use it.
     fn authenticated_session(
         &self,
         arrival: &Arrival,
-        id: &str,
+        session: Arc<Session>,
     ) -> Option<(Arc<Session>, Arc<InterconnectionAgreement>)> {
-        let Some(session) = self.sessions.by_peer_id(id) else {
-            tracing::warn!(source = %arrival.source(), "a document of an unknown session");
-            return None;
-        };
         let Some(agreement) = self.agreements.load().for_domain(&session.peer).cloned() else {
             tracing::warn!(peer = %session.peer, "a document of a session whose agreement has ended");
             return None;
@@ -213,7 +228,19 @@ impl SspGateway {
         let view = view(session, agreement);
         let (transaction, incoming) = match work {
             Work::Asked(transaction, incoming) => (transaction, incoming),
-            Work::Late(asked, primitive) => return self.late(&view, &asked, &primitive).await,
+            Work::Late(asked, primitive) => {
+                let pair = (&session.own, &session.peer);
+                return self.late(pair, agreement, &asked, &primitive).await;
+            }
+            Work::Elsewhere(elsewhere, transaction) => {
+                let passed = self.pass_answer_on(session, elsewhere, transaction);
+                // Rare where peers answer to the node that asked.
+                if let Some(Transaction { id, primitive, .. }) = Box::pin(passed).await {
+                    let link = self.link(&session.own, &session.peer);
+                    Box::pin(self.settle_late(&link, &id, &primitive)).await;
+                }
+                return;
+            }
         };
         let link = self.link(&session.own, &session.peer);
         let wants_answer = transaction.mode == Mode::Request;
@@ -326,34 +353,41 @@ impl SspGateway {
 
     /// What an answer is about that nobody waits for any more: a message that was given up, as it was asked to be taken, or as
     /// the answer itself names it.
-    fn late_to(&self, link: &Link, id: &TransactionId, primitive: &Primitive) -> Option<Arc<Asked>> {
-        let (status, named) = if let Primitive::SendMessageResponse(response) = primitive {
-            (&response.status, Some(response.message_id.as_str()))
-        } else if let Primitive::Status(status) = primitive {
-            (&**status, None)
-        } else {
-            return None;
+    fn known_late_to(&self, link: &Link, id: &TransactionId, primitive: &Primitive) -> Option<Arc<Asked>> {
+        about(self.asked(link, id), primitive)
+    }
+
+    /// As [`SspGateway::known_late_to`], for what any node has asked.
+    pub(super) async fn late_to(
+        &self,
+        link: &Link,
+        id: &TransactionId,
+        primitive: &Primitive,
+    ) -> Option<Arc<Asked>> {
+        let asked = match self.asked(link, id) {
+            Some(asked) => Some(asked),
+            None => self.asked_by_others(link, id).await,
         };
-        if status.code.is_informational() {
-            return None;
-        }
-        // Where nothing was taken, the answer names no message.
-        let named = named.filter(|named| !named.is_empty());
-        let is_about = |asked: &Arc<Asked>| named.is_none_or(|named| named == asked.message.as_str());
-        let by_name = || {
-            Some(Arc::new(Asked {
-                message: named?.parse().ok()?,
-                recipients: named_in(status),
-            }))
-        };
-        self.asked(link, id).filter(is_about).or_else(by_name)
+        about(asked, primitive)
     }
 
     /// Settles with a late answer what is kept in the store.
-    async fn late(&self, view: &View<'_>, asked: &Asked, primitive: &Primitive) {
+    pub(super) async fn late(
+        &self,
+        (own, peer): (&Domain, &Domain),
+        agreement: &InterconnectionAgreement,
+        asked: &Asked,
+        primitive: &Primitive,
+    ) {
         let Some(relay) = self.relay() else { return };
+        let view = View {
+            own,
+            peer,
+            agreement,
+            profile: profile(agreement),
+        };
         let probe = Request::Send(SendMessage {
-            sender: WvAddress::service(view.own.clone()),
+            sender: WvAddress::service(own.clone()),
             recipients: asked.recipients.clone(),
             id: None,
             report_wanted: false,
@@ -362,8 +396,8 @@ impl SspGateway {
             content: Content::text(""),
             conversation: None,
         });
-        let answer = read_answer(view, &probe, primitive);
-        relay.late_answer(view.peer, &asked.message, &answer).await;
+        let answer = read_answer(&view, &probe, primitive);
+        relay.late_answer(peer, &asked.message, &answer).await;
     }
 
     /// The transaction that carries a request, for peers that want later answers under its ID, with what it is found by.
@@ -400,6 +434,8 @@ enum Work {
     Asked(Transaction, Result<Incoming, Refusal>),
     /// An answer that came too late for whoever waited for it.
     Late(Arc<Asked>, Primitive),
+    /// An answer to what another process has asked.
+    Elsewhere(Elsewhere, Transaction),
 }
 
 impl Work {
@@ -438,6 +474,30 @@ impl Work {
             | Request::GroupEvent(_) => Vec::new(),
         }
     }
+}
+
+/// What a late answer is about: what was asked, unless the answer names another message, else the message that it names.
+fn about(asked: Option<Arc<Asked>>, primitive: &Primitive) -> Option<Arc<Asked>> {
+    let (status, named) = if let Primitive::SendMessageResponse(response) = primitive {
+        (&response.status, Some(response.message_id.as_str()))
+    } else if let Primitive::Status(status) = primitive {
+        (&**status, None)
+    } else {
+        return None;
+    };
+    if status.code.is_informational() {
+        return None;
+    }
+    // Where nothing was taken, the answer names no message.
+    let named = named.filter(|named| !named.is_empty());
+    let is_about = |asked: &Arc<Asked>| named.is_none_or(|named| named == asked.message.as_str());
+    let by_name = || {
+        Some(Arc::new(Asked {
+            message: named?.parse().ok()?,
+            recipients: named_in(status),
+        }))
+    };
+    asked.filter(is_about).or_else(by_name)
 }
 
 fn view<'a>(session: &'a Session, agreement: &'a InterconnectionAgreement) -> View<'a> {

@@ -16,6 +16,7 @@ mod life;
 mod link;
 mod listen;
 pub mod map;
+mod nodes;
 mod random;
 mod redirect;
 pub mod server;

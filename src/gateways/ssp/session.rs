@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Domain, Timestamp},
-    store::{Batch, Space, Store, StoreError},
+    store::{Batch, Committed, Row, Space, Store, StoreError},
 };
 
 /// A session for both directions between a domain that we speak as and one of a peer's.
@@ -31,6 +31,9 @@ pub struct Session {
     /// Whether the peer sent us to that server, so that documents go there although discovery does not name it.
     #[serde(default)]
     pub redirected: bool,
+    /// Whether both sides have agreed to it; before that only what the peer sends under it counts.
+    #[serde(default = "yes")]
+    pub is_confirmed: bool,
     /// When it was established.
     pub since: Timestamp,
     /// When it ends; the smaller of both sides' times to live counts.
@@ -51,7 +54,12 @@ impl Session {
     }
 
     fn row_key(&self) -> String {
-        format!("{} {} {}", self.own, self.peer, self.own_id)
+        format!("{}{}", of_pair(&self.own, &self.peer), self.own_id)
+    }
+
+    /// Under which another node finds it by what the peer sends.
+    fn index_key(&self) -> String {
+        format!("{}{}", by_peer_id(&self.peer_id), self.own_id)
     }
 }
 
@@ -79,11 +87,8 @@ impl Sessions {
                 .await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.key.clone());
-            all.extend(
-                rows.iter()
-                    .filter_map(|row| serde_json::from_slice::<Session>(&row.value).ok())
-                    .map(Arc::new),
-            );
+            let rows = rows.iter().filter(|row| !row.key.starts_with(INDEX));
+            all.extend(rows.filter_map(read));
         }
         let mut by_peer_id: HashMap<String, Vec<Arc<Session>>> = HashMap::new();
         for session in &all {
@@ -131,28 +136,79 @@ impl Sessions {
             .is_some_and(|list| list.iter().any(|known| known.own_id == session.own_id))
     }
 
-    /// Stores a session, and forgets the oldest ones of the pair past the bound, so that a peer that opens one after
-    /// the other fills neither the memory nor the store; one that was closed meanwhile is not kept.
+    /// The session under which a peer sends, as another node has stored it; honoured from now on.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) async fn keep(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn stored_by_peer_id(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let found = self.stored(&by_peer_id(id), now).await?;
+        let found = found.into_iter().rfind(|session| session.peer_id == id);
+        Ok(found.inspect(|session| self.honour(Arc::clone(session))))
+    }
+
+    /// The session of a pair that lasts longest, as any node has stored it; honoured from now on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn stored_of_pair(
+        &self,
+        own: &Domain,
+        peer: &Domain,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let found = self.stored(&of_pair(own, peer), now).await?;
+        let usable = found
+            .into_iter()
+            .filter(|session| session.is_confirmed && session.is_usable(now));
+        let longest = usable.max_by_key(|session| session.ends);
+        Ok(longest.inspect(|session| self.honour(Arc::clone(session))))
+    }
+
+    /// Stores a session, and forgets the oldest ones of the pair past the bound, so that a peer that opens one after
+    /// the other fills neither the memory nor the store; one that was closed meanwhile is not kept.
+    ///
+    /// `false` when that was decided under a lease which another node has now: then nothing is stored.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn keep(
+        &self,
+        session: &Session,
+        fence: Option<(String, u64)>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let value = serde_json::to_vec(session).unwrap_or_default();
         // Kept a day past its end, for a peer that goes on using it.
-        let until = session.ends.plus(std::time::Duration::from_secs(86_400));
-        let mut batch = Batch::new(now).put(Space::Session, session.row_key(), value, Some(until));
+        let until = Some(session.ends.plus(std::time::Duration::from_secs(86_400)));
+        let mut batch = Batch::new(now)
+            .put(Space::Session, session.row_key(), value.clone(), until)
+            .put(Space::Session, session.index_key(), value, until);
         for old in self.take_surplus(&session.own, &session.peer) {
             tracing::info!(own = %old.own, peer = %old.peer, "too many sessions of one pair; the oldest is forgotten");
-            batch = batch.remove(Space::Session, old.row_key());
+            batch = without(batch, &old);
         }
-        self.store.commit(batch).await?;
-        if self.knows(session) {
-            return Ok(());
+        if let Some((lease, fence)) = fence {
+            batch = batch.under(lease, fence);
         }
-        self.store
-            .commit(Batch::new(now).remove(Space::Session, session.row_key()))
-            .await
-            .map(|_| ())
+        if let Committed::Fenced(_) = self.store.commit(batch).await? {
+            return Ok(false);
+        }
+        if !self.knows(session) {
+            self.store.commit(without(Batch::new(now), session)).await?;
+        }
+        Ok(true)
+    }
+
+    async fn stored(&self, prefix: &str, now: Timestamp) -> Result<Vec<Arc<Session>>, StoreError> {
+        let rows = self
+            .store
+            .rows(Space::Session, prefix, None, SCANNED, now)
+            .await?;
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     fn take_surplus(&self, own: &Domain, peer: &Domain) -> Vec<Arc<Session>> {
@@ -181,25 +237,56 @@ impl Sessions {
     /// # Errors
     /// When the store fails.
     pub(super) async fn forget(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
-        {
-            let mut map = self
-                .by_peer_id
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(list) = map.get_mut(&session.peer_id) {
-                list.retain(|one| one.own_id != session.own_id);
-                if list.is_empty() {
-                    map.remove(&session.peer_id);
-                }
-            }
-        }
+        self.disregard(session);
         self.store
-            .commit(Batch::new(now).remove(Space::Session, session.row_key()))
+            .commit(without(Batch::new(now), session))
             .await
             .map(|_| ())
     }
+
+    /// Takes nothing any more that the peer sends under a session.
+    pub(super) fn disregard(&self, session: &Session) {
+        let mut map = self
+            .by_peer_id
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(list) = map.get_mut(&session.peer_id) {
+            list.retain(|one| one.own_id != session.own_id);
+            if list.is_empty() {
+                map.remove(&session.peer_id);
+            }
+        }
+    }
+}
+
+fn without(batch: Batch, session: &Session) -> Batch {
+    batch
+        .remove(Space::Session, session.row_key())
+        .remove(Space::Session, session.index_key())
+}
+
+fn read(row: &Row) -> Option<Arc<Session>> {
+    serde_json::from_slice(&row.value).ok().map(Arc::new)
+}
+
+/// How the keys of a pair's sessions begin.
+fn of_pair(own: &Domain, peer: &Domain) -> String {
+    format!("{own} {peer} ")
+}
+
+/// How the keys begin under which the sessions of a peer's ID are found.
+fn by_peer_id(id: &str) -> String {
+    format!("{INDEX}{id} ")
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Sessions of one (own, peer) pair that are honoured at once. Two are normal (simultaneous opening, renewal); a peer of
 /// many nodes has some more.
 const MAX_SESSIONS_PER_PAIR: usize = 32;
+/// Rows of a pair, or of an ID, that are looked at; another node may have added some.
+const SCANNED: usize = 4 * MAX_SESSIONS_PER_PAIR;
+/// Before the keys by which sessions are found; no domain begins so.
+const INDEX: &str = "id ";

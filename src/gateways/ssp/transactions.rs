@@ -134,6 +134,18 @@ impl SspGateway {
         self.transactions.asked.get(&asked_key(&link.own, &link.peer, id))
     }
 
+    /// What a request of ours asked, as it was kept by whatever process.
+    pub(super) async fn stored_asked(&self, link: &Link, id: &TransactionId) -> Option<Arc<Asked>> {
+        let key = asked_key(&link.own, &link.peer, id);
+        let row = self
+            .transactions
+            .store
+            .row(Space::Transaction, &key, self.now())
+            .await;
+        let row = row.inspect_err(|error| tracing::error!(%error, "what was asked can't be read"));
+        serde_json::from_slice(&row.ok()??.value).ok().map(Arc::new)
+    }
+
     /// A document was not taken in which there was a request that nobody waits for any more.
     ///
     /// What the peer may have goes again only where the peer would notice; else its answer is waited for.

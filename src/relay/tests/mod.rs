@@ -143,6 +143,7 @@ impl World {
             agreements: Arc::clone(&agreements),
             router: Arc::clone(&router),
             store: Arc::clone(&store),
+            shares_store: false,
             egresses: vec![Arc::clone(&ssp) as _, Arc::clone(&home) as _],
             own: setup.own.clone(),
             clock: clock.clone(),

@@ -42,6 +42,7 @@ pub(super) async fn joined() -> (Fixture, Arc<Relay>) {
             clock.clone(),
         )),
         store,
+        shares_store: false,
         egresses: vec![Arc::clone(&home) as Arc<dyn Egress>],
         own,
         clock,

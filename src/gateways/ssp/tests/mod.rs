@@ -375,6 +375,7 @@ async fn gateway(
         clock: clock.clone(),
         node: "n1".into(),
         servers: Servers::new(certificates, router, config.clone()),
+        cluster: None,
     });
     let gateway = gateway.await.unwrap();
     tokio::spawn(Arc::clone(&gateway).run_handshakes());

@@ -1,0 +1,197 @@
+//! Joins this node to the others: its TLS, its listener, its place among them.
+//!
+//! The listener of peers serves nodes as well, with certificates of the cluster's own authority: a client must show one that
+//! names the node it says it is. What is asked goes to [`Cluster::receive`].
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use tokio::{net::TcpListener, time::timeout};
+
+use super::{StartError, listen::bind};
+use crate::{
+    cluster::{Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
+    config::{Config, node_bundle},
+    gateways::ssp::{
+        certificates::Certificates,
+        server::{Connection, Exchange, HttpServer, Limits, ServerConfig, ServerTls, TurnedAway},
+        tls::{ClientAuthentication, HttpVersions},
+    },
+    store::Store,
+    telemetry::{Clock, Metrics},
+};
+
+/// This node's part in the cluster, before it listens.
+pub(super) struct Nodes {
+    pub(super) cluster: Arc<Cluster>,
+    /// What this node shows to the others.
+    pub(super) certificates: Arc<Certificates>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Nodes {
+    /// Becomes a node; `None` where there is no cluster.
+    ///
+    /// # Errors
+    /// When the certificates, the address or the name can't be used.
+    pub(super) async fn join(
+        config: &Config,
+        bound: Option<TcpListener>,
+        (store, clock, metrics): (&Arc<dyn Store>, &Clock, &Arc<Metrics>),
+    ) -> Result<Option<Self>, StartError> {
+        let Some(cluster) = &config.cluster else {
+            return Ok(None);
+        };
+        let no_address = || StartError::Config("[cluster] listen is not set".into());
+        let address = cluster.listen.ok_or_else(no_address)?;
+        let listener = bind(address, bound, "nodes").await?;
+        let address = listener.local_addr().unwrap_or(address);
+        let certificates = Certificates::new(node_bundle(cluster)?);
+        let shown = Arc::clone(&certificates);
+        let node = config.gateway.node.clone();
+        let me = Member {
+            incarnation: format!("{node}-{}", incarnation()?),
+            address: cluster.advertise.clone().unwrap_or_else(|| address.to_string()),
+            since: clock.now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            is_draining: false,
+            node: node.clone(),
+        };
+        let joined = Cluster::join(ClusterParts {
+            config: cluster.clone(),
+            me,
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            tls: Arc::new(move |other| shown.dialling(&node, vec![other.to_owned()], HttpVersions::Http2)),
+        });
+        Ok(Some(Self {
+            cluster: joined.await?,
+            certificates,
+            listener,
+            address,
+        }))
+    }
+
+    /// Listens to the other nodes, and shows itself to them.
+    ///
+    /// # Errors
+    /// When the system or the store fails.
+    pub(super) async fn appear(self) -> Result<HttpServer, StartError> {
+        let config = ServerConfig {
+            tls: Some(ServerTls {
+                certificates: self.certificates,
+                clients: ClientAuthentication::Required,
+            }),
+            versions: HttpVersions::Http2,
+            limits: LIMITS,
+        };
+        let door = NodeDoor(Arc::clone(&self.cluster));
+        let started = HttpServer::start(self.listener, config, door);
+        let server = started.map_err(|source| StartError::Listen {
+            address: self.address,
+            purpose: "nodes",
+            source,
+        })?;
+        self.cluster.appear().await?;
+        Ok(server)
+    }
+}
+
+/// Takes requests of other nodes.
+struct NodeDoor(Arc<Cluster>);
+
+impl Exchange for NodeDoor {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match self.take(&connection, request).await {
+            Ok(body) => (StatusCode::OK, body),
+            Err((status, reason)) => {
+                tracing::warn!(source = %connection.source, %status, reason, "a request of a node was refused");
+                (status, Bytes::from(reason))
+            }
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        response
+    }
+
+    fn turned_away(&self, source: SocketAddr, reason: &TurnedAway) {
+        tracing::warn!(%source, %reason, section = "cluster", "a connection was turned away");
+    }
+}
+
+impl NodeDoor {
+    async fn take(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Result<Bytes, (StatusCode, String)> {
+        let refused = |status: StatusCode, reason: &str| (status, reason.to_owned());
+        let (parts, body) = request.into_parts();
+        let from = parts.headers.get(FROM).and_then(|name| name.to_str().ok());
+        let from =
+            from.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "it does not say of which node it is"))?;
+        let proves = connection.peer.as_ref().is_some_and(|peer| peer.speaks_for(from));
+        if !proves {
+            return Err(refused(
+                StatusCode::FORBIDDEN,
+                "the certificate does not name the node",
+            ));
+        }
+        let topic = parts.uri.path().strip_prefix(PATH);
+        let topic = topic.filter(|_| parts.method == Method::POST);
+        let topic = topic.ok_or_else(|| refused(StatusCode::NOT_FOUND, "no POST of a topic"))?;
+        let body = timeout(LIMITS.body, Limited::new(body, MAX_BODY).collect()).await;
+        let body =
+            body.map_err(|_| refused(StatusCode::REQUEST_TIMEOUT, "the request did not come in time"))?;
+        let too_large = |_| {
+            refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request is too large or broke off",
+            )
+        };
+        let answered = self
+            .0
+            .receive(from, topic, body.map_err(too_large)?.to_bytes())
+            .await;
+        answered.map_err(|refusal| (status(&refusal), refusal.to_string()))
+    }
+}
+
+fn status(refusal: &Refused) -> StatusCode {
+    match refusal {
+        Refused::UnknownTopic => StatusCode::NOT_FOUND,
+        Refused::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
+        Refused::Unreadable => StatusCode::BAD_REQUEST,
+        Refused::Not(_) => StatusCode::CONFLICT,
+    }
+}
+
+/// What no other process of the node's name has.
+fn incarnation() -> Result<String, StartError> {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use ring::rand::{SecureRandom as _, SystemRandom};
+    let mut octets = [0_u8; 6];
+    SystemRandom::new()
+        .fill(&mut octets)
+        .map_err(|_| StartError::Config("the system gives no random numbers".into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(octets))
+}
+
+/// A few nodes, each with one connection.
+const LIMITS: Limits = Limits {
+    handshake: Duration::from_secs(5),
+    first_request: Duration::from_secs(5),
+    body: Duration::from_secs(5),
+    body_size: MAX_BODY,
+    connections: 256,
+    connections_per_source: 64,
+    requests_per_connection: 256,
+    ..Limits::DEFAULT
+};

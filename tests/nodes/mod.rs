@@ -1,0 +1,209 @@
+//! Several gateways on one store, and what they ask of one another over TLS.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod asking;
+mod door;
+mod members;
+mod operators;
+mod ssp;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use impsgw::{
+    app::{App, Sockets, StartError},
+    cluster::{Cluster, Refused, Topic},
+    config::Config,
+    gateways::ssp::certificates::{Bundle, CertificateFiles, Certificates, IdentityFiles},
+    lab::certs::{Authority, CertificateOrder},
+    store::{Store, sqlite::SqliteStore},
+    zone::ZoneServer,
+};
+use tokio::net::TcpListener;
+
+use crate::hostile::{
+    peer::Peer,
+    stage::{loopback, routing_by, zones},
+};
+
+/// A store, an authority, and the nodes that have both.
+struct Table {
+    folder: tempfile::TempDir,
+    authority: Authority,
+    store: Arc<dyn Store>,
+    /// Where peers are found; only where there are some.
+    zone: Option<ZoneServer>,
+}
+
+impl Table {
+    fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            zone: None,
+            folder: tempfile::tempdir().unwrap(),
+            authority: authority(),
+            store: Arc::new(SqliteStore::in_memory().unwrap()),
+        }
+    }
+
+    async fn start(&self, node: &str) -> Result<App, StartError> {
+        self.start_at(node, None).await
+    }
+
+    async fn with(peers: &[&Peer]) -> Self {
+        let zone = ZoneServer::start(zones(peers, "127.0.0.1", ""), loopback()).await;
+        Self {
+            zone: Some(zone.unwrap()),
+            ..Self::new()
+        }
+    }
+
+    /// A node that peers reach too.
+    async fn gateway(&self, node: &str, peers: &[&Peer]) -> App {
+        let routing = routing_by(self.zone.as_ref().unwrap().local_addr());
+        self.start_with(node, &(routing + &ssp(peers))).await.unwrap()
+    }
+
+    async fn start_with(&self, node: &str, more: &str) -> Result<App, StartError> {
+        let folder = self.folder.path().join(node);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let files = certificate(&self.authority, node, &folder);
+        let text = config(node, &folder, &files, &listener) + more;
+        let sockets = Sockets {
+            nodes: Some(listener),
+            store: Some(Arc::clone(&self.store)),
+            ..Sockets::default()
+        };
+        App::start(Config::parse(&text, "test").unwrap(), sockets).await
+    }
+
+    /// Starts a node that the others look for at this address, where it may not be.
+    async fn start_at(&self, node: &str, advertise: Option<&str>) -> Result<App, StartError> {
+        let line = advertise.map(|address| format!("advertise = \"{address}\"\n"));
+        self.start_with(node, &line.unwrap_or_default()).await
+    }
+
+    async fn node(&self, node: &str) -> App {
+        self.start(node).await.unwrap()
+    }
+}
+
+fn config(node: &str, folder: &Path, files: &CertificateFiles, listener: &TcpListener) -> String {
+    let identity = &files.identities[0];
+    format!(
+        "[gateway]\nstop_grace = \"1s\"\nnode = \"{node}\"\ndomains = [\"alpha.example\"]\ndata_dir = \"{data}\"\n\
+         [cluster]\nlisten = \"{listen}\"\nca = \"{ca}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\
+         heartbeat = \"100ms\"\nlease = \"1s\"\n",
+        data = folder.display(),
+        listen = listener.local_addr().unwrap(),
+        ca = files.authorities[0].display(),
+        certificate = identity.certificate.display(),
+        key = identity.key.display(),
+    )
+}
+
+/// The sections of a gateway with the subscriber Ada and agreements with these peers.
+fn ssp(peers: &[&Peer]) -> String {
+    let mut text = r#"
+[ssp]
+listen_plain = "127.0.0.1:0"
+handshake_deadline = "5s"
+[relay]
+cut_through = "1s"
+first_retry = "100ms"
+longest_retry = "1s"
+[admin]
+listen = "127.0.0.1:0"
+[home]
+listen = "127.0.0.1:0"
+[[home.domain]]
+name = "alpha.example"
+[[home.account]]
+number = "+447700900123"
+user = "ada"
+domain = "alpha.example"
+friendly_name = "Ada"
+password = "ada-among-wolves"
+"#
+    .to_owned();
+    for peer in peers {
+        text.push_str(&format!(
+            "[[agreement]]\npeer = \"{}\"\ndomains = [\"{}\"]\n\
+             services.in = [\"message\", \"presence\"]\nservices.out = [\"message\", \"presence\"]\n\
+             allowed_networks = [\"127.0.0.0/8\"]\ntls = {{ required = false }}\n",
+            peer.name, peer.domain
+        ));
+    }
+    text
+}
+
+fn authority() -> Authority {
+    Authority::new("nodes", now()).unwrap()
+}
+
+/// The files of a certificate that this authority made for a node.
+fn certificate(authority: &Authority, node: &str, folder: &Path) -> CertificateFiles {
+    std::fs::create_dir_all(folder).unwrap();
+    let ca = folder.join("ca.pem");
+    std::fs::write(&ca, authority.certificate_pem()).unwrap();
+    let issued = authority
+        .issue(&CertificateOrder::for_domain(node, now()))
+        .unwrap();
+    let (certificate, key) = issued.write(folder, node).unwrap();
+    CertificateFiles {
+        identities: vec![IdentityFiles { certificate, key }],
+        authorities: vec![ca],
+        revocation_lists: Vec::new(),
+    }
+}
+
+fn certificates(files: &CertificateFiles) -> Arc<Certificates> {
+    Certificates::new(Bundle::read(files).unwrap())
+}
+
+fn cluster(app: &App) -> &Arc<Cluster> {
+    app.cluster.as_ref().unwrap()
+}
+
+fn names(app: &App) -> Vec<String> {
+    let members = cluster(app).members();
+    members.iter().map(|member| member.node.clone()).collect()
+}
+
+/// Waits until a node sees exactly these living.
+async fn sees(app: &App, nodes: &[&str]) {
+    until(|| names(app) == nodes).await;
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("it never came to hold");
+}
+
+#[expect(clippy::disallowed_methods, reason = "certificates are made for now")]
+fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+/// Says back what it was asked, and by whom.
+struct Echo;
+
+#[async_trait::async_trait]
+impl Topic for Echo {
+    async fn answer(&self, from: &str, request: Bytes) -> Result<Bytes, Refused> {
+        let mut answer = format!("{from} said ").into_bytes();
+        answer.extend_from_slice(&request);
+        Ok(answer.into())
+    }
+}

@@ -1,0 +1,85 @@
+//! What an operator orders at one node holds at all.
+
+use serde_json::{Value, json};
+
+use super::{Table, sees, until};
+use crate::hostile::peer::Peer;
+
+#[tokio::test]
+async fn suspension_at_one_node_holds_at_all() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let (n1, n2) = (
+        table.gateway("n1", &[&beta]).await,
+        table.gateway("n2", &[&beta]).await,
+    );
+    sees(&n1, &["n1", "n2"]).await;
+    n1.gateway.suspend("beta", "by the test").await.unwrap();
+    assert_eq!(n2.gateway.suspension("beta").as_deref(), Some("by the test"));
+    n2.gateway.resume("beta").await.unwrap();
+    assert_eq!(n1.gateway.suspension("beta"), None);
+    // A node that was away reads it when it comes back.
+    n2.shut_down().await;
+    n1.gateway.suspend("beta", "again").await.unwrap();
+    let n2 = table.gateway("n2", &[&beta]).await;
+    assert_eq!(n2.gateway.suspension("beta").as_deref(), Some("again"));
+    n1.shut_down().await;
+    n2.shut_down().await;
+}
+
+#[tokio::test]
+async fn overrides_and_flushes_at_one_node_hold_at_all() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let (n1, n2) = (
+        table.gateway("n1", &[&beta]).await,
+        table.gateway("n2", &[&beta]).await,
+    );
+    sees(&n1, &["n1", "n2"]).await;
+    let token = std::fs::read_to_string(table.folder.path().join("n1/admin-token")).unwrap();
+    let admin = Admin {
+        address: format!("http://{}/api/v1", n1.admin.unwrap()),
+        token: token.trim().to_owned(),
+    };
+    let wanted = json!({"number": "+447700900777", "to_domain": "beta.example", "reason": "test"});
+    admin
+        .call(reqwest::Method::POST, "/overrides", Some(&wanted))
+        .await;
+    assert_eq!(n2.router.overrides().len(), 1);
+    admin
+        .call(reqwest::Method::DELETE, "/overrides?number=%2B447700900777", None)
+        .await;
+    assert_eq!(n2.router.overrides().len(), 0);
+    let flushed = admin.call(reqwest::Method::DELETE, "/cache?all=true", None).await;
+    assert!(flushed.get("unreached_nodes").is_none(), "{flushed}");
+    drop(n2);
+    let flushed = admin.call(reqwest::Method::DELETE, "/cache?all=true", None).await;
+    let told = flushed.get("unreached_nodes");
+    assert!(told.is_none() || told == Some(&json!(["n2"])), "{flushed}");
+    until(|| super::names(&n1) == ["n1"]).await;
+    n1.shut_down().await;
+}
+
+/// The admin API of a node.
+struct Admin {
+    address: String,
+    token: String,
+}
+
+impl Admin {
+    async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let call = client
+            .request(method, format!("{}{path}", self.address))
+            .bearer_auth(&self.token);
+        let call = match body {
+            Some(body) => call.json(body),
+            None => call,
+        };
+        let answer = call.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
