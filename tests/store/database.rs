@@ -2,9 +2,15 @@
 //!
 //! One server serves the whole test binary. A shell stands over it and ends it, and removes its files, when this process is gone.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "deadlines are for a process of its own, which has its own clock"
+)]
+
 use std::{
     env, fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -68,6 +74,16 @@ impl Server {
         Self::start_of(bin, None)
     }
 
+    /// As [`Server::start`], with this certificate and key, in PEM.
+    pub(crate) fn start_with_tls(bin: &Path, certificate: &str, key: &str) -> Self {
+        let directory = new_directory();
+        fs::write(directory.join("server.pem"), certificate).unwrap();
+        let path = directory.join("server.key");
+        fs::write(&path, key).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        Self::start_in(bin, directory, None)
+    }
+
     /// Makes a standby of this server, and has every commit wait for it from now on.
     pub(crate) fn standby(&self, bin: &Path) -> Self {
         let standby = Self::start_of(bin, Some(self.port));
@@ -92,6 +108,12 @@ impl Server {
         }
     }
 
+    /// Whether a node's session is encrypted.
+    pub(crate) fn has_tls_sessions(&self, bin: &Path) -> bool {
+        let sql = "SELECT 1 / count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name LIKE 'impsgw%'";
+        psql(bin, &self.url(), sql)
+    }
+
     /// One URL for both.
     pub(crate) fn url_with(&self, other: &Self) -> String {
         format!(
@@ -101,11 +123,10 @@ impl Server {
     }
 
     fn start_of(bin: &Path, of: Option<u16>) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("impsgw-pg-")
-            .tempdir()
-            .unwrap()
-            .keep();
+        Self::start_in(bin, new_directory(), of)
+    }
+
+    fn start_in(bin: &Path, directory: PathBuf, of: Option<u16>) -> Self {
         let port = free_port();
         let over = stand_over(bin, &directory, port, of);
         let server = Self {
@@ -176,6 +197,12 @@ impl Server {
     }
 }
 
+/// A directory that the shell which stands over the server removes.
+fn new_directory() -> PathBuf {
+    let directory = tempfile::Builder::new().prefix("impsgw-pg-").tempdir();
+    directory.unwrap().keep()
+}
+
 fn stand_over(bin: &Path, directory: &Path, port: u16, of: Option<u16>) -> Child {
     Command::new("bash")
         .args(["-c", OVER])
@@ -213,8 +240,13 @@ if [ -n "$OF" ] && [ ! -s data/PG_VERSION ]; then
   "${as[@]}" "$BIN/pg_basebackup" -D "$DIRECTORY/data" -R -X stream -c fast -N -h 127.0.0.1 -p "$OF" -U impsgw >"$DIRECTORY/log" 2>&1
 fi
 [ -s data/PG_VERSION ] || "${as[@]}" "$BIN/initdb" -D "$DIRECTORY/data" -U impsgw -A trust -E UTF8 --locale=C.UTF-8 -N >"$DIRECTORY/log" 2>&1
+tls=()
+if [ -e server.key ]; then
+  [ "$(id -u)" != 0 ] || chown postgres server.key server.pem
+  tls=(-c ssl=on -c ssl_cert_file="$DIRECTORY/server.pem" -c ssl_key_file="$DIRECTORY/server.key")
+fi
 "${as[@]}" "$BIN/postgres" -D "$DIRECTORY/data" -c listen_addresses=127.0.0.1 -c port="$PORT" -c unix_socket_directories="" \
-  -c fsync=off -c max_connections=400 -c deadlock_timeout=100ms >>"$DIRECTORY/log" 2>&1 </dev/null &
+  -c fsync=off -c max_connections=400 -c deadlock_timeout=100ms "${tls[@]}" >>"$DIRECTORY/log" 2>&1 </dev/null &
 server=$!
 exec 3<&0
 (read -r _ <&3; kill -INT "$server") &

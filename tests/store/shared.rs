@@ -290,3 +290,39 @@ async fn newer_tables_and_unreachable_databases_are_refused() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn database_is_known_by_its_certificate() {
+    let Some(bin) = database::binaries() else { return };
+    let [ours, others] = ["ours", "others"].map(|name| {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        (certificate.pem(), rcgen::Issuer::new(parameters, key))
+    });
+    let key = rcgen::KeyPair::generate().unwrap();
+    let named = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = named.signed_by(&key, &ours.1).unwrap();
+    let server = Server::start_with_tls(&bin, &certificate.pem(), &key.serialize_pem());
+    let folder = tempfile::tempdir().unwrap();
+    let config = |ca: &str| {
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, ca).unwrap();
+        PostgresConfig {
+            ca: Some(path),
+            patience: Duration::from_millis(100),
+            ..PostgresConfig::new(format!("{}?sslmode=require", server.url()))
+        }
+    };
+    let store = PostgresStore::open(&config(&ours.0)).await.unwrap();
+    enqueue(&store, [an_item("a", "1")]).await;
+    assert!(server.has_tls_sessions(&bin));
+    let refused = PostgresStore::open(&config(&others.0)).await.err().unwrap();
+    assert!(refused.to_string().contains("certificate"), "{refused}");
+    let unreadable = PostgresStore::open(&config("nothing")).await.err().unwrap();
+    assert!(unreadable.to_string().contains("ca.pem"), "{unreadable}");
+}
