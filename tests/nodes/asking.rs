@@ -29,7 +29,7 @@ impl Topic for Talkative {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_answers_what_it_knows_and_refuses_the_rest() {
-    let table = Table::new();
+    let table = Table::new().await;
     let (n1, n2) = (table.node("n1").await, table.node("n2").await);
     cluster(&n2).answer("echo", Arc::new(Echo));
     cluster(&n2).answer("talk", Arc::new(Talkative));
@@ -59,7 +59,7 @@ async fn node_answers_what_it_knows_and_refuses_the_rest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_node_holds_nothing_else_up() {
-    let table = Table::new();
+    let table = Table::new().await;
     let (n1, n2) = (table.node("n1").await, table.node("n2").await);
     cluster(&n2).answer("deaf", Arc::new(Deaf));
     cluster(&n2).answer("echo", Arc::new(Echo));
@@ -85,7 +85,7 @@ async fn slow_node_holds_nothing_else_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_told_and_who_did_not_hear_is_known() {
-    let table = Table::new();
+    let table = Table::new().await;
     let (n1, n2, n3) = (
         table.node("n1").await,
         table.node("n2").await,
@@ -115,7 +115,7 @@ async fn all_are_told_and_who_did_not_hear_is_known() {
 /// The node at the address of another one has a certificate that names itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_under_the_address_of_another_one_is_asked_nothing() {
-    let table = Table::new();
+    let table = Table::new().await;
     let (n1, n3) = (table.node("n1").await, table.node("n3").await);
     cluster(&n3).answer("echo", Arc::new(Echo));
     let address = cluster(&n3).me().address.clone();

@@ -28,7 +28,7 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_no_node_is_not_let_in() {
-    let table = Table::new();
+    let table = Table::new().await;
     let n1 = echoing(&table).await;
     let folder = table.folder.path().join("stranger");
     // The right name, of an authority that is not the cluster's.
@@ -50,7 +50,7 @@ async fn who_is_no_node_is_not_let_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_speaks_for_itself_alone() {
-    let table = Table::new();
+    let table = Table::new().await;
     let n1 = echoing(&table).await;
     let n2 = tls(&certificate(
         &table.authority,
@@ -75,7 +75,7 @@ async fn node_speaks_for_itself_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_floods_and_drips_end_by_themselves() {
-    let table = Table::new();
+    let table = Table::new().await;
     let n1 = echoing(&table).await;
     let n2 = tls(&certificate(
         &table.authority,

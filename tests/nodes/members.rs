@@ -4,7 +4,7 @@ use super::{Table, cluster, sees};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_see_who_comes_goes_and_dies() {
-    let table = Table::new();
+    let table = Table::new().await;
     let (n1, n2) = (table.node("n1").await, table.node("n2").await);
     let n3 = table.node("n3").await;
     for app in [&n1, &n2, &n3] {
@@ -25,7 +25,7 @@ async fn nodes_see_who_comes_goes_and_dies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_process_of_a_name_can_not_start() {
-    let table = Table::new();
+    let table = Table::new().await;
     let n1 = table.node("n1").await;
     let refused = table.start("n1").await.unwrap_err().to_string();
     assert!(
@@ -40,7 +40,7 @@ async fn second_process_of_a_name_can_not_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_follows_one_of_its_name_that_died() {
-    let table = Table::new();
+    let table = Table::new().await;
     let n2 = table.node("n2").await;
     let before = table.node("n1").await;
     sees(&n2, &["n1", "n2"]).await;

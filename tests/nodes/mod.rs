@@ -1,4 +1,6 @@
 //! Several gateways on one store, and what they ask of one another over TLS.
+//!
+//! The store is a PostgreSQL database that each node has connections of its own to; where there is none, all share one in memory.
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -21,33 +23,61 @@ use impsgw::{
     config::Config,
     gateways::ssp::certificates::{Bundle, CertificateFiles, Certificates, IdentityFiles},
     lab::certs::{Authority, CertificateOrder},
-    store::{Store, sqlite::SqliteStore},
+    store::{
+        Store,
+        postgres::{LeaseTime, PostgresConfig, PostgresStore},
+        sqlite::SqliteStore,
+    },
+    telemetry::Clock,
     zone::ZoneServer,
 };
 use tokio::net::TcpListener;
 
-use crate::hostile::{
-    peer::Peer,
-    stage::{loopback, routing_by, zones},
+use crate::{
+    hostile::{
+        peer::Peer,
+        stage::{loopback, routing_by, zones},
+    },
+    store::database,
 };
 
 /// A store, an authority, and the nodes that have both.
 struct Table {
     folder: tempfile::TempDir,
     authority: Authority,
+    /// As the tests look into it.
     store: Arc<dyn Store>,
+    /// Where it is, when it is a database.
+    database: Option<PostgresConfig>,
     /// Where peers are found; only where there are some.
     zone: Option<ZoneServer>,
 }
 
 impl Table {
-    fn new() -> Self {
+    async fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let database = database::server().map(|server| PostgresConfig {
+            time: LeaseTime::Database(Clock::system()),
+            ..server.config()
+        });
+        let store: Arc<dyn Store> = match &database {
+            Some(database) => Arc::new(PostgresStore::open(database).await.unwrap()),
+            None => Arc::new(SqliteStore::in_memory().unwrap()),
+        };
         Self {
             zone: None,
             folder: tempfile::tempdir().unwrap(),
             authority: authority(),
-            store: Arc::new(SqliteStore::in_memory().unwrap()),
+            store,
+            database,
+        }
+    }
+
+    /// The store as a node has it.
+    async fn store_of_a_node(&self) -> Arc<dyn Store> {
+        match &self.database {
+            Some(database) => Arc::new(PostgresStore::open(database).await.unwrap()),
+            None => Arc::clone(&self.store),
         }
     }
 
@@ -59,7 +89,7 @@ impl Table {
         let zone = ZoneServer::start(zones(peers, "127.0.0.1", ""), loopback()).await;
         Self {
             zone: Some(zone.unwrap()),
-            ..Self::new()
+            ..Self::new().await
         }
     }
 
@@ -76,7 +106,7 @@ impl Table {
         let text = config(node, &folder, &files, &listener) + more;
         let sockets = Sockets {
             nodes: Some(listener),
-            store: Some(Arc::clone(&self.store)),
+            store: Some(self.store_of_a_node().await),
             ..Sockets::default()
         };
         App::start(Config::parse(&text, "test").unwrap(), sockets).await

@@ -10,7 +10,7 @@
 
 mod bounds;
 mod carried;
-mod database;
+pub(crate) mod database;
 mod durable;
 mod failover;
 mod fences;
