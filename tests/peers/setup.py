@@ -7,6 +7,7 @@ that were free a moment ago, in a folder of its own.
 from __future__ import annotations
 
 import pathlib
+import random
 import socket
 import subprocess
 import threading
@@ -199,14 +200,25 @@ class Setup:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that are free now, for TCP and UDP, below those from which the system takes the ports of connections: one of another
+    set-up could take it before our process listens."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(12_000, 32_000)
+        if port not in ports and is_free(port):
+            ports.append(port)
     return ports
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody has this port."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 CONFIG = """

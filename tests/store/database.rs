@@ -59,13 +59,15 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     newest
 }
 
-/// A free port of the loopback interface.
+/// A free port of the loopback interface, below those from which the system takes the ports of connections: another test's could
+/// take it before the server listens.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    loop {
+        let port = fastrand::u16(12_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Server {
