@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Refusal, Timestamp, duration},
-    store::{ItemId, OutboxItem, Place, PlaceName, QueueFilter},
+    store::{ItemId, OutboxItem, PlaceName, QueueFilter},
 };
 
 pub(super) async fn counts(State(parts): State<Shared>) -> Answer {
@@ -175,7 +175,7 @@ pub(super) fn describe(item: &OutboxItem) -> Value {
         "id": item.id,
         "queue": item.lane.queue,
         "conversation": item.lane.conversation,
-        "place": place_name(name_of(&item.place)),
+        "place": place_name(item.place.name()),
         "detail": value(&item.place),
         "created": item.created,
         "expires": item.expires,
@@ -184,16 +184,6 @@ pub(super) fn describe(item: &OutboxItem) -> Value {
         "labels": item.labels,
         "octets": item.body.len(),
     })
-}
-
-pub(super) fn name_of(place: &Place) -> PlaceName {
-    match place {
-        Place::Scheduled { .. } => PlaceName::Scheduled,
-        Place::Leased { .. } => PlaceName::Leased,
-        Place::Awaiting { .. } => PlaceName::Awaiting,
-        Place::Held { .. } => PlaceName::Held,
-        Place::Dead { .. } => PlaceName::Dead,
-    }
 }
 
 /// A place in one word.

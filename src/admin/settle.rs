@@ -17,7 +17,7 @@ use super::{
     answer::{Answer, Body, Shared},
     error::ApiError,
     guard::Caller,
-    queue::{Meant, describe, item, name_of, place_name, refused},
+    queue::{Meant, describe, item, place_name, refused},
 };
 use crate::store::{Batch, Committed, ItemId, OutboxItem, PlaceName, Settle};
 
@@ -205,7 +205,7 @@ impl Order {
         parts: &Shared,
         mut items: Vec<OutboxItem>,
     ) -> Vec<(ItemId, Result<(), ApiError>)> {
-        items.retain(|item| self.places().contains(&name_of(&item.place)));
+        items.retain(|item| self.places().contains(&item.place.name()));
         // What is redirected must come into its new queue in its order.
         let at_once = if self.action == Action::Redirect {
             1
@@ -221,7 +221,7 @@ impl Order {
     }
 
     async fn carry_out(&self, parts: &Shared, item: &OutboxItem) -> Result<(), ApiError> {
-        let place = name_of(&item.place);
+        let place = item.place.name();
         if !self.places().contains(&place) {
             return Err(self.not_for(&format!("item {}, which is {}", item.id.0, place_name(place))));
         }

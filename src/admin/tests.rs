@@ -124,9 +124,7 @@ impl Store for Memory {
                     .queue
                     .as_ref()
                     .is_none_or(|queue| *queue == item.lane.queue)
-                && filter
-                    .place
-                    .is_none_or(|place| place == queue::name_of(&item.place))
+                && filter.place.is_none_or(|place| place == item.place.name())
         });
         Ok(meant.take(limit).cloned().collect())
     }

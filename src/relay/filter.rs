@@ -41,6 +41,12 @@ impl Filters {
         self.current.load().may_hold(hash)
     }
 
+    /// Whether there was nothing in the store, and nothing has been written since; `true` is certain.
+    pub(super) fn is_empty(&self) -> bool {
+        let current = self.current.load();
+        current.is_complete.load(Ordering::Acquire) && current.entered.load(Ordering::Acquire) == 0
+    }
+
     /// Enters what was written, or may have been.
     pub(super) fn enter(&self, hash: u128) {
         // In this order: whoever finds no filter being filled was written before one begins, and is read into it, or
@@ -102,7 +108,7 @@ impl Filter {
         for (word, bit) in self.bits(hash) {
             word.fetch_or(bit, Ordering::AcqRel);
         }
-        self.entered.fetch_add(1, Ordering::Relaxed);
+        self.entered.fetch_add(1, Ordering::Release);
     }
 
     /// Four bits of each.
@@ -162,6 +168,20 @@ mod tests {
         (0..200_000).for_each(|n| filter.enter(hash(n)));
         let in_vain = (200_000..210_000).filter(|n| filter.may_hold(hash(*n))).count();
         assert!(in_vain < 50, "{in_vain} of 10,000");
+    }
+
+    #[test]
+    fn only_a_filter_that_read_an_empty_store_is_empty() {
+        let filter = Filters::default();
+        assert!(!filter.is_empty(), "it can't know yet");
+        let fresh = filter.begin_filling(Timestamp(0));
+        filter.complete(&fresh);
+        assert!(filter.is_empty());
+        let fresh = filter.begin_filling(Timestamp(1));
+        filter.enter(hash(1));
+        assert!(!filter.is_empty());
+        filter.complete(&fresh);
+        assert!(!filter.is_empty(), "it entered the fresh one as well");
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl World {
         let lane: Vec<_> = state
             .items
             .iter()
-            .map(|(id, place)| (*id, place_name(place)))
+            .map(|(id, place)| (*id, place.name()))
             .collect();
         let id = (self.front)(&lane)?;
         let (_, place) = state.items.iter().find(|(item, _)| *item == id)?;
@@ -316,7 +316,7 @@ impl State {
                 None
             }
         };
-        if !settle.fits(place_name(place), leased_to.as_deref()) {
+        if !settle.fits(place.name(), leased_to.as_deref()) {
             return;
         }
         match settle {
@@ -352,16 +352,6 @@ fn time(place: &Place) -> Option<Timestamp> {
         | Place::Leased { until: time, .. }
         | Place::Awaiting { until: time } => Some(*time),
         Place::Held { .. } | Place::Dead { .. } => None,
-    }
-}
-
-fn place_name(place: &Place) -> PlaceName {
-    match place {
-        Place::Scheduled { .. } => PlaceName::Scheduled,
-        Place::Leased { .. } => PlaceName::Leased,
-        Place::Awaiting { .. } => PlaceName::Awaiting,
-        Place::Held { .. } => PlaceName::Held,
-        Place::Dead { .. } => PlaceName::Dead,
     }
 }
 

@@ -187,7 +187,7 @@ WHERE space = $1 AND key >= $2 AND key > $5 AND (expires IS NULL OR expires > $3
 ORDER BY key LIMIT $4";
 
 /// One item.
-pub(super) const ITEM: &str = concat!("SELECT ", item_columns!(), " FROM item WHERE item.id = $1");
+const ITEM: &str = concat!("SELECT ", item_columns!(), " FROM item WHERE item.id = $1");
 
 /// A page of all items.
 const ITEMS: &str = concat!(
