@@ -16,13 +16,16 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP))
+
+from tests.peers.setup import free_ports  # noqa: E402
+
 SYSTEM = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 PACKAGES = {"knotd": "knot", "kdig": "knot-dnsutils", "unbound": "unbound", "dig": "bind9-dnsutils"}
 TYPES = ["NAPTR", "SRV", "A", "AAAA", "SOA", "NS", "CNAME", "TXT", "MX", "DS", "TYPE65280"]
@@ -106,15 +109,17 @@ class Peers:
             self.started.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment))
 
     def wait(self, port: int) -> None:
+        """Until every zone is served: Knot loads one after the other and says SERVFAIL to what it has not come to."""
+        missing = list(self.origins)
         for _ in range(200):
             if any(process.poll() is not None for process in self.started):
                 break
-            answer = dig(port, "+time=1", "+tries=1", "+short", "alpha.example.", "SOA")
-            if "alpha.example" in answer:
+            missing = [origin for origin in missing if not dig(port, "+time=1", "+tries=1", "+short", f"{origin}.", "SOA").strip()]
+            if not missing:
                 return
             time.sleep(0.05)
         logs = "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
-        raise SystemExit(f"no name server on port {port}\n{logs[-4000:]}")
+        raise SystemExit(f"no name server on port {port} for {missing}\n{logs[-4000:]}")
 
     def route(self, port: int, address: str, service: str) -> dict[str, object]:
         config = self.folder / f"route-{port}.toml"
@@ -322,23 +327,6 @@ def have(name: str, package: str) -> bool:
         if made:
             policy.unlink()
     return shutil.which(name, path=SYSTEM) is not None
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free for UDP and TCP at this moment."""
-    held, ports = [], []
-    while len(ports) < count:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        try:
-            udp.bind(tcp.getsockname())
-        except OSError:
-            continue
-        ports.append(tcp.getsockname()[1])
-    for one in held:
-        one.close()
-    return ports
 
 
 # Numbers of the zone of mistakes whose expressions dig calls a bad packet: +447700900700 to 703.
