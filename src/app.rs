@@ -32,7 +32,7 @@ use crate::{
     cluster::{Cluster, JoinError},
     config::Config,
     gateways::{
-        home::{HomeConfig, HomeDomain},
+        home::{HomeConfig, HomeSeat},
         ssp::{
             Servers, SspConfig, SspGateway, SspParts,
             certificates::{Bundle, BundleError, Certificates, IdentityFiles},
@@ -56,8 +56,8 @@ pub struct App {
     pub ssp: Vec<SocketAddr>,
     /// Where subscribers of the embedded home domain reach it.
     pub subscribers: Option<SocketAddr>,
-    /// The embedded home domain.
-    pub home: Option<Arc<HomeDomain>>,
+    /// Where the embedded home domain is.
+    pub home: Option<Arc<HomeSeat>>,
     /// The SSP gateway.
     pub gateway: Arc<SspGateway>,
     /// The relay.
@@ -182,15 +182,9 @@ impl App {
             .ok_or_else(|| StartError::Config("[gateway] domains is empty".into()))?;
         let agreements = Arc::new(ArcSwap::from_pointee(Agreements::new(config.agreements.clone())));
 
-        let home = match &config.home {
-            Some(home) => {
-                let home = HomeDomain::new(home.clone(), Arc::clone(&store), clock.clone()).await;
-                Some(home.map_err(|error| StartError::Home(error.to_string()))?)
-            }
-            None => None,
-        };
+        let home = open_home(&config, (&store, &clock), nodes.as_ref()).await?;
         let directory: Arc<dyn HomeDirectory> = match &home {
-            Some(home) => Arc::clone(home) as Arc<dyn HomeDirectory>,
+            Some(home) => home.directory(),
             None => Arc::new(NoAccounts),
         };
         let router = Arc::new(Router::new(
@@ -227,7 +221,7 @@ impl App {
 
         let mut egresses: Vec<Arc<dyn Egress>> = vec![Arc::clone(&gateway) as Arc<dyn Egress>];
         if let Some(home) = &home {
-            let home = Arc::clone(home) as Arc<dyn Egress>;
+            let home = home.egress();
             egresses.push(match sockets.gate {
                 Some(gate) => gate(home),
                 None => home,
@@ -247,7 +241,8 @@ impl App {
         }));
         gateway.connect(&relay);
         if let Some(home) = &home {
-            home.connect(Arc::downgrade(&relay));
+            let begun = home.begin(&relay).await;
+            begun.map_err(|error| StartError::Home(error.to_string()))?;
         }
         let waiting = relay.waiting().await.map_err(StartError::Resume)?;
         if waiting > 0 {
@@ -291,13 +286,14 @@ impl App {
             for (name, topic) in topics
                 .into_iter()
                 .chain(node_topics(&app.store, &app.router, &clock))
+                .chain(app.home.iter().flat_map(HomeSeat::topics))
             {
                 nodes.cluster.answer(name, topic);
             }
-            app.nodes = Some(nodes.appear().await?);
+            app.nodes = Some(nodes.appear(accounts::passed_on(app.home.as_ref())).await?);
         }
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
-        if let Some(home) = &app.home {
+        if let (Some(home), None) = (app.home.as_ref().and_then(|seat| seat.here()), &app.cluster) {
             home.watch_again();
         }
         tracing::info!(node = config.gateway.node, ssp = ?app.ssp, subscribers = ?app.subscribers, "started");
@@ -336,7 +332,7 @@ impl App {
             tracing::warn!(%error, "the other nodes don't know that this one stops");
         }
         if let Some(home) = &self.home {
-            home.end_streams();
+            home.leave().await;
         }
         let grace = self.config.gateway.stop_grace;
         let web = std::mem::take(&mut self.web);
@@ -402,7 +398,9 @@ impl App {
     /// What ends in one part may begin something in another, so all are waited for until all are idle at once.
     async fn all_idle(&self) {
         let mut parts: Vec<&Underway> = vec![self.relay.underway(), self.gateway.underway()];
-        parts.extend(self.home.iter().map(|home| home.underway()));
+        let here = self.home.as_ref().and_then(|seat| seat.here());
+        parts.extend(here.iter().map(|home| home.underway()));
+        parts.extend(self.home.iter().map(|seat| seat.underway()));
         while !parts.iter().all(|part| part.is_idle()) {
             for part in &parts {
                 part.idle().await;
@@ -427,6 +425,9 @@ impl App {
         self.tasks.spawn(Arc::clone(&self.relay).run_outbox(worker));
         if let Some(cluster) = &self.cluster {
             self.tasks.spawn(Arc::clone(cluster).run());
+        }
+        if let Some(home) = &self.home {
+            self.tasks.spawn(Arc::clone(home).run());
         }
         self.tasks.spawn(Arc::clone(&self.gateway).run_handshakes());
         let parts = (
@@ -469,6 +470,23 @@ impl HomeDirectory for NoAccounts {
     fn account(&self, _address: &WvAddress) -> Option<Domain> {
         None
     }
+}
+
+/// The embedded home domain: open here where this node is alone; else where it is, is found out once the relay is there.
+async fn open_home(
+    config: &Config,
+    (store, clock): (&Arc<dyn Store>, &Clock),
+    nodes: Option<&Nodes>,
+) -> Result<Option<Arc<HomeSeat>>, StartError> {
+    let Some(home) = config.home.clone() else {
+        return Ok(None);
+    };
+    let (store, clock) = (Arc::clone(store), clock.clone());
+    let seat = match nodes {
+        Some(nodes) => HomeSeat::among(home, store, clock, Arc::clone(&nodes.cluster)).await,
+        None => HomeSeat::alone(home, store, clock).await,
+    };
+    Ok(Some(seat.map_err(|error| StartError::Home(error.to_string()))?))
 }
 
 /// The settings of routing, which must know where we listen: a server there would be ourselves.

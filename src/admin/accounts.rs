@@ -22,10 +22,21 @@ use crate::{
 #[async_trait::async_trait]
 pub trait Accounts: Send + Sync {
     /// The accounts whose number begins with these digits, after that number, by number.
-    fn page(&self, prefix: &str, after: Option<&E164>, limit: usize) -> Vec<AccountState>;
+    ///
+    /// # Errors
+    /// [`AccountsError::Store`].
+    async fn page(
+        &self,
+        prefix: &str,
+        after: Option<&E164>,
+        limit: usize,
+    ) -> Result<Vec<AccountState>, AccountsError>;
 
     /// One account.
-    fn account(&self, number: &E164) -> Option<AccountState>;
+    ///
+    /// # Errors
+    /// [`AccountsError::Store`].
+    async fn account(&self, number: &E164) -> Result<Option<AccountState>, AccountsError>;
 
     /// Makes all these accounts, or none.
     ///
@@ -57,7 +68,7 @@ pub trait Accounts: Send + Sync {
 }
 
 /// An account as an operator sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct AccountState {
     /// The number.
     pub number: String,
@@ -82,7 +93,7 @@ pub struct AccountState {
 }
 
 /// An account that is asked for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedAccount {
     /// The number, as `+447700900123`.
@@ -102,14 +113,14 @@ pub struct WantedAccount {
 }
 
 /// An account that was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct MadeAccount {
     /// The number.
     pub number: String,
     /// `wv:user@domain`.
     pub user: String,
     /// The password, where it was drawn; it can't be read again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
 
@@ -128,6 +139,9 @@ pub enum AccountsError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No node can do it now.
+    #[error("{0}")]
+    NotNow(String),
 }
 
 /// Which accounts.
@@ -146,7 +160,9 @@ pub(super) async fn list(State(parts): State<Shared>, Asked(page): Asked<Page>) 
     let prefix = page.prefix.as_deref().map(with_plus).unwrap_or_default();
     let after = page.after.as_deref().map(number).transpose()?;
     let limit = page.limit.unwrap_or(100).clamp(1, MAX_PAGE);
-    let mut found = accounts.page(prefix.trim_start_matches('+'), after.as_ref(), limit + 1);
+    let mut found = accounts
+        .page(prefix.trim_start_matches('+'), after.as_ref(), limit + 1)
+        .await?;
     let next = (found.len() > limit).then(|| {
         found.truncate(limit);
         found.last().map(|last| last.number.clone())
@@ -156,7 +172,7 @@ pub(super) async fn list(State(parts): State<Shared>, Asked(page): Asked<Page>) 
 
 pub(super) async fn show(State(parts): State<Shared>, Path(text): Path<String>) -> Answer {
     let number = number(&text)?;
-    let found = accounts(&parts)?.account(&number);
+    let found = accounts(&parts)?.account(&number).await?;
     found
         .map(|account| Json(json!(account)))
         .ok_or_else(|| AccountsError::Unknown(number).into())
@@ -209,7 +225,7 @@ async fn set_active(parts: &Shared, text: &str, is_active: bool) -> Answer {
     let number = number(text)?;
     let accounts = accounts(parts)?;
     accounts.set_active(&number, is_active).await?;
-    let account = accounts.account(&number);
+    let account = accounts.account(&number).await?;
     account
         .map(|account| Json(json!(account)))
         .ok_or_else(|| AccountsError::Unknown(number).into())

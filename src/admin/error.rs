@@ -62,7 +62,7 @@ impl ApiError {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Store(_)
-            | Self::Accounts(AccountsError::Store(_))
+            | Self::Accounts(AccountsError::Store(_) | AccountsError::NotNow(_))
             | Self::Failed(_)
             | Self::Lever(LeverError::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -83,7 +83,9 @@ impl ApiError {
             Self::WrongMethod { .. } => "wrong-method",
             Self::TooLarge { .. } => "too-large",
             Self::Store(_) | Self::Accounts(AccountsError::Store(_)) => "store",
-            Self::Failed(_) | Self::Lever(LeverError::Failed(_)) => "failed",
+            Self::Failed(_)
+            | Self::Accounts(AccountsError::NotNow(_))
+            | Self::Lever(LeverError::Failed(_)) => "failed",
         }
     }
 }

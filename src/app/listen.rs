@@ -152,7 +152,7 @@ impl App {
             accounts: self
                 .home
                 .clone()
-                .map(|home| Arc::new(HomeAccounts(home)) as Arc<dyn Accounts>),
+                .map(|seat| Arc::new(HomeAccounts(seat)) as Arc<dyn Accounts>),
             cluster: self.cluster.clone(),
             trails,
             metrics,

@@ -1,13 +1,15 @@
 //! Joins this node to the others: its TLS, its listener, its place among them.
 //!
 //! The listener of peers serves nodes as well, with certificates of the cluster's own authority: a client must show one that
-//! names the node it says it is. What is asked goes to [`Cluster::receive`].
+//! names the node it says it is. What is asked goes to [`Cluster::receive`]; what others have asked of that node, to the routes of
+//! whoever answers them here.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use axum::{Router, body::Body};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::Service as _};
+use hyper_util::service::TowerToHyperService;
 use tokio::{net::TcpListener, time::timeout};
 
 use super::{StartError, listen::bind};
@@ -76,11 +78,11 @@ impl Nodes {
         }))
     }
 
-    /// Listens to the other nodes, and shows itself to them.
+    /// Listens to the other nodes, and shows itself to them; these routes answer what they pass on.
     ///
     /// # Errors
     /// When the system or the store fails.
-    pub(super) async fn appear(self) -> Result<HttpServer, StartError> {
+    pub(super) async fn appear(self, passed_on: Router) -> Result<HttpServer, StartError> {
         let config = ServerConfig {
             tls: Some(ServerTls {
                 certificates: self.certificates,
@@ -89,7 +91,10 @@ impl Nodes {
             versions: HttpVersions::Http2,
             limits: LIMITS,
         };
-        let door = NodeDoor(Arc::clone(&self.cluster));
+        let door = NodeDoor {
+            cluster: Arc::clone(&self.cluster),
+            passed_on,
+        };
         let started = HttpServer::start(self.listener, config, door);
         let server = started.map_err(|source| StartError::Listen {
             address: self.address,
@@ -102,22 +107,24 @@ impl Nodes {
 }
 
 /// Takes requests of other nodes.
-struct NodeDoor(Arc<Cluster>);
+struct NodeDoor {
+    cluster: Arc<Cluster>,
+    passed_on: Router,
+}
 
 impl Exchange for NodeDoor {
-    type Body = Full<Bytes>;
+    type Body = Body;
 
-    async fn answer(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, body) = match self.take(&connection, request).await {
-            Ok(body) => (StatusCode::OK, body),
+    async fn answer(&self, connection: Arc<Connection>, request: Request<Incoming>) -> Response<Body> {
+        match self.take(&connection, request).await {
+            Ok(answer) => answer,
             Err((status, reason)) => {
                 tracing::warn!(source = %connection.source, %status, reason, "a request of a node was refused");
-                (status, Bytes::from(reason))
+                let mut response = Response::new(Body::from(reason));
+                *response.status_mut() = status;
+                response
             }
-        };
-        let mut response = Response::new(Full::new(body));
-        *response.status_mut() = status;
-        response
+        }
     }
 
     fn turned_away(&self, source: SocketAddr, reason: &TurnedAway) {
@@ -130,10 +137,9 @@ impl NodeDoor {
         &self,
         connection: &Connection,
         request: Request<Incoming>,
-    ) -> Result<Bytes, (StatusCode, String)> {
+    ) -> Result<Response<Body>, (StatusCode, String)> {
         let refused = |status: StatusCode, reason: &str| (status, reason.to_owned());
-        let (parts, body) = request.into_parts();
-        let from = parts.headers.get(FROM).and_then(|name| name.to_str().ok());
+        let from = request.headers().get(FROM).and_then(|name| name.to_str().ok());
         let from =
             from.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "it does not say of which node it is"))?;
         let proves = connection.peer.as_ref().is_some_and(|peer| peer.speaks_for(from));
@@ -143,6 +149,14 @@ impl NodeDoor {
                 "the certificate does not name the node",
             ));
         }
+        if !request.uri().path().starts_with(PATH) {
+            let answer = TowerToHyperService::new(self.passed_on.clone())
+                .call(request)
+                .await;
+            return Ok(answer.unwrap_or_else(|never| match never {}));
+        }
+        let from = from.to_owned();
+        let (parts, body) = request.into_parts();
         let topic = parts.uri.path().strip_prefix(PATH);
         let topic = topic.filter(|_| parts.method == Method::POST);
         let topic = topic.ok_or_else(|| refused(StatusCode::NOT_FOUND, "no POST of a topic"))?;
@@ -156,10 +170,11 @@ impl NodeDoor {
             )
         };
         let answered = self
-            .0
-            .receive(from, topic, body.map_err(too_large)?.to_bytes())
+            .cluster
+            .receive(&from, topic, body.map_err(too_large)?.to_bytes())
             .await;
-        answered.map_err(|refusal| (status(&refusal), refusal.to_string()))
+        let answered = answered.map_err(|refusal| (status(&refusal), refusal.to_string()))?;
+        Ok(Response::new(Body::from(answered)))
     }
 }
 
@@ -184,7 +199,7 @@ fn incarnation() -> Result<String, StartError> {
     Ok(URL_SAFE_NO_PAD.encode(octets))
 }
 
-/// A few nodes, each with one connection.
+/// A few nodes, each with one connection, and more for what it passes on (`src/cluster/passing.rs`).
 const LIMITS: Limits = Limits {
     handshake: Duration::from_secs(5),
     first_request: Duration::from_secs(5),

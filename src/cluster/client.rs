@@ -34,17 +34,17 @@ pub(super) struct Client {
 
 /// The connection to one process; locked while it is made, so that a burst makes one.
 type Slot = tokio::sync::Mutex<Option<Sender>>;
-type Sender = http2::SendRequest<Full<Bytes>>;
+pub(super) type Sender = http2::SendRequest<Full<Bytes>>;
 
 /// How an exchange failed, before it is known of what.
-enum Fault {
+pub(super) enum Fault {
     NotSent(String),
     Lost(String),
     Refused(String),
 }
 
 impl Fault {
-    fn of(failed: TrySendError<Request<Full<Bytes>>>) -> Self {
+    pub(super) fn of(failed: TrySendError<Request<Full<Bytes>>>) -> Self {
         let was_sent = failed.message().is_none();
         let reason = failed.into_error().to_string();
         if was_sent {
@@ -148,8 +148,7 @@ impl Client {
             return Ok(sender.clone());
         }
         *is_fresh = true;
-        let sender = timeout(CONNECT, self.dial(to)).await;
-        let sender = sender.unwrap_or_else(|_| Err(Fault::NotSent("no connection in time".to_owned())))?;
+        let sender = dial(to, &self.tls, &WINDOWS).await?;
         *slot = Some(sender.clone());
         Ok(sender)
     }
@@ -158,30 +157,44 @@ impl Client {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(kept.entry(to.incarnation.clone()).or_default())
     }
+}
 
-    async fn dial(&self, to: &Member) -> Result<Sender, Fault> {
-        let failed = |error: &dyn std::fmt::Display| Fault::NotSent(error.to_string());
-        let stream = TcpStream::connect(&to.address)
-            .await
-            .map_err(|error| failed(&error))?;
-        let _ = stream.set_nodelay(true);
-        let name = ServerName::try_from(to.node.clone()).map_err(|error| failed(&error))?;
-        let tls = (self.tls)(&to.node).map_err(|error| failed(&error))?;
-        let stream = TlsConnector::from(tls).connect(name, stream).await;
-        let stream = stream.map_err(|error| failed(&error))?;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .keep_alive_while_idle(true);
-        let (sender, connection) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| failed(&error))?;
-        tokio::spawn(connection);
-        Ok(sender)
-    }
+/// What may be under way towards us on a connection, in octets.
+pub(super) struct Windows {
+    pub(super) stream: u32,
+    pub(super) connection: u32,
+}
+
+/// Connects to a node.
+pub(super) async fn dial(to: &Member, tls: &DialTls, windows: &Windows) -> Result<Sender, Fault> {
+    let dialled = timeout(CONNECT, dial_now(to, tls, windows)).await;
+    dialled.unwrap_or_else(|_| Err(Fault::NotSent("no connection in time".to_owned())))
+}
+
+async fn dial_now(to: &Member, tls: &DialTls, windows: &Windows) -> Result<Sender, Fault> {
+    let failed = |error: &dyn std::fmt::Display| Fault::NotSent(error.to_string());
+    let stream = TcpStream::connect(&to.address)
+        .await
+        .map_err(|error| failed(&error))?;
+    let _ = stream.set_nodelay(true);
+    let name = ServerName::try_from(to.node.clone()).map_err(|error| failed(&error))?;
+    let tls = tls(&to.node).map_err(|error| failed(&error))?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await;
+    let stream = stream.map_err(|error| failed(&error))?;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .keep_alive_while_idle(true);
+    let (sender, connection) = builder
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn said(status: StatusCode, body: &Bytes) -> String {
@@ -201,5 +214,10 @@ pub const FROM: &str = "x-impsgw-node";
 const CONNECT: Duration = Duration::from_secs(2);
 /// What a request takes besides the work on it.
 const MARGIN: Duration = Duration::from_secs(1);
+/// Answers are small, and taken at once.
+const WINDOWS: Windows = Windows {
+    stream: 1024 * 1024,
+    connection: 4 * 1024 * 1024,
+};
 /// A node that doesn't answer this is gone.
 const PING: Duration = Duration::from_secs(5);

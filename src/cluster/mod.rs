@@ -2,7 +2,7 @@
 //!
 //! `membership.rs` decides who is the node of a name, `member.rs` who lives, both without I/O; `node.rs` keeps this node among
 //! the others. Requests between nodes are small, bounded and named by a topic: `client.rs` carries them, `topics.rs` answers
-//! them. The listener and TLS are `app.rs`'s to join. What must not be lost stands in the store; nodes only tell one another.
+//! them; `passing.rs` passes on what somebody else has asked, answers without an end among them. The listener and TLS are `app.rs`'s to join. What must not be lost stands in the store; nodes only tell one another.
 
 mod client;
 mod config;
@@ -10,6 +10,7 @@ mod error;
 mod member;
 mod membership;
 mod node;
+mod passing;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -21,5 +22,6 @@ pub use error::{ClusterError, JoinError, Refused};
 pub use member::Member;
 pub use membership::{Entering, Entry, Standing, renewed};
 pub use node::{Cluster, ClusterParts};
-pub use tenure::{Hold, Tenure};
+pub use passing::PassedBody;
+pub use tenure::{Grip, Hold, Tenure};
 pub use topics::Topic;

@@ -22,6 +22,7 @@ use super::{
     ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Standing, Topic,
     client::Client,
     member::{NODES, living},
+    passing::Passing,
     renewed,
     tenure::Tenures,
     topics::Topics,
@@ -55,6 +56,7 @@ pub struct Cluster {
     clock: Clock,
     metrics: Arc<Metrics>,
     client: Client,
+    passing: Passing,
     topics: Topics,
     tenures: Tenures,
     /// Under which the row of this node is written.
@@ -75,6 +77,7 @@ impl Cluster {
     pub async fn join(parts: ClusterParts) -> Result<Arc<Self>, JoinError> {
         let fence = enter(&parts).await?;
         let cluster = Arc::new(Self {
+            passing: Passing::new(parts.me.node.clone(), Arc::clone(&parts.tls)),
             client: Client::new(parts.me.node.clone(), parts.tls),
             config: parts.config,
             me: ArcSwap::from_pointee(parts.me),
@@ -248,8 +251,18 @@ impl Cluster {
         &self.tenures
     }
 
-    pub(super) fn heartbeat(&self) -> Duration {
+    /// How often this node says that it lives.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
         self.config.heartbeat
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        self.config.lease
+    }
+
+    pub(super) fn passing(&self) -> &Passing {
+        &self.passing
     }
 
     /// Takes or renews a lease as this process.
@@ -293,6 +306,7 @@ impl Cluster {
         let found: Arc<[Member]> = living(&rows, &leases).into();
         self.metrics.cluster_nodes(found.len());
         self.client.keep_only(&found);
+        self.passing.keep_only(&found);
         self.members.send_if_modified(|known| {
             let is_changed = **known != *found;
             if is_changed {

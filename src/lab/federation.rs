@@ -63,7 +63,7 @@ impl Operator {
     pub fn people(&self) -> impl Iterator<Item = Person> + '_ {
         let everybody = CASTS.into_iter().flat_map(|cast| cast.subscribers);
         everybody.filter_map(|&(number, user, name)| {
-            let home = self.app.home.as_ref()?;
+            let home = self.app.home.as_ref()?.here()?;
             home.account_of_number(&number.parse().ok()?)?;
             Some(Person {
                 operator: self.name,

@@ -41,6 +41,12 @@ pub enum StoreError {
         /// Which, and how.
         reason: String,
     },
+    /// What was decided under a lease is not written, because another process holds it now.
+    #[error("another process holds the lease {lease:?} now, and acts in its place")]
+    Superseded {
+        /// Its name.
+        lease: String,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

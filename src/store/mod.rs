@@ -11,6 +11,7 @@ mod carried;
 mod columns;
 pub mod copy;
 mod error;
+mod fenced;
 mod item;
 mod lane;
 mod lease;
@@ -22,6 +23,7 @@ mod timed;
 
 pub use carried::CarriedStore;
 pub use error::StoreError;
+pub use fenced::FencedStore;
 pub use item::{
     Claim, ItemId, Lane, NewItem, OutboxItem, Place, PlaceName, Priority, QueueCount, QueueFilter, Settle,
     WorkerId,

@@ -34,7 +34,13 @@ impl Store for TimedStore {
         let committed = self.store.commit(batch).await;
         self.metrics.commit(began.elapsed(), committed.is_ok());
         match &committed {
-            Ok(_) | Err(StoreError::Newer { .. } | StoreError::Damaged { .. } | StoreError::Closed) => {}
+            Ok(_)
+            | Err(
+                StoreError::Newer { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Superseded { .. }
+                | StoreError::Closed,
+            ) => {}
             Err(StoreError::Full { .. }) => self.metrics.store_full(),
             Err(error @ (StoreError::Disk { .. } | StoreError::Away { .. } | StoreError::Engine { .. })) => {
                 if self.metrics.store_health().failed(&error.to_string()) {

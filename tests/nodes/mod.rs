@@ -9,7 +9,9 @@
 )]
 
 mod asking;
+mod cut;
 mod door;
+mod home;
 mod members;
 mod operators;
 mod ssp;
@@ -100,13 +102,17 @@ impl Table {
     }
 
     async fn start_with(&self, node: &str, more: &str) -> Result<App, StartError> {
+        self.start_on(self.store_of_a_node().await, node, more).await
+    }
+
+    async fn start_on(&self, store: Arc<dyn Store>, node: &str, more: &str) -> Result<App, StartError> {
         let folder = self.folder.path().join(node);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let files = certificate(&self.authority, node, &folder);
         let text = config(node, &folder, &files, &listener) + more;
         let sockets = Sockets {
             nodes: Some(listener),
-            store: Some(self.store_of_a_node().await),
+            store: Some(store),
             ..Sockets::default()
         };
         App::start(Config::parse(&text, "test").unwrap(), sockets).await

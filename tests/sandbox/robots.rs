@@ -46,7 +46,8 @@ async fn robots_come_back_when_their_streams_end() {
     let mut handset = charlie.handset(CAY).await;
     for round in 0..3 {
         let text = format!("round {round}");
-        if let Some(home) = &sandbox.federation.alpha.app.home {
+        let seat = sandbox.federation.alpha.app.home.as_ref();
+        if let Some(home) = seat.and_then(|seat| seat.here()) {
             home.end_streams();
         }
         let message = json!({ "to": [ECHO], "text": text });

@@ -42,7 +42,7 @@ impl HomeDomain {
         }
         let value = row_of(&account)?;
         let batch = Batch::new(now).put_new(Space::Account, account.number.to_string(), value, None);
-        match self.store.commit(batch).await? {
+        match self.store.commit(self.moves_accounts(batch)).await? {
             Committed::Done => {}
             Committed::Conflict { .. } | Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 return Err(wrong("the number has an account".into()));
@@ -155,7 +155,7 @@ impl HomeDomain {
         let batch = Batch::new(self.clock.now())
             .remove(Space::Home, format!("presence/{number}"))
             .remove(Space::Account, number.to_string());
-        self.store.commit(batch).await?;
+        self.store.commit(self.moves_accounts(batch)).await?;
         for group in self.groups_of(number) {
             self.groups().remove(&group.key);
         }
@@ -187,6 +187,10 @@ impl HomeDomain {
         };
         let mut batch = Batch::new(self.clock.now());
         batch.writes.push(write);
+        let has_moved = subscriber.state().account.is_active != account.is_active;
+        if has_moved {
+            batch = self.moves_accounts(batch);
+        }
         self.store.commit(batch).await?;
         subscriber.state().account = account.clone();
         Ok(account)

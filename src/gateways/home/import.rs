@@ -72,6 +72,7 @@ impl HomeDomain {
             let key = one.account.number.to_string();
             batch = batch.put_new(Space::Account, key, row_of(&one.account)?, None);
         }
+        let batch = self.moves_accounts(batch);
         match self.store.commit(batch).await.map_err(HomeError::from)? {
             Committed::Done => {}
             Committed::Conflict { key, .. } => {

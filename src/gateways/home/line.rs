@@ -49,6 +49,9 @@ impl HomeDomain {
         let Some(handle) = self.line.0.get() else {
             return Err(not_joined());
         };
+        if !self.is_ours() {
+            return Err(elsewhere());
+        }
         let now = self.clock.now();
         // Trail IDs name requests in logs; they are no secret.
         let trail = Arc::new(Trail::new(TrailId(fastrand::u64(..)), now));
@@ -115,6 +118,13 @@ impl Errands {
     /// Those that have not ended.
     pub(crate) fn underway(&self) -> &Underway {
         &self.underway
+    }
+}
+
+/// The refusal of a home domain that another node has, or may have.
+pub(super) fn elsewhere() -> Refusal {
+    Refusal::StoreUnavailable {
+        reason: "another node has the home domain now, or is about to".into(),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    HomeDomain, HomeError,
+    HomeDomain, HomeError, LAST_ID,
     account::{Account, NewAccount},
     group::load_saying,
     inbox::StoredEvent,
@@ -32,6 +32,7 @@ impl HomeDomain {
         })
         .await?;
         self.each(Space::Home, "saying/", load_saying).await?;
+        self.each(Space::Home, LAST_ID, Self::load_last_id).await?;
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
         for subscriber in everybody {
             // Devices count as seen at the restart, so nobody goes offline and online again because we did.
@@ -127,6 +128,16 @@ impl HomeDomain {
         self.last_id.fetch_max(id, Ordering::SeqCst);
         subscriber.state().inbox.load(id, &stored, row.value.len() as u64);
         true
+    }
+
+    fn load_last_id(&self, row: &Row) -> bool {
+        let last = std::str::from_utf8(&row.value)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        last.is_some_and(|last| {
+            self.last_id.fetch_max(last, Ordering::SeqCst);
+            true
+        })
     }
 
     fn load_presence(&self, row: &Row) -> bool {

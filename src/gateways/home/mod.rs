@@ -2,7 +2,8 @@
 //!
 //! [`HomeDomain`] is server X and server Y of the use cases at once: what its subscribers do goes to the relay like any
 //! peer's request, what the relay brings for them is carried out here. One process may hold several home domains.
-//! Accounts, relations, inboxes and groups live in memory and in the store, row by row.
+//! Accounts, relations, inboxes and groups live in memory and in the store, row by row. Of several nodes one has all that in
+//! memory; `seat/` knows which, and leads there.
 //!
 //! `incoming/` carries out what arrives, `outgoing/` what subscribers do, `api/` is the HTTP side of the latter, `group/`
 //! hosts the groups that subscribers open.
@@ -22,6 +23,7 @@ mod load;
 mod outgoing;
 mod relation;
 mod reports;
+mod seat;
 mod secret;
 pub(super) mod status;
 mod stream;
@@ -35,12 +37,13 @@ pub use account::{Account, DeliveryMethod, NewAccount, Settings};
 pub use accounts::AccountCounts;
 pub use config::{AccountConfig, HomeConfig, HomeDomainConfig, HomeLimits, Secret, Templates};
 pub use import::{BadRow, ImportError, Imported};
+pub use seat::{ForHolder, HomeSeat, NotHere};
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -57,10 +60,11 @@ use self::{
     text::Words,
 };
 use crate::{
+    cluster::Grip,
     model::{Domain, E164, LocalPart, Refusal, Timestamp, WvAddress},
     relay::{Relay, Underway},
     routing::HomeDirectory,
-    store::{Batch, Committed, Store, StoreError},
+    store::{Batch, Committed, Space, Store, StoreError},
     telemetry::Clock,
 };
 
@@ -91,6 +95,10 @@ pub struct HomeDomain {
     nobody: PasswordHash,
     /// At most this many passwords are checked at once; each takes a core for some hundredths of a second.
     password_checks: tokio::sync::Semaphore,
+    /// On the lease under which it is open here; `None` where no other node could have it.
+    grip: Option<Grip>,
+    /// It was closed here, and what is left of it acts no more.
+    is_over: AtomicBool,
 }
 
 /// Subscribers by everything that names them.
@@ -111,6 +119,19 @@ impl HomeDomain {
         config: HomeConfig,
         store: Arc<dyn Store>,
         clock: Clock,
+    ) -> Result<Arc<Self>, HomeError> {
+        Self::under(config, store, clock, None).await
+    }
+
+    /// As [`HomeDomain::new`]; where other nodes could have it too, for as long as this grip is firm.
+    ///
+    /// # Errors
+    /// As [`HomeDomain::new`].
+    pub(super) async fn under(
+        config: HomeConfig,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        grip: Option<Grip>,
     ) -> Result<Arc<Self>, HomeError> {
         let problems = config.problems();
         if !problems.is_empty() {
@@ -137,6 +158,8 @@ impl HomeDomain {
             errands: Errands::default(),
             nobody,
             password_checks: tokio::sync::Semaphore::new(PASSWORD_CHECKS),
+            grip,
+            is_over: AtomicBool::new(false),
         });
         home.load().await?;
         home.make_configured_accounts().await?;
@@ -157,6 +180,34 @@ impl HomeDomain {
         }
     }
 
+    /// Acts no more: another node may have it.
+    pub(super) fn close(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.end_streams();
+    }
+
+    /// Whether it is open here, and no other node can have it.
+    pub(super) fn is_ours(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed) && self.grip.as_ref().is_none_or(Grip::is_firm)
+    }
+
+    /// Writes down what the next node can't see: the IDs that were given out, so that a clock that goes behind this one's gives
+    /// none of them again.
+    pub(super) async fn hand_over(&self) -> Result<(), Refusal> {
+        let last = self.last_id.load(Ordering::SeqCst).to_string();
+        let batch = Batch::new(self.clock.now()).put(Space::Home, LAST_ID, last.into_bytes(), None);
+        self.commit(batch).await
+    }
+
+    /// A batch after which routes lead elsewhere: other nodes read the accounts anew.
+    fn moves_accounts(&self, batch: Batch) -> Batch {
+        if self.grip.is_none() {
+            return batch;
+        }
+        let mark = self.next_id(batch.now).to_string();
+        batch.put(Space::Home, seat::ACCOUNTS, mark.into_bytes(), None)
+    }
+
     /// Notifications and subscriptions that are being handed over; for an orderly end, before the store is closed.
     #[must_use]
     pub fn underway(&self) -> &Underway {
@@ -166,6 +217,9 @@ impl HomeDomain {
     /// What the passing of time brings: expired messages, devices that went quiet, reports that are owed, what groups
     /// have to say, who is subscribed to again. Called every second by the housekeeping.
     pub(crate) async fn sweep(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let now = self.clock.now();
         let everybody: Vec<_> = self.directory().by_number.values().cloned().collect();
         for subscriber in everybody {
@@ -307,9 +361,11 @@ pub enum HomeError {
 fn refused(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
-        StoreError::Away { .. } | StoreError::Disk { .. } => Refusal::StoreUnavailable {
-            reason: error.to_string(),
-        },
+        StoreError::Away { .. } | StoreError::Disk { .. } | StoreError::Superseded { .. } => {
+            Refusal::StoreUnavailable {
+                reason: error.to_string(),
+            }
+        }
         StoreError::Newer { .. }
         | StoreError::Engine { .. }
         | StoreError::Damaged { .. }
@@ -336,6 +392,8 @@ async fn keep_house(home: Weak<HomeDomain>) {
     }
 }
 
+/// The row with the newest ID of the node that had the home domain before.
+const LAST_ID: &str = "last-id";
 /// How long events wait that have no validity of their own: reports, notices, answers.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 const PASSWORD_CHECKS: usize = 4;

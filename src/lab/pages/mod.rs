@@ -90,7 +90,7 @@ impl Pages {
             .route("/trails", get(trails))
             .with_state(Arc::clone(&board));
         for (operator, (_, listener, _)) in operators.iter_mut().zip(streams) {
-            if let Some(home) = &operator.app.home {
+            if let Some(home) = operator.app.home.as_ref().and_then(|seat| seat.here()) {
                 router = router.nest(&format!("/{}", operator.name), home.api());
                 let guarded = middleware::from_fn_with_state(Arc::clone(&board), guard_stream);
                 tasks.spawn(serve(listener, home.api().layer(guarded)));

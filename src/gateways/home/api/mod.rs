@@ -28,7 +28,7 @@ use axum::{
     routing::{delete, get, patch, post, put},
 };
 
-use self::problem::Problem;
+pub(super) use self::problem::Problem;
 use super::HomeDomain;
 
 impl HomeDomain {
@@ -91,7 +91,7 @@ impl HomeDomain {
 }
 
 /// Answers hold tokens and what people write: no cache keeps them.
-async fn never_stored(mut response: Response) -> Response {
+pub(super) async fn never_stored(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

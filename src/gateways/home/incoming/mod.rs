@@ -30,7 +30,17 @@ impl Egress for HomeDomain {
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<Answer, Undelivered> {
-        let outcome = self.carry_out(delivery.request).await;
+        self.bring(delivery.request).await
+    }
+}
+
+impl HomeDomain {
+    /// Brings a request for our subscribers.
+    ///
+    /// # Errors
+    /// [`Undelivered`]; never that the outcome is unknown.
+    pub(super) async fn bring(&self, request: Request) -> Result<Answer, Undelivered> {
+        let outcome = self.carry_out(request).await;
         outcome.map_err(|refusal| {
             if matches!(
                 refusal,
@@ -43,9 +53,7 @@ impl Egress for HomeDomain {
             }
         })
     }
-}
 
-impl HomeDomain {
     async fn carry_out(&self, request: Request) -> Outcome {
         match request {
             Request::Search(search) => self.found(&search).map(Answer::Found),
