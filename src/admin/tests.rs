@@ -129,6 +129,15 @@ impl Store for Memory {
         Ok(meant.take(limit).cloned().collect())
     }
 
+    async fn late(
+        &self,
+        _: Timestamp,
+        _: Option<(Timestamp, ItemId)>,
+        _: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError> {
         let count = u64::try_from(self.items.lock().unwrap().len()).unwrap();
         Ok(vec![QueueCount {

@@ -55,7 +55,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::{
-    admit::RateLimits, expiry::Sweep, holds::Holds, identity::InProgress, lanes::WaitingLanes, paces::Paces,
+    admit::RateLimits, holds::Holds, identity::InProgress, lanes::WaitingLanes, paces::Paces,
     search::KeptSearches, seen::SeenFilter, turns::Turns, watched::Watched,
 };
 use crate::{
@@ -105,7 +105,6 @@ pub struct Relay {
     rates: ArcSwap<RateLimits>,
     paces: Paces,
     holds: Holds,
-    sweep: Sweep,
     in_progress: InProgress,
     seen: SeenFilter,
     searches: KeptSearches,
@@ -142,7 +141,6 @@ impl Relay {
             rates,
             paces: Paces::default(),
             holds: Holds::default(),
-            sweep: Sweep::default(),
             in_progress: InProgress::default(),
             seen: SeenFilter::default(),
             searches: KeptSearches::new(),

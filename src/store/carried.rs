@@ -169,6 +169,15 @@ impl Store for CarriedStore {
         self.shared.items(filter, after, limit).await
     }
 
+    async fn late(
+        &self,
+        by: Timestamp,
+        after: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        self.shared.late(by, after, limit).await
+    }
+
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError> {
         self.shared.counts().await
     }

@@ -100,6 +100,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Vec<OutboxItem>, StoreError>;
 
+    /// Items that are not dead and too late by then, in the order of their expiry, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn late(
+        &self,
+        by: Timestamp,
+        after: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError>;
+
     /// How many items wait in each queue and place.
     ///
     /// # Errors

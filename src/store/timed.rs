@@ -83,6 +83,15 @@ impl Store for TimedStore {
         self.store.items(filter, after, limit).await
     }
 
+    async fn late(
+        &self,
+        by: Timestamp,
+        after: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        self.store.late(by, after, limit).await
+    }
+
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError> {
         self.store.counts().await
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use impsgw::store::{Batch, Claim, NewItem, Priority, Settle, Store};
+use impsgw::store::{Batch, Claim, NewItem, Priority, QueueFilter, Settle, Store};
 
 use super::{
     Harness, START, a_claim, an_item, at, bodies, claimed, claimed_one, commit, done, enqueue, lane, settled,
@@ -142,6 +142,50 @@ pub(super) async fn due_first_goes_first(harness: &impl Harness) {
     };
     enqueue(&*store, [due("3", 3), due("1", 1), due("3b", 3), elsewhere]).await;
     assert_eq!(bodies(&claimed(&*store, at(9)).await), ["1", "2", "3", "3b"]);
+}
+
+pub(super) async fn late_items_come_in_the_order_of_their_expiry(harness: &impl Harness) {
+    let store = harness.open();
+    let expiring = |body: &str, expires| NewItem {
+        expires: at(expires),
+        ..an_item(body, body)
+    };
+    let items = [
+        ("c", 30),
+        ("a", 10),
+        ("d", 40),
+        ("b", 20),
+        ("also b", 20),
+        ("dead", 15),
+    ];
+    enqueue(&*store, items.map(|(body, expires)| expiring(body, expires))).await;
+    let dead = store.items(&QueueFilter::default(), None, 100).await.unwrap();
+    let dead = dead.iter().find(|item| item.body == "dead").unwrap().id;
+    for item in claimed(&*store, at(1)).await {
+        let what = if item.id == dead {
+            let reason = "given up".to_owned();
+            Settle::Bury {
+                by: worker("w"),
+                reason,
+            }
+        } else {
+            let (due, failure) = (at(100), "no answer".to_owned());
+            Settle::Reschedule {
+                by: worker("w"),
+                due,
+                failure,
+            }
+        };
+        settled(&*store, item.id, what).await;
+    }
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = store.late(at(30), after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.expires, last.id));
+        found.extend(bodies(&page).into_iter().map(str::to_owned));
+    }
+    assert_eq!(found, ["a", "b", "also b", "c"]);
 }
 
 pub(super) async fn what_is_not_due_stays(harness: &impl Harness) {

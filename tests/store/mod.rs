@@ -19,6 +19,7 @@ mod leases;
 mod model;
 mod moving;
 mod operators;
+mod plans;
 mod rows;
 mod shared;
 
@@ -173,6 +174,7 @@ engines! {
         dead_item_does_not_block,
         interactive_goes_before_background,
         due_first_goes_first,
+        late_items_come_in_the_order_of_their_expiry,
         what_is_not_due_stays,
         excepted_queues_stay,
         limit_is_kept_and_the_best_are_taken,

@@ -198,6 +198,17 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn late(
+        &self,
+        by: Timestamp,
+        after: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        self.connections
+            .run(move |connection| async move { query::late(&connection, by, after, limit).await })
+            .await
+    }
+
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError> {
         self.connections
             .run(|connection| async move { query::counts(&connection).await })

@@ -120,6 +120,22 @@ async fn queues(connection: &Object) -> Result<Vec<String>, Failed> {
     found.iter().map(|columns| Ok(columns.try_get(0)?)).collect()
 }
 
+/// Items that are too late and not dead, the first to be late first.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) async fn late(
+    connection: &Object,
+    by: Timestamp,
+    after: Option<(Timestamp, ItemId)>,
+    limit: usize,
+) -> Result<Vec<OutboxItem>, Failed> {
+    let (expires, id) = after.map_or((0, 0), |(expires, id)| (codec::ticks(expires), codec::key(id)));
+    let asked = step!(LATE, codec::ticks(by), expires, id, codec::limit(limit));
+    let found = ask(connection, asked).await?;
+    found.iter().map(codec::item).collect()
+}
+
 /// How many items wait in each queue and place.
 ///
 /// # Errors
@@ -194,6 +210,15 @@ const ITEMS: &str = concat!(
     "SELECT ",
     item_columns!(),
     " FROM item WHERE item.id > $1 ORDER BY item.id LIMIT $2"
+);
+
+/// A page of what is too late, by the index of its expiry.
+const LATE: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM item
+      WHERE item.place <> 4 AND item.expires <= $1 AND (item.expires, item.id) > ($2, $3)
+      ORDER BY item.expires, item.id LIMIT $4"
 );
 
 /// A page of the items at some places of some queues.

@@ -100,11 +100,12 @@ const VERSION: &str = "SELECT version FROM impsgw_schema WHERE one = 1";
 
 const REACHED: &str = "UPDATE impsgw_schema SET version = $1 WHERE one = 1";
 
-/// Step `n` makes version `n + 1`.
+/// Step `n` makes version `n + 1`: the first the tables, the second lets what is too late be found.
 ///
 /// `lane` has a row for each lane in which something lives: its head is the one item that may be worked on, and `priority` and `at`
 /// are the head's, so that a claim walks one index whatever the backlog. Whoever changes anything of a lane locks its row first.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE fact (
     space   SMALLINT NOT NULL,
     key     TEXT COLLATE \"C\" NOT NULL,
@@ -159,4 +160,8 @@ CREATE TABLE lease (
     fence  BIGINT NOT NULL,
     until  BIGINT NOT NULL
 );
-"];
+",
+    "
+CREATE INDEX item_expires ON item (expires, id) WHERE place <> 4;
+",
+];

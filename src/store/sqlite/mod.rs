@@ -146,6 +146,16 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn late(
+        &self,
+        by: Timestamp,
+        after: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<OutboxItem>, StoreError> {
+        self.read(move |connection| query::late(connection, by, after, limit))
+            .await
+    }
+
     async fn counts(&self) -> Result<Vec<QueueCount>, StoreError> {
         self.read(query::counts).await
     }

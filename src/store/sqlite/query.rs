@@ -127,6 +127,21 @@ fn items_labelled(
     )
 }
 
+/// Items that are too late and not dead, the first to be late first.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn late(
+    connection: &Connection,
+    by: Timestamp,
+    after: Option<(Timestamp, ItemId)>,
+    limit: usize,
+) -> Result<Vec<OutboxItem>, StoreError> {
+    let (expires, id) = after.map_or((0, 0), |(expires, id)| (codec::ticks(expires), codec::key(id)));
+    let parameters = params![codec::ticks(by), expires, id, codec::limit(limit)];
+    all(connection, LATE, parameters, codec::item)
+}
+
 /// How many items wait in each queue and place.
 ///
 /// # Errors
@@ -216,6 +231,15 @@ pub(super) const ITEMS: &str = concat!(
     "SELECT ",
     item_columns!(),
     " FROM item CROSS JOIN content ON content.id = item.id WHERE item.id > ?1 ORDER BY item.id LIMIT ?2"
+);
+
+/// A page of what is too late, by the index of its expiry.
+pub(super) const LATE: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM item CROSS JOIN content ON content.id = item.id
+      WHERE item.place <> 4 AND item.expires <= ?1 AND (item.expires, item.id) > (?2, ?3)
+      ORDER BY item.expires, item.id LIMIT ?4"
 );
 
 /// A page of the identities at one place of one queue.

@@ -43,7 +43,7 @@ fn refuse_foreign(connection: &Connection, found: u32) -> Result<(), StoreError>
 }
 
 /// Step `n` makes version `n + 1`: the first the tables of items and rows, the second the leases by name, the third lets a
-/// conversation be found whatever its queue.
+/// conversation be found whatever its queue, the fourth what is too late.
 ///
 /// `item` holds what changes while an item waits and `content` what never does, so that a lease or a retry rewrites
 /// 200 bytes and not the body. `front` marks the one item of a lane that may be worked on; `at` is when it next needs
@@ -104,5 +104,8 @@ CREATE TABLE lease (
     "
 DROP INDEX item_lane;
 CREATE INDEX item_lane ON item (conversation, queue) WHERE place <> 4;
+",
+    "
+CREATE INDEX item_expires ON item (expires) WHERE place <> 4;
 ",
 ];

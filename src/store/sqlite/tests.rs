@@ -229,6 +229,7 @@ const STATEMENTS: &[&str] = &[
     query::ITEMS_AT,
     query::ITEMS_LABELLED,
     query::LANES,
+    query::LATE,
     query::QUEUE,
     query::ROW,
     query::ROWS_BETWEEN,
