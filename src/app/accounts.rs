@@ -1,6 +1,6 @@
 //! The embedded home domain's accounts, as the admin API manages them: at any node, for the one that has the home domain.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     Json, Router,
@@ -63,7 +63,7 @@ pub(super) fn passed_on(home: Option<&Arc<HomeSeat>>) -> Router {
     let orders = Router::new()
         .route(ORDERS, post(serve))
         .layer(DefaultBodyLimit::max(MAX_ORDER))
-        .with_state(Arc::clone(seat));
+        .with_state(Arc::downgrade(seat));
     orders.merge(seat.passed_on())
 }
 
@@ -135,9 +135,13 @@ impl HomeAccounts {
     }
 }
 
-async fn serve(State(seat): State<Arc<HomeSeat>>, Json(order): Json<Order>) -> Response {
+async fn serve(State(seat): State<Weak<HomeSeat>>, Json(order): Json<Order>) -> Response {
+    let not_here = || StatusCode::MISDIRECTED_REQUEST.into_response();
+    let Some(seat) = seat.upgrade() else {
+        return not_here();
+    };
     let Ok(ForHolder::Here(home)) = seat.holder(Instant::now()).await else {
-        return StatusCode::MISDIRECTED_REQUEST.into_response();
+        return not_here();
     };
     let done = carry_out(&seat, &home, order).await.map_err(NotDone::from);
     Json(done).into_response()

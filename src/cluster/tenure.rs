@@ -107,7 +107,7 @@ impl Grip {
         self.0.send_replace(Some(end));
     }
 
-    /// A write has told that somebody else holds the lease.
+    /// Holds no more: a write has told that somebody else has the lease, or what was done under it must begin anew.
     pub fn lose(&self) {
         self.0.send_replace(None);
     }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{
     Ingress, Relay, RequestKey, Side,
     forward::Target,
@@ -95,7 +97,12 @@ impl Relay {
         let seen: Vec<_> = seen.map(|write| write.key.clone()).collect();
         let lanes: Vec<_> = batch.enqueue.iter().map(|item| item.lane.clone()).collect();
         lanes.iter().for_each(|lane| self.waiting.enter(lane));
-        let committed = self.store.commit(batch).await;
+        let recorded = batch.writes.iter().find(|write| write.space == Space::Seen);
+        let recorded = recorded.map(|write| (write.key.clone(), write.value.clone()));
+        let committed = match self.store.commit(batch).await {
+            Err(doubt @ StoreError::InDoubt { .. }) => self.find_out(recorded, doubt).await,
+            told => told,
+        };
         // A commit that failed may have been carried out all the same.
         seen.iter().for_each(|key| self.seen.enter(key));
         let failure = match committed {
@@ -116,6 +123,23 @@ impl Relay {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether a batch in doubt was carried out: then the identity that it recorded is there, with the very outcome and time.
+    async fn find_out(
+        &self,
+        recorded: Option<(String, Option<Bytes>)>,
+        doubt: StoreError,
+    ) -> Result<Committed, StoreError> {
+        let Some((key, value)) = recorded else {
+            return Err(doubt);
+        };
+        let row = self.store.row(Space::Seen, &key, self.now()).await?;
+        if row.map(|row| row.value) == value {
+            Ok(Committed::Done)
+        } else {
+            Err(doubt)
+        }
     }
 
     /// Adds the recorded outcome of a request that is carried out once, for one person.

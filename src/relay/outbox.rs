@@ -276,7 +276,7 @@ impl Relay {
 
     /// Commits what became of an item.
     pub(super) async fn settle(&self, batch: Batch, id: ItemId) {
-        match self.commit_persistently(batch).await {
+        match self.commit_persistently(batch, id).await {
             Ok(Committed::Done) => {}
             Ok(Committed::LeaseLost(_) | Committed::Conflict { .. } | Committed::Fenced(_)) => {
                 tracing::warn!(item = id.0, "another worker took the item over");
@@ -288,11 +288,20 @@ impl Relay {
     }
 
     /// What was delivered and is not settled is delivered again, so a store that takes nothing now is asked again while the
-    /// lease is sure to hold.
-    async fn commit_persistently(&self, batch: Batch) -> Result<Committed, StoreError> {
+    /// lease is sure to hold. One that is in doubt is asked for again: when it was carried out, it has left nothing that could be
+    /// settled so once more.
+    async fn commit_persistently(&self, batch: Batch, id: ItemId) -> Result<Committed, StoreError> {
+        let mut is_in_doubt = false;
         for _ in 0..SETTLE_AGAIN {
             match self.store.commit(batch.clone()).await {
                 Err(StoreError::Disk { .. }) => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(StoreError::InDoubt { .. }) => {
+                    is_in_doubt = true;
+                    if self.store.item(id).await?.is_none() {
+                        return Ok(Committed::Done);
+                    }
+                }
+                Ok(Committed::LeaseLost(_)) if is_in_doubt => return Ok(Committed::Done),
                 settled => return settled,
             }
         }

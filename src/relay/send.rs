@@ -317,11 +317,12 @@ enum Wait {
 pub(super) fn refused_by_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
-        error @ (StoreError::Away { .. } | StoreError::Disk { .. } | StoreError::Superseded { .. }) => {
-            Refusal::StoreUnavailable {
-                reason: error.to_string(),
-            }
-        }
+        error @ (StoreError::Away { .. }
+        | StoreError::InDoubt { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Superseded { .. }) => Refusal::StoreUnavailable {
+            reason: error.to_string(),
+        },
         error @ (StoreError::Newer { .. }
         | StoreError::Engine { .. }
         | StoreError::Damaged { .. }

@@ -29,6 +29,15 @@ pub enum StoreError {
         /// The engine's words.
         reason: String,
     },
+    /// The connection to the database went while it was committing: the batch was carried out, or it was not. Who repeats it must
+    /// be able to tell.
+    #[error(
+        "the database went while it was committing, and may have done so: {reason}; it is tried again by itself"
+    )]
+    InDoubt {
+        /// The engine's words.
+        reason: String,
+    },
     /// The engine answers with an error.
     #[error("the store failed: {reason}")]
     Engine {

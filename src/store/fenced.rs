@@ -1,7 +1,8 @@
 //! A store for what one process at a time may do: every batch is under the fence of its lease.
 //!
 //! Who wrote under the lease need not look at each answer whether it still has it: what was decided too late fails like what
-//! can't be written now, and whoever holds the lease here is told.
+//! can't be written now, and whoever holds the lease here is told. So is it of a commit that is in doubt: what the holder knows may
+//! not be what is stored, and it has to read that again.
 
 use std::sync::Arc;
 
@@ -16,21 +17,22 @@ pub struct FencedStore {
     store: Arc<dyn Store>,
     lease: String,
     fence: u64,
-    superseded: Box<dyn Fn() + Send + Sync>,
+    unsure: Box<dyn Fn() + Send + Sync>,
 }
 
 impl FencedStore {
-    /// Puts every batch under this fence of this lease; `superseded` hears it when the store has refused one for it.
+    /// Puts every batch under this fence of this lease; `unsure` hears it when the store has refused one for it, or may or may not
+    /// have carried one out.
     pub fn new(
         store: Arc<dyn Store>,
         (lease, fence): (String, u64),
-        superseded: Box<dyn Fn() + Send + Sync>,
+        unsure: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
             store,
             lease,
             fence,
-            superseded,
+            unsure,
         }
     }
 }
@@ -49,15 +51,16 @@ impl std::fmt::Debug for FencedStore {
 impl Store for FencedStore {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         let committed = self.store.commit(batch.under(self.lease.as_str(), self.fence));
-        match committed.await? {
-            Committed::Fenced(lease) if lease == self.lease => {
-                (self.superseded)();
+        match committed.await {
+            Ok(Committed::Fenced(lease)) if lease == self.lease => {
+                (self.unsure)();
                 Err(StoreError::Superseded { lease })
             }
-            committed @ (Committed::Done
-            | Committed::Conflict { .. }
-            | Committed::LeaseLost(_)
-            | Committed::Fenced(_)) => Ok(committed),
+            Err(doubt @ StoreError::InDoubt { .. }) => {
+                (self.unsure)();
+                Err(doubt)
+            }
+            other => other,
         }
     }
 

@@ -42,7 +42,12 @@ impl Store for TimedStore {
                 | StoreError::Closed,
             ) => {}
             Err(StoreError::Full { .. }) => self.metrics.store_full(),
-            Err(error @ (StoreError::Disk { .. } | StoreError::Away { .. } | StoreError::Engine { .. })) => {
+            Err(
+                error @ (StoreError::Disk { .. }
+                | StoreError::Away { .. }
+                | StoreError::InDoubt { .. }
+                | StoreError::Engine { .. }),
+            ) => {
                 if self.metrics.store_health().failed(&error.to_string()) {
                     tracing::error!(%error, "nothing that needs the store is accepted until it can be written again");
                 }

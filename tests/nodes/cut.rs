@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,12 +21,37 @@ use impsgw::{
 pub(super) struct Cut {
     store: Arc<dyn Store>,
     is_cut: AtomicBool,
+    /// Batches that are carried out, and of which that can't be told: one of each kind.
+    doubts: Mutex<Vec<Doubt>>,
 }
+
+/// Which batch comes into doubt.
+pub(super) type Doubt = fn(&Batch) -> bool;
 
 impl Cut {
     pub(super) fn new(store: Arc<dyn Store>) -> Arc<Self> {
         let is_cut = AtomicBool::new(false);
-        Arc::new(Self { store, is_cut })
+        Arc::new(Self {
+            store,
+            is_cut,
+            doubts: Mutex::default(),
+        })
+    }
+
+    /// Brings the next batch of each kind into doubt.
+    pub(super) fn doubt(&self, kinds: &[Doubt]) {
+        self.doubts.lock().unwrap().extend(kinds);
+    }
+
+    /// How many are still to come.
+    pub(super) fn doubts(&self) -> usize {
+        self.doubts.lock().unwrap().len()
+    }
+
+    fn comes_into_doubt(&self, batch: &Batch) -> bool {
+        let mut doubts = self.doubts.lock().unwrap();
+        let meant = doubts.iter().position(|is_meant| is_meant(batch));
+        meant.map(|kind| doubts.remove(kind)).is_some()
     }
 
     pub(super) fn cut(&self, is_cut: bool) {
@@ -45,7 +70,13 @@ impl Cut {
 #[async_trait::async_trait]
 impl Store for Cut {
     async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
-        self.store()?.commit(batch).await
+        let is_in_doubt = self.comes_into_doubt(&batch);
+        let committed = self.store()?.commit(batch).await?;
+        if is_in_doubt {
+            let reason = "the test has cut the connection".to_owned();
+            return Err(StoreError::InDoubt { reason });
+        }
+        Ok(committed)
     }
 
     async fn row(&self, space: Space, key: &str, now: Timestamp) -> Result<Option<Row>, StoreError> {

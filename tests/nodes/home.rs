@@ -5,12 +5,20 @@ use std::{
     time::Duration,
 };
 
-use impsgw::{app::App, model::Timestamp, store::Space};
+use impsgw::{
+    app::App,
+    model::Timestamp,
+    store::{Batch, Settle, Space},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Table, cluster, cut::Cut, sees, until};
+use super::{
+    Table, cluster,
+    cut::{Cut, Doubt},
+    sees, until,
+};
 use crate::hostile::peer::{Peer, message};
 
 const ADA: &str = "wv:+447700900123";
@@ -375,6 +383,62 @@ async fn what_a_peer_sends_waits_for_a_node_that_has_the_home_domain() {
     ada.event("message", is_other).await;
     assert_eq!(ada.count(|event| event["text"] == "hello"), 2);
     scene.end().await;
+}
+
+/// Whatever the home domain and the relay commit for a message and its report comes into doubt once, and all of it was carried out:
+/// nobody is told otherwise, nothing comes twice, and nothing waits for the end of a lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_in_doubt_are_found_out() {
+    let scene = Scene::new(2).await;
+    let urls = scene.urls();
+    let (mut ada, mut ben) = (
+        Device::among(&urls, "ada").await,
+        Device::among(&urls, "ben").await,
+    );
+    let holder = scene.holder().await;
+    let arrival: Doubt = |batch| writes(batch, Space::Inbox, true);
+    let accepted: Doubt = |batch| !batch.enqueue.is_empty() && writes(batch, Space::Seen, true);
+    scene.stores[holder].doubt(&[arrival, accepted]);
+    let settled: Doubt = |batch| {
+        batch
+            .settle
+            .iter()
+            .any(|(_, one)| matches!(one, Settle::Done { .. }))
+    };
+    scene.stores.iter().for_each(|store| store.doubt(&[settled]));
+    let message = json!({"to": [BEN], "text": "in doubt", "report": true});
+    let sent = ada.call(Method::POST, "/v1/messages", message).await;
+    assert_eq!(sent["recipients"][0]["accepted"], "stored", "{sent}");
+    let arrived = ben.event("message", |event| event["text"] == "in doubt").await;
+    let is_empty = async {
+        while scene.nodes[holder].relay.waiting().await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), is_empty)
+        .await
+        .unwrap();
+    // Whichever node has settled it.
+    let left: usize = scene.stores.iter().map(|store| store.doubts()).sum();
+    assert_eq!(left, 1);
+
+    let acknowledged: Doubt = |batch| writes(batch, Space::Inbox, false);
+    let holder = scene.holder().await;
+    scene.stores[holder].doubt(&[acknowledged]);
+    let path = format!("/v1/inbox/{}/ack", arrived["inbox_id"]);
+    ben.tried(Method::POST, &path, Value::Null).await;
+    let is_told = |event: &Value| event["message_id"] == sent["id"] && event["is_delivered"] == true;
+    ada.event("report", is_told).await;
+    assert_eq!(ben.count(|event| event["text"] == "in doubt"), 1);
+    let inbox = ben.call(Method::GET, "/v1/inbox", Value::Null).await;
+    assert_eq!(inbox["events"].as_array().map(Vec::len), Some(0), "{inbox}");
+    scene.end().await;
+}
+
+/// Whether a batch sets, or removes, a row of this kind.
+fn writes(batch: &Batch, space: Space, is_set: bool) -> bool {
+    let mut writes = batch.writes.iter();
+    writes.any(|write| write.space == space && write.value.is_some() == is_set)
 }
 
 /// A message, its arrival, and its report.

@@ -91,7 +91,7 @@ async fn write(store: Arc<PostgresStore>, writer: usize, is_over: Arc<AtomicBool
         let batch = Batch::new(START).put(Space::Seen, &name, "x", None).enqueue(item);
         match store.commit(batch).await {
             Ok(Committed::Done) => acknowledged.push(name),
-            Err(StoreError::Away { .. }) => refused += 1,
+            Err(StoreError::Away { .. } | StoreError::InDoubt { .. }) => refused += 1,
             other => panic!("{other:?}"),
         }
     }

@@ -361,11 +361,12 @@ pub enum HomeError {
 fn refused(error: StoreError) -> Refusal {
     match error {
         StoreError::Full { bound } => Refusal::QueueFull { queue: bound },
-        StoreError::Away { .. } | StoreError::Disk { .. } | StoreError::Superseded { .. } => {
-            Refusal::StoreUnavailable {
-                reason: error.to_string(),
-            }
-        }
+        StoreError::Away { .. }
+        | StoreError::InDoubt { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Superseded { .. } => Refusal::StoreUnavailable {
+            reason: error.to_string(),
+        },
         StoreError::Newer { .. }
         | StoreError::Engine { .. }
         | StoreError::Damaged { .. }

@@ -30,9 +30,7 @@ impl Failed {
     pub(super) fn into_store_error(self) -> StoreError {
         match self {
             Self::Again(reason) | Self::Lost(reason) => StoreError::Away { reason },
-            Self::InDoubt(reason) => StoreError::Away {
-                reason: format!("it went while it was committing ({reason})"),
-            },
+            Self::InDoubt(reason) => StoreError::InDoubt { reason },
             Self::Store(error) => error,
         }
     }

@@ -4,7 +4,10 @@
 //! holder. A stream that comes from another node ends when that no longer has the home domain, or this node stops: the device
 //! connects again, names the last event that it saw, and is led to the next one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -36,13 +39,13 @@ impl HomeSeat {
             (Some(_), _) | (None, None) => Router::new()
                 .fallback(serve)
                 .layer(map_response(never_stored))
-                .with_state(Arc::clone(self)),
+                .with_state(Arc::downgrade(self)),
         }
     }
 
     /// What other nodes pass on, to be served by the listener of nodes.
     pub fn passed_on(self: &Arc<Self>) -> Router {
-        let carried_out = any(serve_passed).with_state(Arc::clone(self));
+        let carried_out = any(serve_passed).with_state(Arc::downgrade(self));
         Router::new().nest_service(SUBSCRIBERS, carried_out)
     }
 
@@ -147,7 +150,11 @@ impl HomeSeat {
     }
 }
 
-async fn serve(State(seat): State<Arc<HomeSeat>>, request: Request<Body>) -> Response<Body> {
+/// A connection that stays open keeps nothing of this node alive.
+async fn serve(State(seat): State<Weak<HomeSeat>>, request: Request<Body>) -> Response<Body> {
+    let Some(seat) = seat.upgrade() else {
+        return unavailable();
+    };
     let until = Instant::now() + HomeSeat::PATIENCE;
     let is_here = matches!(seat.holder(until).await, Ok(ForHolder::Here(_)));
     if is_here {
@@ -159,9 +166,12 @@ async fn serve(State(seat): State<Arc<HomeSeat>>, request: Request<Body>) -> Res
     }
 }
 
-async fn serve_passed(State(seat): State<Arc<HomeSeat>>, request: Request<Body>) -> Response<Body> {
+async fn serve_passed(State(seat): State<Weak<HomeSeat>>, request: Request<Body>) -> Response<Body> {
     let not_here = || StatusCode::MISDIRECTED_REQUEST.into_response();
-    seat.serve_here(request).await.unwrap_or_else(not_here)
+    match seat.upgrade() {
+        Some(seat) => seat.serve_here(request).await.unwrap_or_else(not_here),
+        None => not_here(),
+    }
 }
 
 fn unavailable() -> Response<Body> {

@@ -159,6 +159,7 @@ impl HomeSeat {
     /// Keeps the home domain where it is, or takes it over, until the node stops. Returns at once where it is alone.
     pub async fn run(self: Arc<Self>) {
         let Some(cluster) = &self.cluster else { return };
+        let _running = Running(&self);
         loop {
             self.wait(cluster).await;
             if let Err(error) = self.look(cluster).await {
@@ -342,12 +343,9 @@ impl HomeSeat {
         self.place.send_replace(Place::Nowhere);
         let grip = tenure.grip();
         let slip = tenure.grip();
-        let superseded = Box::new(move || slip.lose());
-        let store = Arc::new(FencedStore::new(
-            Arc::clone(&self.store),
-            tenure.fence(),
-            superseded,
-        ));
+        // What it has in memory may differ from the store then: whoever takes it next, it may be this node, reads that.
+        let unsure = Box::new(move || slip.lose());
+        let store = Arc::new(FencedStore::new(Arc::clone(&self.store), tenure.fence(), unsure));
         let opened = HomeDomain::under(self.config.clone(), store, self.clock.clone(), Some(grip)).await;
         let home = match opened {
             Ok(home) => home,
@@ -376,6 +374,22 @@ impl Opened {
     fn new(home: Arc<HomeDomain>) -> Self {
         let api = home.api();
         Self { home, api }
+    }
+}
+
+/// Nothing renews the seat any more when this goes, however that came, so the home domain is closed and the lease given up.
+struct Running<'a>(&'a HomeSeat);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let Ok(mut tenure) = self.0.tenure.try_lock() else {
+            return;
+        };
+        if tenure.take().is_some()
+            && let Place::Here(opened) = self.0.place.send_replace(Place::Nowhere)
+        {
+            opened.home.close();
+        }
     }
 }
 
