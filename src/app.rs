@@ -27,7 +27,7 @@ use self::{
     nodes::Nodes,
 };
 use crate::{
-    admin::{load_overrides, node_topics},
+    admin::load_overrides,
     agreement::Agreements,
     cluster::{Cluster, JoinError},
     config::Config,
@@ -287,13 +287,7 @@ impl App {
         app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
         if let Some(nodes) = nodes {
-            let topics = app.gateway.topics();
-            for (name, topic) in topics
-                .into_iter()
-                .chain(node_topics(&app.store, &app.router, &clock))
-            {
-                nodes.cluster.answer(name, topic);
-            }
+            app.answer_nodes(&nodes.cluster, &metrics, &clock);
             app.nodes = Some(nodes.appear().await?);
         }
         app.spawn_tasks(&config.gateway.node, &clock, metrics);

@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{cache, load_overrides};
+use super::{
+    Board, NotReady, cache,
+    gathered::{OwnPeers, PEERS},
+    load_overrides,
+    members::{OwnStanding, STANDING},
+};
 use crate::{
     cluster::{Cluster, Refused, Topic},
     routing::Router,
@@ -15,23 +20,38 @@ use crate::{
     telemetry::Clock,
 };
 
+/// What the topics of this room are answered from.
+pub struct NodeTopicParts {
+    /// Overrides.
+    pub store: Arc<dyn Store>,
+    /// Caches, and the overrides in force.
+    pub router: Arc<Router>,
+    /// Peers and their sessions.
+    pub board: Arc<dyn Board>,
+    /// Why this node should get no traffic now.
+    pub not_ready: NotReady,
+    /// The time.
+    pub clock: Clock,
+}
+
 /// What this room answers to other nodes, for the cluster to enter.
 #[must_use]
-pub fn node_topics(
-    store: &Arc<dyn Store>,
-    router: &Arc<Router>,
-    clock: &Clock,
-) -> Vec<(&'static str, Arc<dyn Topic>)> {
+pub fn node_topics(parts: NodeTopicParts) -> Vec<(&'static str, Arc<dyn Topic>)> {
     let flush = Flush {
-        router: Arc::clone(router),
-        clock: clock.clone(),
+        router: Arc::clone(&parts.router),
+        clock: parts.clock.clone(),
     };
     let overrides = Overrides {
-        store: Arc::clone(store),
-        router: Arc::clone(router),
-        clock: clock.clone(),
+        store: parts.store,
+        router: parts.router,
+        clock: parts.clock,
     };
-    vec![(FLUSH, Arc::new(flush)), (OVERRIDES, Arc::new(overrides))]
+    vec![
+        (FLUSH, Arc::new(flush)),
+        (OVERRIDES, Arc::new(overrides)),
+        (PEERS, Arc::new(OwnPeers(parts.board))),
+        (STANDING, Arc::new(OwnStanding(parts.not_ready))),
+    ]
 }
 
 /// Tells the other nodes; the names of those that have not heard it.

@@ -197,6 +197,8 @@ impl Board for OnePeer {
                 most_in_flight: 7,
                 per_second: 70,
                 is_cut: true,
+                failed: 3,
+                last_failure: None,
             }),
             set_aside: Vec::new(),
         }]
@@ -281,6 +283,7 @@ impl Node {
         let router = Arc::new(router);
         let parts = AdminParts {
             node: "n1".into(),
+            since: NOW,
             hosts: vec!["noc.alpha.example".into()],
             store: Arc::clone(&store) as Arc<dyn Store>,
             relay: Arc::new(Relay::new(RelayParts {

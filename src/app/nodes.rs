@@ -10,8 +10,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use tokio::{net::TcpListener, time::timeout};
 
-use super::{StartError, listen::bind};
+use super::{App, StartError, listen::bind};
 use crate::{
+    admin::{NodeTopicParts, node_topics},
     cluster::{Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
     config::{Config, node_bundle},
     gateways::ssp::{
@@ -22,6 +23,22 @@ use crate::{
     store::Store,
     telemetry::{Clock, Metrics},
 };
+
+impl App {
+    /// Enters what this node answers to the others.
+    pub(super) fn answer_nodes(&self, cluster: &Cluster, metrics: &Arc<Metrics>, clock: &Clock) {
+        let parts = NodeTopicParts {
+            store: Arc::clone(&self.store),
+            router: Arc::clone(&self.router),
+            board: self.board(clock),
+            not_ready: self.not_ready(metrics),
+            clock: clock.clone(),
+        };
+        for (name, topic) in self.gateway.topics().into_iter().chain(node_topics(parts)) {
+            cluster.answer(name, topic);
+        }
+    }
+}
 
 /// This node's part in the cluster, before it listens.
 pub(super) struct Nodes {

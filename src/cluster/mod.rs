@@ -10,6 +10,7 @@ mod error;
 mod member;
 mod membership;
 mod node;
+mod roster;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -21,5 +22,6 @@ pub use error::{ClusterError, JoinError, Refused};
 pub use member::Member;
 pub use membership::{Entering, Entry, Standing, renewed};
 pub use node::{Cluster, ClusterParts};
+pub use roster::Seat;
 pub use tenure::{Hold, Tenure};
 pub use topics::Topic;

@@ -19,10 +19,11 @@ use tokio::{
 };
 
 use super::{
-    ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Standing, Topic,
+    ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Seat, Standing, Topic,
     client::Client,
     member::{NODES, living},
     renewed,
+    roster::seats,
     tenure::Tenures,
     topics::Topics,
 };
@@ -59,6 +60,8 @@ pub struct Cluster {
     tenures: Tenures,
     /// Under which the row of this node is written.
     fence: AtomicU64,
+    /// When it is written anew, in milliseconds since 1970.
+    rewrite: AtomicU64,
     members: watch::Sender<Arc<[Member]>>,
     /// Another process that is the node of this name now.
     out: watch::Sender<Option<WorkerId>>,
@@ -84,6 +87,7 @@ impl Cluster {
             topics: Topics::new(),
             tenures: Tenures::default(),
             fence: AtomicU64::new(fence),
+            rewrite: AtomicU64::new(0),
             members: watch::Sender::new(Arc::new([])),
             out: watch::Sender::new(None),
         });
@@ -143,6 +147,17 @@ impl Cluster {
     #[must_use]
     pub fn members(&self) -> Arc<[Member]> {
         Arc::clone(&self.members.borrow())
+    }
+
+    /// Everybody, by name, with those who went without a word within a day; for people.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn roster(&self) -> Result<Vec<Seat>, StoreError> {
+        let now = self.clock.now();
+        let leases = self.store.leases("", now).await?;
+        let rows = self.store.rows(Space::Meta, NODES, None, MAX_NODES, now).await?;
+        Ok(seats(&rows, &leases))
     }
 
     /// The living node of this name.
@@ -221,10 +236,7 @@ impl Cluster {
             ..(*self.me()).clone()
         };
         self.me.store(Arc::new(draining));
-        self.write_me().await.or_else(|error| match error {
-            JoinError::Store(error) => Err(error),
-            JoinError::Taken { .. } => Ok(()),
-        })?;
+        self.write_me().await.or_else(unless_taken)?;
         self.tell_news().await;
         Ok(())
     }
@@ -283,7 +295,17 @@ impl Cluster {
                 return Ok(());
             }
         }
+        self.stay_known().await?;
         self.look().await
+    }
+
+    /// Writes the row of this node anew before it expires, once it has been there.
+    async fn stay_known(&self) -> Result<(), StoreError> {
+        let rewrite = self.rewrite.load(Ordering::Relaxed);
+        if rewrite == 0 || self.clock.now().0 < rewrite {
+            return Ok(());
+        }
+        self.write_me().await.or_else(unless_taken)
     }
 
     async fn look(&self) -> Result<(), StoreError> {
@@ -308,10 +330,14 @@ impl Cluster {
         let me = self.me();
         let key = Member::key(&me.node);
         let value = serde_json::to_vec(&*me).unwrap_or_default();
-        let batch = Batch::new(self.clock.now()).put(Space::Meta, key.as_str(), value, None);
+        let now = self.clock.now();
+        let batch = Batch::new(now).put(Space::Meta, key.as_str(), value, Some(now.plus(REMEMBERED)));
         let fence = self.fence.load(Ordering::Relaxed);
         match self.store.commit(batch.under(key, fence)).await? {
-            Committed::Done => Ok(()),
+            Committed::Done => {
+                self.rewrite.store(now.plus(REMEMBERED / 24).0, Ordering::Relaxed);
+                Ok(())
+            }
             Committed::Conflict { .. } | Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 Err(JoinError::Taken {
                     node: me.node.clone(),
@@ -376,6 +402,14 @@ async fn enter(parts: &ClusterParts) -> Result<u64, JoinError> {
     }
 }
 
+/// Who has lost his name to another process finds that out by the lease.
+fn unless_taken(error: JoinError) -> Result<(), StoreError> {
+    match error {
+        JoinError::Store(error) => Err(error),
+        JoinError::Taken { .. } => Ok(()),
+    }
+}
+
 fn tell_change(before: &[Member], after: &[Member]) {
     let is_in = |list: &[Member], one: &Member| list.iter().any(|other| other.incarnation == one.incarnation);
     for one in after.iter().filter(|one| !is_in(before, one)) {
@@ -393,6 +427,8 @@ fn tell_change(before: &[Member], after: &[Member]) {
 
 /// Said when somebody comes, goes or drains.
 const NEWS: &str = "cluster/news";
+/// A node that went without a word is remembered for a day, so that people see whom they miss.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// More than any cluster has.
 const MAX_NODES: usize = 1000;
 /// What the store's clock may be behind ours in a wait.

@@ -46,7 +46,7 @@ pub use egress::{Delivery, Egress, Undelivered};
 pub use holds::HeldQueue;
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
-pub use paces::PaceState;
+pub use paces::{PaceState, PeerFailure};
 pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
     Relay, Undelivered,
     forward::Target,
-    pace::{Bounds, Pace, Standing, Ticket, Went},
+    pace::{Bounds, Pace, Ticket, Went},
     slots::Room,
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// How a peer is paced now, for people.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PaceState {
     /// Deliveries under way.
     pub in_flight: u32,
@@ -38,6 +39,19 @@ pub struct PaceState {
     pub per_second: u32,
     /// Whether either is less than the agreement allows, because the peer is slow or refuses.
     pub is_cut: bool,
+    /// Deliveries since the start that the peer was too slow for, refused, or could not be reached for.
+    pub failed: u64,
+    /// The last of those.
+    pub last_failure: Option<PeerFailure>,
+}
+
+/// A delivery that went badly through the peer's own fault.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PeerFailure {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was wrong.
+    pub reason: String,
 }
 
 /// The paces, by peer.
@@ -52,6 +66,8 @@ struct PeerPace {
     freed: Notify,
     /// Deliveries from the store that wait for their turn.
     waiting: AtomicUsize,
+    /// How many went badly, and the last of them.
+    failures: Mutex<(u64, Option<PeerFailure>)>,
 }
 
 impl Paces {
@@ -93,9 +109,9 @@ impl Paces {
     }
 
     /// How a peer is paced; `None` until something has gone to it.
-    fn standing(&self, peer: &PeerName) -> Option<Standing> {
+    fn state(&self, peer: &PeerName) -> Option<PaceState> {
         let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(peer).map(|peer| peer.with(|pace| pace.standing()))
+        peers.get(peer).map(|peer| peer.state())
     }
 
     fn of(&self, agreement: &InterconnectionAgreement, now: Timestamp) -> Arc<PeerPace> {
@@ -112,6 +128,7 @@ impl Paces {
                 pace: Mutex::new(Pace::new(bounds, now)),
                 freed: Notify::new(),
                 waiting: AtomicUsize::new(0),
+                failures: Mutex::default(),
             })
         };
         Arc::clone(peers.entry(agreement.peer().clone()).or_insert_with(new))
@@ -140,6 +157,25 @@ impl PeerPace {
         }
     }
 
+    fn state(&self) -> PaceState {
+        let standing = self.with(|pace| pace.standing());
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        PaceState {
+            in_flight: standing.in_flight,
+            most_in_flight: standing.window,
+            per_second: standing.per_second,
+            is_cut: standing.is_cut,
+            failed: failures.0,
+            last_failure: failures.1.clone(),
+        }
+    }
+
+    fn failed(&self, reason: String, at: Timestamp) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.0 += 1;
+        failures.1 = Some(PeerFailure { at, reason });
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Pace) -> T) -> T {
         work(&mut self.pace.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -156,8 +192,11 @@ pub(super) struct Permit {
 
 impl Permit {
     /// The delivery has ended with this.
-    pub(super) fn ended(mut self, went: Went, now: Timestamp) {
+    pub(super) fn ended(mut self, (went, why): (Went, String), now: Timestamp) {
         (self.went, self.now) = (went, now);
+        if went == Went::Badly {
+            self.peer.failed(why, now);
+        }
     }
 }
 
@@ -189,13 +228,7 @@ impl Relay {
     /// How a peer is paced; `None` until something has gone to it.
     #[must_use]
     pub fn pace(&self, peer: &PeerName) -> Option<PaceState> {
-        let standing = self.paces.standing(peer)?;
-        Some(PaceState {
-            in_flight: standing.in_flight,
-            most_in_flight: standing.window,
-            per_second: standing.per_second,
-            is_cut: standing.is_cut,
-        })
+        self.paces.state(peer)
     }
 
     /// A place at the peer for what may wait; `Ok(None)` for what is not paced.
@@ -249,22 +282,31 @@ impl Relay {
     }
 }
 
-/// What a delivery says of the peer that it went to.
+/// What a delivery says of the peer that it went to; in words too, when it went badly.
 pub(super) fn went(
     agreement: &InterconnectionAgreement,
     answer: &Result<Answer, Undelivered>,
     took: Duration,
-) -> Went {
+) -> (Went, String) {
     let is_late = took > agreement.config.delivery.slow_after;
-    let is_bad = match answer {
-        Ok(answer) => is_late || answer.refusals().any(is_trouble),
-        Err(Undelivered::Unanswered(_)) => true,
-        Err(Undelivered::Refused(refusal)) => is_late || is_trouble(refusal),
-        Err(Undelivered::NotTaken(refusal)) if is_trouble(refusal) => true,
+    let trouble = match answer {
+        Ok(answer) => answer.refusals().find(|one| is_trouble(one)).map(Refusal::masked),
+        Err(Undelivered::Unanswered(refusal)) => Some(refusal.masked()),
+        Err(Undelivered::Refused(refusal) | Undelivered::NotTaken(refusal)) if is_trouble(refusal) => {
+            Some(refusal.masked())
+        }
+        Err(Undelivered::Refused(_)) => None,
         // What can't be sent at all says nothing of the peer.
-        Err(Undelivered::NotTaken(_)) => return Went::Unsaid,
+        Err(Undelivered::NotTaken(_)) => return (Went::Unsaid, String::new()),
     };
-    if is_bad { Went::Badly } else { Went::Well }
+    match trouble {
+        Some(why) => (Went::Badly, why),
+        None if is_late => (
+            Went::Badly,
+            format!("it took {:.1} s to answer", took.as_secs_f64()),
+        ),
+        None => (Went::Well, String::new()),
+    }
 }
 
 /// Whether the peer itself can't do it now: what it says of one of its people alone is no reason to slow down.

@@ -1,6 +1,6 @@
 //! What an operator orders at one node holds at all.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Table, sees, until};
 use crate::hostile::peer::Peer;
@@ -36,11 +36,7 @@ async fn overrides_and_flushes_at_one_node_hold_at_all() {
         table.gateway("n2", &[&beta]).await,
     );
     sees(&n1, &["n1", "n2"]).await;
-    let token = std::fs::read_to_string(table.folder.path().join("n1/admin-token")).unwrap();
-    let admin = Admin {
-        address: format!("http://{}/api/v1", n1.admin.unwrap()),
-        token: token.trim().to_owned(),
-    };
+    let admin = table.admin(&n1);
     let wanted = json!({"number": "+447700900777", "to_domain": "beta.example", "reason": "test"});
     admin
         .call(reqwest::Method::POST, "/overrides", Some(&wanted))
@@ -58,28 +54,4 @@ async fn overrides_and_flushes_at_one_node_hold_at_all() {
     assert!(told.is_none() || told == Some(&json!(["n2"])), "{flushed}");
     until(|| super::names(&n1) == ["n1"]).await;
     n1.shut_down().await;
-}
-
-/// The admin API of a node.
-struct Admin {
-    address: String,
-    token: String,
-}
-
-impl Admin {
-    async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Value {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let call = client
-            .request(method, format!("{}{path}", self.address))
-            .bearer_auth(&self.token);
-        let call = match body {
-            Some(body) => call.json(body),
-            None => call,
-        };
-        let answer = call.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
-    }
 }
