@@ -421,6 +421,10 @@ impl App {
         self.tasks.spawn(Arc::clone(&self.relay).run_outbox(worker));
         if let Some(cluster) = &self.cluster {
             self.tasks.spawn(Arc::clone(cluster).run());
+            self.tasks.spawn(nodes::divide_limits(
+                Arc::clone(cluster),
+                Arc::downgrade(&self.relay),
+            ));
         }
         self.tasks.spawn(Arc::clone(&self.gateway).run_handshakes());
         let parts = (

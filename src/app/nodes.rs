@@ -3,7 +3,11 @@
 //! The listener of peers serves nodes as well, with certificates of the cluster's own authority: a client must show one that
 //! names the node it says it is. What is asked goes to [`Cluster::receive`].
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -20,6 +24,7 @@ use crate::{
         server::{Connection, Exchange, HttpServer, Limits, ServerConfig, ServerTls, TurnedAway},
         tls::{ClientAuthentication, HttpVersions},
     },
+    relay::{Relay, Share},
     store::Store,
     telemetry::{Clock, Metrics},
 };
@@ -37,6 +42,34 @@ impl App {
         for (name, topic) in self.gateway.topics().into_iter().chain(node_topics(parts)) {
             cluster.answer(name, topic);
         }
+    }
+}
+
+/// Divides what agreements allow towards peers among the nodes, whenever one comes, drains or goes.
+pub(super) async fn divide_limits(cluster: Arc<Cluster>, relay: Weak<Relay>) {
+    let mut changes = cluster.changes();
+    loop {
+        let share = share(&changes.borrow_and_update(), &cluster.me().node);
+        match relay.upgrade() {
+            Some(relay) => relay.share_limits(share),
+            None => return,
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The part of a node that is there. One that drains, or was taken for dead, leaves the rest to the others.
+fn share(members: &[Member], node: &str) -> Share {
+    let taking: Vec<&Member> = members.iter().filter(|member| !member.is_draining).collect();
+    let place = taking.iter().position(|member| member.node == node);
+    match place.and_then(|place| u32::try_from(place).ok()) {
+        Some(place) => Share::Part {
+            place,
+            of: u32::try_from(taking.len()).unwrap_or(u32::MAX),
+        },
+        None => Share::Least,
     }
 }
 

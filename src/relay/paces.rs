@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::timeout};
 
@@ -20,10 +21,11 @@ use super::{
     Relay, Undelivered,
     forward::Target,
     pace::{Bounds, Pace, Ticket, Went},
+    share::Share,
     slots::Room,
 };
 use crate::{
-    agreement::InterconnectionAgreement,
+    agreement::{Agreements, InterconnectionAgreement},
     model::{Answer, Domain, PeerName, Refusal, Request, Timestamp},
     telemetry::Clock,
 };
@@ -37,7 +39,7 @@ pub struct PaceState {
     pub most_in_flight: u32,
     /// How many may begin a second.
     pub per_second: u32,
-    /// Whether either is less than the agreement allows, because the peer is slow or refuses.
+    /// Whether either is less than this node's part of what the agreement allows, because the peer is slow or refuses.
     pub is_cut: bool,
     /// Deliveries since the start that the peer was too slow for, refused, or could not be reached for.
     pub failed: u64,
@@ -56,7 +58,11 @@ pub struct PeerFailure {
 
 /// The paces, by peer.
 #[derive(Debug, Default)]
-pub(super) struct Paces(RwLock<HashMap<PeerName, Arc<PeerPace>>>);
+pub(super) struct Paces {
+    peers: RwLock<HashMap<PeerName, Arc<PeerPace>>>,
+    /// Which part of the limits this node has.
+    share: ArcSwap<Share>,
+}
 
 /// The pace of one peer.
 #[derive(Debug)]
@@ -94,7 +100,7 @@ impl Paces {
 
     /// The peers to which nothing may begin now, or for which something waits for its turn already.
     fn full(&self, now: Timestamp) -> Vec<PeerName> {
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         let is_full = |peer: &PeerPace| {
             peer.waiting.load(Ordering::Relaxed) > 0 || peer.with(|pace| pace.room(now)) == 0
         };
@@ -108,21 +114,33 @@ impl Paces {
         peer.freed.notify_waiters();
     }
 
+    /// This node has another part of the limits from now on.
+    fn share_anew(&self, share: Share, agreements: &Agreements) {
+        self.share.store(Arc::new(share));
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, peer) in peers.iter() {
+            if let Some(agreement) = agreements.for_peer(name) {
+                peer.with(|pace| pace.bound(bounds(agreement, share)));
+                peer.freed.notify_waiters();
+            }
+        }
+    }
+
     /// How a peer is paced; `None` until something has gone to it.
     fn state(&self, peer: &PeerName) -> Option<PaceState> {
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         peers.get(peer).map(|peer| peer.state())
     }
 
     fn of(&self, agreement: &InterconnectionAgreement, now: Timestamp) -> Arc<PeerPace> {
-        let bounds = bounds(agreement);
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let bounds = bounds(agreement, **self.share.load());
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peers.get(agreement.peer()) {
             peer.with(|pace| pace.bound(bounds));
             return Arc::clone(peer);
         }
         drop(peers);
-        let mut peers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             Arc::new(PeerPace {
                 pace: Mutex::new(Pace::new(bounds, now)),
@@ -225,6 +243,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Relay {
+    /// From now on this node has this part of what the agreements allow towards peers.
+    pub fn share_limits(&self, share: Share) {
+        self.paces.share_anew(share, &self.agreements.load());
+        self.wake.notify_one();
+    }
+
     /// How a peer is paced; `None` until something has gone to it.
     #[must_use]
     pub fn pace(&self, peer: &PeerName) -> Option<PaceState> {
@@ -330,11 +354,12 @@ fn may_wait(request: &Request) -> bool {
     )
 }
 
-fn bounds(agreement: &InterconnectionAgreement) -> Bounds {
+fn bounds(agreement: &InterconnectionAgreement, share: Share) -> Bounds {
     let delivery = &agreement.config.delivery;
     Bounds {
-        in_flight: delivery.max_in_flight.max(1),
-        per_second: delivery.max_per_second.max(1),
+        in_flight: share.part(delivery.max_in_flight),
+        per_second: share.part(delivery.max_per_second),
+        share,
     }
 }
 

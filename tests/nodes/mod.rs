@@ -10,6 +10,7 @@
 
 mod asking;
 mod door;
+mod limits;
 mod members;
 mod operators;
 mod seen;
