@@ -24,10 +24,10 @@ use tokio::{
 
 use self::{
     levers::{Levers, Reloading},
-    nodes::Nodes,
+    nodes::{Nodes, Orders},
 };
 use crate::{
-    admin::load_overrides,
+    admin::{Flushes, load_overrides},
     agreement::Agreements,
     cluster::{Cluster, JoinError},
     config::Config,
@@ -67,6 +67,7 @@ pub struct App {
     /// This node among the others; `None` where it is alone.
     pub cluster: Option<Arc<Cluster>>,
     agreements: Arc<ArcSwap<Agreements>>,
+    flushes: Arc<Flushes>,
     certificates: Arc<Certificates>,
     /// What subscribers are shown; `None` where their listener has no TLS.
     home_certificates: Option<Arc<Certificates>>,
@@ -255,7 +256,14 @@ impl App {
         }
 
         let home_certificates = home_certificates(config.home.as_ref())?.map(Certificates::new);
+        let flushes = Flushes::new(
+            config.gateway.node.clone(),
+            Arc::clone(&store),
+            Arc::clone(&router),
+            clock.clone(),
+        );
         let mut app = Self {
+            flushes: Arc::new(flushes),
             cluster: nodes.as_ref().map(|nodes| Arc::clone(&nodes.cluster)),
             node_certificates: nodes.as_ref().map(|nodes| Arc::clone(&nodes.certificates)),
             owns_store,
@@ -421,6 +429,15 @@ impl App {
         self.tasks.spawn(Arc::clone(&self.relay).run_outbox(worker));
         if let Some(cluster) = &self.cluster {
             self.tasks.spawn(Arc::clone(cluster).run());
+            let orders = Orders {
+                relay: Arc::downgrade(&self.relay),
+                gateway: Arc::downgrade(&self.gateway),
+                router: Arc::clone(&self.router),
+                store: Arc::clone(&self.store),
+                flushes: Arc::clone(&self.flushes),
+                clock: clock.clone(),
+            };
+            self.tasks.spawn(orders.follow(Arc::clone(cluster)));
             self.tasks.spawn(nodes::divide_limits(
                 Arc::clone(cluster),
                 Arc::downgrade(&self.relay),

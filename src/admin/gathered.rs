@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{AdminParts, Board, PeerState, SessionState, answer::json};
+use super::{AdminParts, PeerState, SessionState, answer::json};
 use crate::{
     cluster::{Cluster, Refused, Topic},
     model::{Domain, PeerName},
@@ -206,13 +206,16 @@ fn set_aside(of_peer: &[(&str, &PeerState)]) -> Vec<String> {
     said.collect()
 }
 
+/// Says how the peers stand at this node; keeps nothing of it alive.
+pub type PeersHere = Arc<dyn Fn() -> Vec<PeerState> + Send + Sync>;
+
 /// Says to another node how the peers stand here.
-pub(super) struct OwnPeers(pub(super) Arc<dyn Board>);
+pub(super) struct OwnPeers(pub(super) PeersHere);
 
 #[async_trait::async_trait]
 impl Topic for OwnPeers {
     async fn answer(&self, _: &str, _: Bytes) -> Result<Bytes, Refused> {
-        let answer = serde_json::to_vec(&self.0.peers());
+        let answer = serde_json::to_vec(&(self.0)());
         answer
             .map(Bytes::from)
             .map_err(|error| Refused::Not(error.to_string()))

@@ -11,6 +11,7 @@ mod board;
 mod cache;
 mod console;
 mod error;
+mod flushes;
 mod gathered;
 mod guard;
 mod health;
@@ -30,9 +31,11 @@ mod trace;
 
 pub use accounts::{AccountState, Accounts, AccountsError, MadeAccount, WantedAccount};
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
+pub use flushes::Flushes;
+pub use gathered::PeersHere;
 pub use health::{GoesOn, probes};
 pub use nodes::{NodeTopicParts, node_topics};
-pub use overrides::load_overrides;
+pub use overrides::{load_overrides, reload_overrides};
 pub use server::admin_api;
 pub use token::{Role, TokenError, first_token, recovery_token};
 
@@ -72,6 +75,8 @@ pub struct AdminParts {
     pub accounts: Option<Arc<dyn Accounts>>,
     /// This node among the others; `None` where it is alone.
     pub cluster: Option<Arc<Cluster>>,
+    /// Flushes of caches, here and at the other nodes.
+    pub flushes: Arc<Flushes>,
     /// What happened to requests.
     pub trails: Arc<TrailBook>,
     /// Counts.

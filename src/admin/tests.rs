@@ -298,6 +298,12 @@ impl Node {
                 secret: IdentitySecret::new(&[7; 32]),
                 trails: Box::new(drop),
             })),
+            flushes: Arc::new(Flushes::new(
+                "n1".into(),
+                Arc::clone(&store) as Arc<dyn Store>,
+                Arc::clone(&router),
+                clock.clone(),
+            )),
             router,
             agreements: Arc::default(),
             board: Arc::new(OnePeer::default()),

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::{App, StartError, accounts::HomeAccounts, board::PeerBoard, levers::Reloading, web::Web};
 use crate::{
-    admin::{Accounts, AdminParts, Board, GoesOn, NotReady, admin_api, first_token, probes},
+    admin::{Accounts, AdminParts, Board, GoesOn, NotReady, PeersHere, admin_api, first_token, probes},
     agreement::Degraded,
     config::Config,
     gateways::{
@@ -124,6 +124,25 @@ impl App {
         })
     }
 
+    /// The same for other nodes; a node that ends is not kept alive by what it would answer.
+    pub(super) fn peers_here(&self, clock: &Clock) -> PeersHere {
+        let (gateway, relay) = (Arc::downgrade(&self.gateway), Arc::downgrade(&self.relay));
+        let (agreements, router) = (Arc::clone(&self.agreements), Arc::clone(&self.router));
+        let clock = clock.clone();
+        Arc::new(move || match (gateway.upgrade(), relay.upgrade()) {
+            (Some(gateway), Some(relay)) => PeerBoard {
+                agreements: Arc::clone(&agreements),
+                gateway,
+                router: Arc::clone(&router),
+                certificates: Vec::new(),
+                relay,
+                clock: clock.clone(),
+            }
+            .peers(),
+            (None, _) | (_, None) => Vec::new(),
+        })
+    }
+
     pub(super) async fn serve_operators(
         &mut self,
         config: &Config,
@@ -163,6 +182,7 @@ impl App {
                 .clone()
                 .map(|home| Arc::new(HomeAccounts(home)) as Arc<dyn Accounts>),
             cluster: self.cluster.clone(),
+            flushes: Arc::clone(&self.flushes),
             trails,
             metrics,
             clock: clock.clone(),

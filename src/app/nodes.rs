@@ -12,20 +12,25 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
 use super::{App, StartError, listen::bind};
 use crate::{
-    admin::{NodeTopicParts, node_topics},
+    admin::{Flushes, NodeTopicParts, node_topics, reload_overrides},
     cluster::{Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
     config::{Config, node_bundle},
     gateways::ssp::{
+        SspGateway,
         certificates::Certificates,
         server::{Connection, Exchange, HttpServer, Limits, ServerConfig, ServerTls, TurnedAway},
         tls::{ClientAuthentication, HttpVersions},
     },
     relay::{Relay, Share},
-    store::Store,
+    routing::Router,
+    store::{Store, StoreError},
     telemetry::{Clock, Metrics},
 };
 
@@ -35,13 +40,69 @@ impl App {
         let parts = NodeTopicParts {
             store: Arc::clone(&self.store),
             router: Arc::clone(&self.router),
-            board: self.board(clock),
+            flushes: Arc::clone(&self.flushes),
+            peers: self.peers_here(clock),
             not_ready: self.not_ready(metrics),
             clock: clock.clone(),
         };
         for (name, topic) in self.gateway.topics().into_iter().chain(node_topics(parts)) {
             cluster.answer(name, topic);
         }
+    }
+}
+
+/// What operators order at any node.
+pub(super) struct Orders {
+    pub(super) relay: Weak<Relay>,
+    pub(super) gateway: Weak<SspGateway>,
+    pub(super) router: Arc<Router>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) flushes: Arc<Flushes>,
+    pub(super) clock: Clock,
+}
+
+impl Orders {
+    /// Reads again what operators have ordered, whenever the store says that it is something else. A node that heard of it does that
+    /// in vain; one that did not, because it was cut off from the others or asleep, follows within a heartbeat.
+    pub(super) async fn follow(self, cluster: Arc<Cluster>) {
+        let mut orders = cluster.orders();
+        loop {
+            let version = *orders.borrow_and_update();
+            let read = self.read_again().await;
+            match read {
+                Ok(true) => tracing::debug!(version, "what operators have ordered was read again"),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error,
+                        "what operators have ordered at other nodes can't be read; it is tried again"
+                    );
+                    sleep(cluster.heartbeat()).await;
+                    continue;
+                }
+            }
+            if orders.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `false` when the parts are gone.
+    async fn read_again(&self) -> Result<bool, String> {
+        let (Some(relay), Some(gateway)) = (self.relay.upgrade(), self.gateway.upgrade()) else {
+            return Ok(false);
+        };
+        let failed = |error: StoreError| error.to_string();
+        gateway.load_suspensions().await.map_err(failed)?;
+        relay.learn_holds().await.map_err(|refusal| refusal.to_string())?;
+        reload_overrides(&*self.store, &self.router, self.clock.now())
+            .await
+            .map_err(failed)?;
+        let count = self.flushes.catch_up().await.map_err(failed)?;
+        if count > 0 {
+            tracing::info!(count, "the caches were flushed as other nodes were told");
+        }
+        Ok(true)
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     topics::Topics,
 };
 use crate::{
-    store::{Batch, Committed, HeldLease, Leased, Space, Store, StoreError, WorkerId},
+    store::{Batch, Committed, HeldLease, Leased, ORDERS, Space, Store, StoreError, WorkerId},
     telemetry::{Clock, Metrics},
 };
 
@@ -63,6 +63,8 @@ pub struct Cluster {
     /// When it is written anew, in milliseconds since 1970.
     rewrite: AtomicU64,
     members: watch::Sender<Arc<[Member]>>,
+    /// The version of what operators have ordered, as it was last seen.
+    orders: watch::Sender<u64>,
     /// Another process that is the node of this name now.
     out: watch::Sender<Option<WorkerId>>,
 }
@@ -89,6 +91,7 @@ impl Cluster {
             fence: AtomicU64::new(fence),
             rewrite: AtomicU64::new(0),
             members: watch::Sender::new(Arc::new([])),
+            orders: watch::Sender::new(0),
             out: watch::Sender::new(None),
         });
         let news = News(Arc::downgrade(&cluster));
@@ -182,6 +185,13 @@ impl Cluster {
         self.members.subscribe()
     }
 
+    /// A number that is another one once an operator has ordered something at any node, seen with each heartbeat and whenever
+    /// another node says that somebody came or went; who was not told of it reads the store then.
+    #[must_use]
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.orders.subscribe()
+    }
+
     /// Asks a living node, and waits for its answer.
     ///
     /// # Errors
@@ -260,7 +270,9 @@ impl Cluster {
         &self.tenures
     }
 
-    pub(super) fn heartbeat(&self) -> Duration {
+    /// How often this node says that it lives.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
         self.config.heartbeat
     }
 
@@ -314,6 +326,10 @@ impl Cluster {
         let rows = self.store.rows(Space::Meta, NODES, None, MAX_NODES, now).await?;
         let found: Arc<[Member]> = living(&rows, &leases).into();
         self.metrics.cluster_nodes(found.len());
+        let ordered = rows.iter().find(|row| row.key == ORDERS);
+        let version = ordered.map_or(0, |row| row.version);
+        self.orders
+            .send_if_modified(|known| std::mem::replace(known, version) != version);
         self.client.keep_only(&found);
         self.members.send_if_modified(|known| {
             let is_changed = **known != *found;

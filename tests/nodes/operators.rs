@@ -55,3 +55,79 @@ async fn overrides_and_flushes_at_one_node_hold_at_all() {
     until(|| super::names(&n1) == ["n1"]).await;
     n1.shut_down().await;
 }
+
+/// Nothing reaches it: it follows by the store alone.
+#[tokio::test]
+async fn node_that_is_cut_off_follows_what_is_ordered_elsewhere() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let n1 = table.gateway("n1", &[&beta]).await;
+    let n2 = table.cut_off("n2", &[&beta]).await;
+    sees(&n1, &["n1", "n2"]).await;
+    let admin = table.admin(&n1);
+    let post = reqwest::Method::POST;
+    admin
+        .call(
+            post.clone(),
+            "/peers/beta/suspend",
+            Some(&json!({"reason": "a test"})),
+        )
+        .await;
+    admin
+        .call(
+            post.clone(),
+            "/queues/beta.example/hold",
+            Some(&json!({"reason": "a test"})),
+        )
+        .await;
+    let wanted = json!({"number": "+447700900777", "to_domain": "beta.example", "reason": "test"});
+    admin.call(post.clone(), "/overrides", Some(&wanted)).await;
+    until(|| n2.gateway.suspension("beta").is_some()).await;
+    until(|| n2.relay.held_queues().len() == 1 && n2.router.overrides().len() == 1).await;
+    admin.call(post.clone(), "/peers/beta/resume", None).await;
+    admin.call(post, "/queues/beta.example/release", None).await;
+    admin
+        .call(reqwest::Method::DELETE, "/overrides?number=%2B447700900777", None)
+        .await;
+    until(|| n2.gateway.suspension("beta").is_none()).await;
+    until(|| n2.relay.held_queues().is_empty() && n2.router.overrides().is_empty()).await;
+    n1.shut_down().await;
+    n2.shut_down().await;
+}
+
+#[tokio::test]
+async fn node_that_is_cut_off_forgets_what_is_flushed_elsewhere() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let n1 = table.gateway("n1", &[&beta]).await;
+    let n2 = table.cut_off("n2", &[&beta]).await;
+    sees(&n1, &["n1", "n2"]).await;
+    let (first, second) = (table.admin(&n1), table.admin(&n2));
+    let route = "/route?address=wv%3Abea%40beta.example";
+    for admin in [&first, &second] {
+        admin.get(route).await;
+        assert_ne!(entries(admin).await, 0);
+    }
+    let flushed = first
+        .call(reqwest::Method::DELETE, "/cache?domain=other.example", None)
+        .await;
+    assert_eq!(flushed["unreached_nodes"], json!(["n2"]), "{flushed}");
+    let flushed = first
+        .call(reqwest::Method::DELETE, "/cache?domain=beta.example", None)
+        .await;
+    assert_eq!(flushed["unreached_nodes"], json!(["n2"]), "{flushed}");
+    let deadline = std::time::Duration::from_secs(20);
+    let forgets = async {
+        while entries(&second).await != 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(deadline, forgets).await.unwrap();
+    n1.shut_down().await;
+    n2.shut_down().await;
+}
+
+async fn entries(admin: &super::Admin) -> usize {
+    let cached = admin.get("/cache?domain=beta.example").await;
+    cached["entries"].as_array().unwrap().len()
+}
