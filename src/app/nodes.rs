@@ -17,10 +17,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{App, StartError, listen::bind};
+use super::{App, StartError, listen::bind, stored::place};
 use crate::{
     admin::{Flushes, NodeTopicParts, node_topics, reload_overrides},
-    cluster::{Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
+    cluster::{Alone, Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
     config::{Config, node_bundle},
     gateways::ssp::{
         SspGateway,
@@ -49,6 +49,19 @@ impl App {
             cluster.answer(name, topic);
         }
     }
+}
+
+/// Becomes the only gateway on a store that others could reach.
+///
+/// # Errors
+/// When there are others.
+pub(super) async fn alone(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+) -> Result<Arc<Alone>, StartError> {
+    let entered = Alone::enter(place(config), Arc::clone(store), clock.clone()).await;
+    entered.map_err(StartError::Alone)
 }
 
 /// What operators order at any node.

@@ -1,9 +1,10 @@
 //! Many nodes as one: who lives, and what one node asks of another.
 //!
 //! `membership.rs` decides who is the node of a name, `member.rs` who lives, both without I/O; `node.rs` keeps this node among
-//! the others. Requests between nodes are small, bounded and named by a topic: `client.rs` carries them, `topics.rs` answers
+//! the others, and `alone.rs` sees to it that a gateway without a cluster has its store for itself. Requests between nodes are small, bounded and named by a topic: `client.rs` carries them, `topics.rs` answers
 //! them. The listener and TLS are `app.rs`'s to join. What must not be lost stands in the store; nodes only tell one another.
 
+mod alone;
 mod client;
 mod config;
 mod error;
@@ -16,6 +17,7 @@ mod tenure;
 mod tests;
 mod topics;
 
+pub use alone::{Alone, Users};
 pub use client::{DialTls, FROM, MAX_BODY, PATH};
 pub use config::ClusterConfig;
 pub use error::{ClusterError, JoinError, Refused};

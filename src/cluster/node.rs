@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Seat, Standing, Topic,
+    alone::nobody_is_alone,
     client::Client,
     member::{NODES, living},
     renewed,
@@ -73,12 +74,17 @@ impl Cluster {
     /// Becomes the node of its name. When a process of the name has died, that takes until its lease ends.
     ///
     /// # Errors
-    /// [`JoinError::Taken`] when a living process has the name.
+    /// [`JoinError::Taken`] when a living process has the name, [`JoinError::OneAlone`] when the store is somebody else's.
     ///
     /// # Cancel safety
     /// The lease may have been taken when the future is dropped; it ends by the clock.
     pub async fn join(parts: ClusterParts) -> Result<Arc<Self>, JoinError> {
         let fence = enter(&parts).await?;
+        if let Err(refused) = nobody_is_alone(&*parts.store, &parts.clock).await {
+            let (name, me) = (Member::key(&parts.me.node), parts.me.worker());
+            parts.store.unlease(&name, &me).await?;
+            return Err(refused);
+        }
         let cluster = Arc::new(Self {
             client: Client::new(parts.me.node.clone(), parts.tls),
             config: parts.config,
@@ -422,7 +428,10 @@ async fn enter(parts: &ClusterParts) -> Result<u64, JoinError> {
 fn unless_taken(error: JoinError) -> Result<(), StoreError> {
     match error {
         JoinError::Store(error) => Err(error),
-        JoinError::Taken { .. } => Ok(()),
+        JoinError::Taken { .. }
+        | JoinError::OneAlone { .. }
+        | JoinError::AnotherAlone { .. }
+        | JoinError::Nodes { .. } => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod alone;
 mod asking;
 mod door;
 mod limits;
@@ -276,6 +277,18 @@ async fn until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("it never came to hold");
+}
+
+/// Waits until something holds that has to be asked for.
+async fn until_async(mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait)

@@ -116,13 +116,7 @@ async fn node_that_is_cut_off_forgets_what_is_flushed_elsewhere() {
         .call(reqwest::Method::DELETE, "/cache?domain=beta.example", None)
         .await;
     assert_eq!(flushed["unreached_nodes"], json!(["n2"]), "{flushed}");
-    let deadline = std::time::Duration::from_secs(20);
-    let forgets = async {
-        while entries(&second).await != 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(deadline, forgets).await.unwrap();
+    super::until_async(async || entries(&second).await == 0).await;
     n1.shut_down().await;
     n2.shut_down().await;
 }

@@ -506,9 +506,10 @@ $("flush").onclick = async () => {
   if (!wanted.size) wanted.set("all", "true");
   if (!await ask("Flush " + what + "?", "Flush", false)) return;
   attempt(async () => {
-    const { flushed } = await call("cache?" + wanted, "DELETE");
+    const { flushed, unreached_nodes } = await call("cache?" + wanted, "DELETE");
     await listCache();
-    return flushed + " entries forgotten";
+    const later = (unreached_nodes || []).map((node) => "; " + node + " was not reached, and forgets them with its next heartbeat");
+    return flushed + " entries forgotten" + later.join("");
   });
 };
 
