@@ -16,6 +16,7 @@ mod members;
 mod operators;
 mod seen;
 mod ssp;
+mod waits;
 
 use std::{
     path::{Path, PathBuf},
