@@ -259,7 +259,7 @@ function nodeRows(body, nodes) {
     state.append(make("span", node.state, "badge " + kind));
     if (node.reason) state.append(" " + node.reason);
     const lease = node.lease_left_seconds === null ? "–" : node.lease_left_seconds + " s left";
-    row(body, [node.node + (node.is_asked ? " (asked)" : ""), state, node.version, time(node.since), node.address || "–", lease, node.holds.length ? list(node.holds) : "–"]);
+    row(body, [node.node + (node.is_asked ? " (asked)" : ""), state, node.version, time(node.since), make("span", node.address || "–", "whole"), make("span", lease, "whole"), node.holds.length ? list(node.holds) : "–"]);
   }
 }
 
