@@ -12,7 +12,12 @@ mod nodes;
 pub mod stored;
 mod web;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
@@ -24,12 +29,12 @@ use tokio::{
 
 use self::{
     levers::{Levers, Reloading},
-    nodes::Nodes,
+    nodes::{Nodes, Orders, alone},
 };
 use crate::{
-    admin::{load_overrides, node_topics},
+    admin::{Flushes, load_overrides},
     agreement::Agreements,
-    cluster::{Cluster, JoinError},
+    cluster::{Alone, Cluster, JoinError},
     config::Config,
     gateways::{
         home::{HomeConfig, HomeSeat},
@@ -66,7 +71,10 @@ pub struct App {
     pub router: Arc<Router>,
     /// This node among the others; `None` where it is alone.
     pub cluster: Option<Arc<Cluster>>,
+    /// This gateway as the only one on a database.
+    alone: Option<Arc<Alone>>,
     agreements: Arc<ArcSwap<Agreements>>,
+    flushes: Arc<Flushes>,
     certificates: Arc<Certificates>,
     /// What subscribers are shown; `None` where their listener has no TLS.
     home_certificates: Option<Arc<Certificates>>,
@@ -136,6 +144,9 @@ pub enum StartError {
     /// The other nodes.
     #[error("this node can't join the others: {0}")]
     Cluster(#[from] JoinError),
+    /// Others on the same store.
+    #[error("this gateway can't start alone: {0}")]
+    Alone(JoinError),
     /// The relay could not take up what waits.
     #[error("what waits in the store can't be taken up: {0}")]
     Resume(Refusal),
@@ -174,6 +185,10 @@ impl App {
             None => open_store(&config, &metrics, &clock, &mut tasks).await?,
         };
         let nodes = Nodes::join(&config, sockets.nodes, (&store, &clock, &metrics)).await?;
+        let alone = match &nodes {
+            None if store.is_shared() => Some(alone(&config, &store, &clock).await?),
+            None | Some(_) => None,
+        };
         let secret = identity_secret(&store, &clock).await?;
         let own = config.gateway.domains.clone();
         let main = own
@@ -250,7 +265,15 @@ impl App {
         }
 
         let home_certificates = home_certificates(config.home.as_ref())?.map(Certificates::new);
+        let flushes = Flushes::new(
+            config.gateway.node.clone(),
+            Arc::clone(&store),
+            Arc::clone(&router),
+            clock.clone(),
+        );
         let mut app = Self {
+            flushes: Arc::new(flushes),
+            alone,
             cluster: nodes.as_ref().map(|nodes| Arc::clone(&nodes.cluster)),
             node_certificates: nodes.as_ref().map(|nodes| Arc::clone(&nodes.certificates)),
             owns_store,
@@ -282,17 +305,10 @@ impl App {
         app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
         if let Some(nodes) = nodes {
-            let topics = app.gateway.topics();
-            for (name, topic) in topics
-                .into_iter()
-                .chain(node_topics(&app.store, &app.router, &clock))
-                .chain(app.home.iter().flat_map(HomeSeat::topics))
-            {
-                nodes.cluster.answer(name, topic);
-            }
+            app.answer_nodes(&nodes.cluster, &metrics, &clock);
             app.nodes = Some(nodes.appear(accounts::passed_on(app.home.as_ref())).await?);
         }
-        app.spawn_tasks(&config.gateway.node, &clock, metrics);
+        app.spawn_tasks(&clock, metrics);
         if let (Some(home), None) = (app.home.as_ref().and_then(|seat| seat.here()), &app.cluster) {
             home.watch_again();
         }
@@ -360,19 +376,18 @@ impl App {
         self.leave().await;
     }
 
-    /// Ends when this process must: another one is the node of its name.
+    /// Ends when this process must: another one is the node of its name, or the gateway on its database.
     pub async fn is_out(&self) {
-        match &self.cluster {
-            Some(cluster) => {
-                let by = cluster.is_out().await;
-                tracing::error!(
-                    by = by.0,
-                    "another process is the node of this name; this one takes nothing more"
-                );
-                self.stop_taking();
-            }
-            None => std::future::pending().await,
-        }
+        let by = match (&self.cluster, &self.alone) {
+            (Some(cluster), _) => cluster.is_out().await,
+            (None, Some(alone)) => alone.is_out().await,
+            (None, None) => std::future::pending().await,
+        };
+        tracing::error!(
+            by = by.0,
+            "another process has taken this one's place; it takes nothing more"
+        );
+        self.stop_taking();
     }
 
     fn stop_taking(&self) {
@@ -382,10 +397,18 @@ impl App {
     }
 
     async fn leave(&self) {
+        if self.store.is_shared() || self.cluster.is_some() {
+            house::hand_over(&*self.store, &self.worker()).await;
+        }
         if let Some(cluster) = &self.cluster
             && let Err(error) = cluster.leave().await
         {
             tracing::warn!(%error, "the other nodes take this one for living until its lease ends");
+        }
+        if let Some(alone) = &self.alone
+            && let Err(error) = alone.leave().await
+        {
+            tracing::warn!(%error, "another gateway can't use this database until a lease ends");
         }
         if !self.owns_store {
             return;
@@ -408,7 +431,7 @@ impl App {
         }
     }
 
-    fn spawn_tasks(&mut self, node: &str, clock: &Clock, metrics: Arc<Metrics>) {
+    fn spawn_tasks(&mut self, clock: &Clock, metrics: Arc<Metrics>) {
         let certificates = self.all_certificates();
         self.tasks.spawn(house::keep_trying(
             Arc::clone(&self.store),
@@ -417,33 +440,58 @@ impl App {
         ));
         self.tasks
             .spawn(watch_expiries(certificates, metrics, clock.clone()));
-        let worker = match &self.cluster {
-            // A process that was taken for dead settles nothing of its successor's.
-            Some(cluster) => cluster.me().worker(),
-            None => WorkerId(node.to_owned()),
-        };
-        self.tasks.spawn(Arc::clone(&self.relay).run_outbox(worker));
+        let worker = self.worker();
+        self.tasks
+            .spawn(Arc::clone(&self.relay).run_outbox(worker.clone()));
+        if let Some(alone) = &self.alone {
+            self.tasks.spawn(Arc::clone(alone).run());
+        }
         if let Some(cluster) = &self.cluster {
             self.tasks.spawn(Arc::clone(cluster).run());
+            let orders = Orders {
+                relay: Arc::downgrade(&self.relay),
+                gateway: Arc::downgrade(&self.gateway),
+                router: Arc::clone(&self.router),
+                store: Arc::clone(&self.store),
+                flushes: Arc::clone(&self.flushes),
+                clock: clock.clone(),
+            };
+            self.tasks.spawn(orders.follow(Arc::clone(cluster)));
+            self.tasks.spawn(nodes::divide_limits(
+                Arc::clone(cluster),
+                Arc::downgrade(&self.relay),
+            ));
         }
         if let Some(home) = &self.home {
             self.tasks.spawn(Arc::clone(home).run());
         }
         self.tasks.spawn(Arc::clone(&self.gateway).run_handshakes());
-        let parts = (
-            Arc::downgrade(&self.relay),
+        let relay = Arc::downgrade(&self.relay);
+        self.tasks.spawn(house::keep_house(
+            Weak::clone(&relay),
             Arc::downgrade(&self.gateway),
-            Arc::clone(&self.store),
-            clock.clone(),
-        );
-        self.tasks
-            .spawn(house::keep_house(parts.0, parts.1, parts.2, parts.3));
-        self.tasks.spawn(house::keep_subscriptions(
-            Arc::downgrade(&self.relay),
-            Arc::clone(&self.store),
-            clock.clone(),
-            WorkerId(node.to_owned()),
         ));
+        self.tasks.spawn(house::sweep(
+            Weak::clone(&relay),
+            Arc::clone(&self.store),
+            clock.clone(),
+            worker.clone(),
+        ));
+        self.tasks.spawn(house::keep_subscriptions(
+            relay,
+            Arc::clone(&self.store),
+            clock.clone(),
+            worker,
+        ));
+    }
+
+    /// As who this process claims and leases.
+    fn worker(&self) -> WorkerId {
+        match &self.cluster {
+            // A process that was taken for dead settles nothing of its successor's.
+            Some(cluster) => cluster.me().worker(),
+            None => WorkerId(self.config.gateway.node.clone()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `app.rs` adapts the gateways' own registers to it, so that this room knows none of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Domain, PeerName, Timestamp},
@@ -49,7 +49,7 @@ pub enum LeverError {
 }
 
 /// How a peer stands.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerState {
     /// Its name.
     pub peer: PeerName,
@@ -66,7 +66,7 @@ pub struct PeerState {
 }
 
 /// How a session stands.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SessionState {
     /// The domain that we speak as.
     pub own: Domain,

@@ -1,6 +1,7 @@
 //! Looking into the caches of routing, and flushing them.
 
 use axum::{Json, extract::State};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Which entries; `all=true` must be said to flush without a condition.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wanted {
     number: Option<String>,
@@ -98,12 +99,14 @@ pub(super) async fn flush(State(parts): State<Shared>, Asked(wanted): Asked<Want
         let text = "nothing says what to flush: give number, prefix, domain, state or kind, or all=true";
         return Err(ApiError::BadRequest(text.into()));
     }
-    let count = parts
-        .router
-        .flush_cache(wanted.filter()?, parts.clock.now())
-        .await;
-    let order = serde_json::to_vec(&wanted).unwrap_or_default();
-    let unreached = nodes::tell(parts.cluster.as_ref(), nodes::FLUSH, order.into()).await;
+    let filter = wanted.filter()?;
+    // Written down first: a node that is not told finds it there.
+    let order = match &parts.cluster {
+        Some(_) => parts.flushes.order(&wanted).await?,
+        None => Bytes::new(),
+    };
+    let count = parts.router.flush_cache(filter, parts.clock.now()).await;
+    let unreached = nodes::tell(parts.cluster.as_ref(), nodes::FLUSH, order).await;
     Ok(Json(match unreached.as_slice() {
         [] => json!({ "flushed": count }),
         nodes => json!({ "flushed": count, "unreached_nodes": nodes }),

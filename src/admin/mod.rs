@@ -11,9 +11,12 @@ mod board;
 mod cache;
 mod console;
 mod error;
+mod flushes;
+mod gathered;
 mod guard;
 mod health;
 mod mask;
+mod members;
 mod nodes;
 mod overrides;
 mod peer;
@@ -28,9 +31,11 @@ mod trace;
 
 pub use accounts::{AccountState, Accounts, AccountsError, MadeAccount, WantedAccount};
 pub use board::{Board, CertificateState, LeverError, PeerState, SessionState};
+pub use flushes::Flushes;
+pub use gathered::PeersHere;
 pub use health::{GoesOn, probes};
-pub use nodes::node_topics;
-pub use overrides::load_overrides;
+pub use nodes::{NodeTopicParts, node_topics};
+pub use overrides::{load_overrides, reload_overrides};
 pub use server::admin_api;
 pub use token::{Role, TokenError, first_token, recovery_token};
 
@@ -41,6 +46,7 @@ use arc_swap::ArcSwap;
 use crate::{
     agreement::Agreements,
     cluster::Cluster,
+    model::Timestamp,
     relay::Relay,
     routing::Router,
     store::Store,
@@ -51,6 +57,8 @@ use crate::{
 pub struct AdminParts {
     /// The node's name.
     pub node: String,
+    /// When it started.
+    pub since: Timestamp,
     /// Names that a `Host` header may carry besides the listening address and `localhost`.
     pub hosts: Vec<String>,
     /// Queues, overrides, tokens, the audit log.
@@ -67,6 +75,8 @@ pub struct AdminParts {
     pub accounts: Option<Arc<dyn Accounts>>,
     /// This node among the others; `None` where it is alone.
     pub cluster: Option<Arc<Cluster>>,
+    /// Flushes of caches, here and at the other nodes.
+    pub flushes: Arc<Flushes>,
     /// What happened to requests.
     pub trails: Arc<TrailBook>,
     /// Counts.

@@ -1,13 +1,18 @@
-//! What operators order at one node, and holds at all: overrides and flushes of the caches of routing.
+//! What operators order at one node, and holds at all: overrides, and flushes of the caches of routing.
 //!
-//! Overrides are in the store, and the other nodes read them there; a flush is only told. A node that was not told keeps what it
-//! has cached until its time, so whoever ordered it learns which one that is.
+//! Both are in the store, and the other nodes are told of them. A node that was not told finds them there at its next heartbeat;
+//! whoever ordered a flush learns which one that is, because it may answer from what it has cached until then.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{cache, load_overrides};
+use super::{
+    Flushes, NotReady,
+    gathered::{OwnPeers, PEERS, PeersHere},
+    members::{OwnStanding, STANDING},
+    reload_overrides,
+};
 use crate::{
     cluster::{Cluster, Refused, Topic},
     routing::Router,
@@ -15,23 +20,36 @@ use crate::{
     telemetry::Clock,
 };
 
+/// What the topics of this room are answered from.
+pub struct NodeTopicParts {
+    /// Overrides.
+    pub store: Arc<dyn Store>,
+    /// The overrides in force.
+    pub router: Arc<Router>,
+    /// Flushes of caches.
+    pub flushes: Arc<Flushes>,
+    /// Peers and their sessions, as they stand here.
+    pub peers: PeersHere,
+    /// Why this node should get no traffic now.
+    pub not_ready: NotReady,
+    /// The time.
+    pub clock: Clock,
+}
+
 /// What this room answers to other nodes, for the cluster to enter.
 #[must_use]
-pub fn node_topics(
-    store: &Arc<dyn Store>,
-    router: &Arc<Router>,
-    clock: &Clock,
-) -> Vec<(&'static str, Arc<dyn Topic>)> {
-    let flush = Flush {
-        router: Arc::clone(router),
-        clock: clock.clone(),
-    };
+pub fn node_topics(parts: NodeTopicParts) -> Vec<(&'static str, Arc<dyn Topic>)> {
     let overrides = Overrides {
-        store: Arc::clone(store),
-        router: Arc::clone(router),
-        clock: clock.clone(),
+        store: parts.store,
+        router: parts.router,
+        clock: parts.clock,
     };
-    vec![(FLUSH, Arc::new(flush)), (OVERRIDES, Arc::new(overrides))]
+    vec![
+        (FLUSH, parts.flushes),
+        (OVERRIDES, Arc::new(overrides)),
+        (PEERS, Arc::new(OwnPeers(parts.peers))),
+        (STANDING, Arc::new(OwnStanding(parts.not_ready))),
+    ]
 }
 
 /// Tells the other nodes; the names of those that have not heard it.
@@ -46,27 +64,6 @@ pub(super) async fn tell(cluster: Option<&Arc<Cluster>>, topic: &'static str, wh
     deaf.into_iter().map(|(node, _)| node).collect()
 }
 
-/// Flushes what another node was told to flush.
-struct Flush {
-    router: Arc<Router>,
-    clock: Clock,
-}
-
-#[async_trait::async_trait]
-impl Topic for Flush {
-    async fn answer(&self, from: &str, request: Bytes) -> Result<Bytes, Refused> {
-        let wanted: cache::Wanted = serde_json::from_slice(&request).map_err(|_| Refused::Unreadable)?;
-        let filter = wanted.filter().map_err(|_| Refused::Unreadable)?;
-        let count = self.router.flush_cache(filter, self.clock.now()).await;
-        tracing::info!(
-            from,
-            count,
-            "entries of the cache were flushed, as another node was told"
-        );
-        Ok(Bytes::new())
-    }
-}
-
 /// Takes up the overrides that another node has stored.
 struct Overrides {
     store: Arc<dyn Store>,
@@ -77,8 +74,7 @@ struct Overrides {
 #[async_trait::async_trait]
 impl Topic for Overrides {
     async fn answer(&self, from: &str, _: Bytes) -> Result<Bytes, Refused> {
-        let _turn = self.router.override_turn().await;
-        let loaded = load_overrides(&*self.store, &self.router, self.clock.now()).await;
+        let loaded = reload_overrides(&*self.store, &self.router, self.clock.now()).await;
         let count = loaded.map_err(|error| Refused::Not(error.to_string()))?;
         tracing::info!(
             from,

@@ -18,6 +18,19 @@ use crate::{
     store::{Batch, Space, Store, StoreError},
 };
 
+/// Puts the overrides that are kept in force, as at the start, once what this node itself is at is done.
+///
+/// # Errors
+/// When the store fails.
+pub async fn reload_overrides(
+    store: &dyn Store,
+    router: &Router,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let _turn = router.override_turn().await;
+    load_overrides(store, router, now).await
+}
+
 /// Puts the overrides that are kept in force, as at the start. Damaged rows are named in the log and left out.
 ///
 /// # Errors
@@ -88,7 +101,7 @@ pub(super) async fn add(State(parts): State<Shared>, Body(wanted): Body<Wanted>)
     // Kept first: what is in force must be in force after a restart.
     let value = serde_json::to_vec(&one).unwrap_or_default();
     let batch = Batch::new(now).put(Space::Override, one.selector.to_string(), value, one.until);
-    parts.store.commit(batch).await?;
+    parts.store.commit(batch.ordered()).await?;
     let (router, added) = (Router::clone(&parts.router), one.clone());
     let before = beside(move || router.add_override(added)).await;
     // Another node may be at it too, and waits for its own turn before it answers.
@@ -109,7 +122,7 @@ pub(super) async fn remove(State(parts): State<Shared>, Asked(whose): Asked<Whos
     let selector = selector(whose.number, whose.domain)?;
     let turn = parts.router.override_turn().await;
     let batch = Batch::new(parts.clock.now()).remove(Space::Override, selector.to_string());
-    parts.store.commit(batch).await?;
+    parts.store.commit(batch.ordered()).await?;
     let router = Router::clone(&parts.router);
     let removed = selector.clone();
     let before = beside(move || router.remove_override(&removed))

@@ -8,23 +8,28 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    PeerState,
     answer::{Answer, Body, Shared, json as value},
     error::ApiError,
+    gathered::{Gathered, gather},
     guard::Caller,
 };
 use crate::model::PeerName;
 
 pub(super) async fn list(State(parts): State<Shared>) -> Answer {
-    let peers: Vec<Value> = parts.board.peers().iter().map(describe).collect();
-    Ok(Json(json!({ "peers": peers })))
+    let Gathered { peers, silent } = gather(&parts).await;
+    Ok(Json(json!({ "peers": peers, "silent_nodes": silent })))
 }
 
 pub(super) async fn show(State(parts): State<Shared>, Path(peer): Path<String>) -> Answer {
-    let peers = parts.board.peers();
-    let found = peers.iter().find(|state| state.peer.as_str() == peer);
-    let state = found.ok_or_else(|| ApiError::NotFound(format!("there is no peer {peer}")))?;
-    Ok(Json(describe(state)))
+    let Gathered { peers, silent } = gather(&parts).await;
+    let found = peers
+        .into_iter()
+        .find(|state| state.get("peer").and_then(Value::as_str) == Some(&peer));
+    let mut state = found.ok_or_else(|| ApiError::NotFound(format!("there is no peer {peer}")))?;
+    if let Value::Object(map) = &mut state {
+        map.insert("silent_nodes".into(), value(&silent));
+    }
+    Ok(Json(state))
 }
 
 /// Why a peer is suspended.
@@ -54,17 +59,6 @@ pub(super) async fn resume(State(parts): State<Shared>, Path(peer): Path<String>
 pub(super) async fn reconnect(State(parts): State<Shared>, Path(peer): Path<String>) -> Answer {
     parts.board.reconnect(&name(&peer)?).await?;
     Ok(Json(json!({ "peer": peer, "reconnecting": true })))
-}
-
-/// A peer, with the two facts that people look for first.
-fn describe(state: &PeerState) -> Value {
-    let mut described = value(state);
-    if let Value::Object(map) = &mut described {
-        let is_up = state.suspended.is_none() && state.open_sessions() > 0;
-        map.insert("up".into(), is_up.into());
-        map.insert("open_sessions".into(), state.open_sessions().into());
-    }
-    described
 }
 
 fn name(peer: &str) -> Result<PeerName, ApiError> {

@@ -16,7 +16,7 @@ use super::{
     answer::{Answer, Shared},
     cache, console,
     error::ApiError,
-    guard, overrides, peer, queue, route, settle, system, trace,
+    guard, members, overrides, peer, queue, route, settle, system, trace,
 };
 use crate::telemetry::RoutingCounts;
 
@@ -41,6 +41,7 @@ fn routes(parts: Shared, is_loopback: bool) -> Router {
         .route("/api/v1/cache", get(cache::list).delete(cache::flush))
         .route("/api/v1/trace", get(trace::find))
         .route("/api/v1/follow", get(trace::followed).post(trace::follow))
+        .route("/api/v1/nodes", get(members::list))
         .route("/api/v1/peers", get(peer::list))
         .route("/api/v1/peers/{peer}", get(peer::show))
         .route("/api/v1/peers/{peer}/suspend", post(peer::suspend))

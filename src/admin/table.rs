@@ -56,6 +56,7 @@ pub(super) const CALLS: &[(Method, &str, Role)] = &[
     (Method::GET, "/api/v1/trace", Role::Read),
     (Method::GET, "/api/v1/follow", Role::Read),
     (Method::POST, "/api/v1/follow", Role::Operate),
+    (Method::GET, "/api/v1/nodes", Role::Read),
     (Method::GET, "/api/v1/peers", Role::Read),
     (Method::GET, "/api/v1/peers/{peer}", Role::Read),
     (Method::POST, "/api/v1/peers/{peer}/suspend", Role::Operate),

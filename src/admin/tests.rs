@@ -206,6 +206,8 @@ impl Board for OnePeer {
                 most_in_flight: 7,
                 per_second: 70,
                 is_cut: true,
+                failed: 3,
+                last_failure: None,
             }),
             set_aside: Vec::new(),
         }]
@@ -290,6 +292,7 @@ impl Node {
         let router = Arc::new(router);
         let parts = AdminParts {
             node: "n1".into(),
+            since: NOW,
             hosts: vec!["noc.alpha.example".into()],
             store: Arc::clone(&store) as Arc<dyn Store>,
             relay: Arc::new(Relay::new(RelayParts {
@@ -304,6 +307,12 @@ impl Node {
                 secret: IdentitySecret::new(&[7; 32]),
                 trails: Box::new(drop),
             })),
+            flushes: Arc::new(Flushes::new(
+                "n1".into(),
+                Arc::clone(&store) as Arc<dyn Store>,
+                Arc::clone(&router),
+                clock.clone(),
+            )),
             router,
             agreements: Arc::default(),
             board: Arc::new(OnePeer::default()),

@@ -186,9 +186,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliveryPolicy {
-    /// Most deliveries under way to the peer; `impsgw peer show` says how many may be now.
+    /// Most deliveries under way to the peer, from all nodes together; `impsgw peer show` says how many may be now.
     pub max_in_flight: u32,
-    /// Most deliveries to the peer that begin in a second.
+    /// Most deliveries to the peer that begin in a second, from all nodes together.
     pub max_per_second: u32,
     /// An answer that takes longer than this counts as slow, and the peer is given less. Above what the peer usually takes, or it
     /// is never given more than one at a time.

@@ -12,15 +12,9 @@ use crate::{
     telemetry::{Clock, Metrics},
 };
 
-/// Every minute: rows that have expired go, what waited too long is told to its senders, idle rate limits are forgotten, recorded
-/// identities and holds are learnt.
-pub(super) async fn keep_house(
-    relay: Weak<Relay>,
-    gateway: Weak<SspGateway>,
-    store: Arc<dyn Store>,
-    clock: Clock,
-) {
-    let mut tick = tokio::time::interval(Duration::from_secs(60));
+/// Every minute: idle rate limits are forgotten, recorded identities, holds and suspensions are learnt.
+pub(super) async fn keep_house(relay: Weak<Relay>, gateway: Weak<SspGateway>) {
+    let mut tick = tokio::time::interval(MINUTE);
     loop {
         tick.tick().await;
         let (Some(relay), Some(gateway)) = (relay.upgrade(), gateway.upgrade()) else {
@@ -34,24 +28,39 @@ pub(super) async fn keep_house(
         if let Err(error) = gateway.load_suspensions().await {
             tracing::warn!(%error, "suspensions that other nodes were told of can't be read");
         }
-        if let Err(refusal) = relay.expire_waiting().await {
-            tracing::warn!(%refusal, "what waits could not be looked through for what is too late");
-        }
         if let Err(refusal) = relay.learn_seen().await {
             tracing::warn!(%refusal, "recorded identities could not be read; each request asks the store for its own");
         }
         if let Err(refusal) = relay.learn_lanes().await {
             tracing::warn!(%refusal, "what waits could not be read; each message asks the store whether an earlier one does");
         }
-        loop {
-            match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
-                Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "expired rows could not be removed");
-                    break;
-                }
-            }
+    }
+}
+
+/// Every minute: rows that have expired go, and what waited too long is told to its senders. Of nodes that share a store one does it.
+pub(super) async fn sweep(relay: Weak<Relay>, store: Arc<dyn Store>, clock: Clock, worker: WorkerId) {
+    let mut tick = tokio::time::interval(MINUTE);
+    loop {
+        tick.tick().await;
+        let Some(relay) = relay.upgrade() else {
+            return;
+        };
+        if !is_ours(SWEEPS, &*store, &worker, &clock).await {
+            continue;
+        }
+        if let Err(refusal) = relay.expire_waiting().await {
+            tracing::warn!(%refusal, "what waits could not be looked through for what is too late");
+        }
+        expire(&*store, &clock).await;
+    }
+}
+
+async fn expire(store: &dyn Store, clock: &Clock) {
+    loop {
+        match store.expire(clock.now(), EXPIRE_AT_ONCE).await {
+            Ok(count) if count >= EXPIRE_AT_ONCE as u64 => {}
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "expired rows could not be removed"),
         }
     }
 }
@@ -62,21 +71,16 @@ pub(super) async fn keep_subscriptions(
     relay: Weak<Relay>,
     store: Arc<dyn Store>,
     clock: Clock,
-    node: WorkerId,
+    worker: WorkerId,
 ) {
-    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    let mut tick = tokio::time::interval(MINUTE);
     loop {
         tick.tick().await;
         let Some(relay) = relay.upgrade() else {
             return;
         };
-        match store.lease("subscriptions", &node, ROUND, clock.now()).await {
-            Ok(Leased::Held { .. }) => {}
-            Ok(Leased::By { .. }) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "subscriptions are not looked at this minute");
-                continue;
-            }
+        if !is_ours(SUBSCRIPTIONS, &*store, &worker, &clock).await {
+            continue;
         }
         match relay.reassert_daily().await {
             Ok(0) => {}
@@ -91,8 +95,27 @@ pub(super) async fn keep_subscriptions(
     }
 }
 
-/// One that does not come back within two rounds gives another one its turn.
-const ROUND: Duration = Duration::from_secs(130);
+/// Whether this node is the one that does something of which one is enough.
+async fn is_ours(name: &str, store: &dyn Store, worker: &WorkerId, clock: &Clock) -> bool {
+    match store.lease(name, worker, ROUND, clock.now()).await {
+        Ok(Leased::Held { .. }) => true,
+        Ok(Leased::By { .. }) => false,
+        Err(error) => {
+            tracing::warn!(%error, lease = name, "who does it is not known, so nobody here does it this minute");
+            false
+        }
+    }
+}
+
+/// Another node may do at once what this one did for all.
+pub(super) async fn hand_over(store: &dyn Store, worker: &WorkerId) {
+    for name in [SWEEPS, SUBSCRIPTIONS] {
+        if let Err(error) = store.unlease(name, worker).await {
+            tracing::warn!(%error, lease = name, "a lease can't be given up; it ends by the clock");
+        }
+    }
+}
+
 /// Every second while the store takes nothing: whether it does again.
 pub(super) async fn keep_trying(store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -114,6 +137,13 @@ pub(super) async fn keep_trying(store: Arc<dyn Store>, metrics: Arc<Metrics>, cl
     }
 }
 
+/// Who removes what has expired.
+const SWEEPS: &str = "sweeps";
+/// Who keeps subscriptions at other operators.
+const SUBSCRIPTIONS: &str = "subscriptions";
+const MINUTE: Duration = Duration::from_secs(60);
+/// One that does not come back within two rounds gives another one its turn.
+const ROUND: Duration = Duration::from_secs(130);
 /// Octets of a probe: as much as a large message.
 const PROBE: usize = 64 * 1024;
 /// Rows removed in one go, so that the writer is not held up.

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::{App, StartError, accounts::HomeAccounts, board::PeerBoard, levers::Reloading, web::Web};
 use crate::{
-    admin::{Accounts, AdminParts, GoesOn, NotReady, admin_api, first_token, probes},
+    admin::{Accounts, AdminParts, Board, GoesOn, NotReady, PeersHere, admin_api, first_token, probes},
     agreement::Degraded,
     config::Config,
     gateways::{
@@ -101,6 +101,48 @@ impl App {
         })
     }
 
+    /// Why this node should get no traffic now.
+    pub(super) fn not_ready(&self, metrics: &Arc<Metrics>) -> NotReady {
+        let (ending, seen, carries) = (self.is_ending.clone(), Arc::clone(metrics), self.goes_on());
+        Arc::new(move || {
+            let is_ending = *ending.borrow();
+            let stops = is_ending.then(|| "the gateway is stopping".to_owned());
+            let failing = seen.store_health().failing().filter(|_| !carries());
+            stops.into_iter().chain(failing).collect()
+        })
+    }
+
+    /// The peers of this node, for people.
+    pub(super) fn board(&self, clock: &Clock) -> Arc<dyn Board> {
+        Arc::new(PeerBoard {
+            agreements: Arc::clone(&self.agreements),
+            gateway: Arc::clone(&self.gateway),
+            router: Arc::clone(&self.router),
+            certificates: self.all_certificates(),
+            relay: Arc::clone(&self.relay),
+            clock: clock.clone(),
+        })
+    }
+
+    /// The same for other nodes; a node that ends is not kept alive by what it would answer.
+    pub(super) fn peers_here(&self, clock: &Clock) -> PeersHere {
+        let (gateway, relay) = (Arc::downgrade(&self.gateway), Arc::downgrade(&self.relay));
+        let (agreements, router) = (Arc::clone(&self.agreements), Arc::clone(&self.router));
+        let clock = clock.clone();
+        Arc::new(move || match (gateway.upgrade(), relay.upgrade()) {
+            (Some(gateway), Some(relay)) => PeerBoard {
+                agreements: Arc::clone(&agreements),
+                gateway,
+                router: Arc::clone(&router),
+                certificates: Vec::new(),
+                relay,
+                clock: clock.clone(),
+            }
+            .peers(),
+            (None, _) | (_, None) => Vec::new(),
+        })
+    }
+
     pub(super) async fn serve_operators(
         &mut self,
         config: &Config,
@@ -108,14 +150,7 @@ impl App {
         (trails, metrics): (Arc<TrailBook>, Arc<Metrics>),
         clock: &Clock,
     ) -> Result<(), StartError> {
-        let goes_on = self.goes_on();
-        let (ending, seen, carries) = (self.is_ending.clone(), Arc::clone(&metrics), Arc::clone(&goes_on));
-        let not_ready: NotReady = Arc::new(move || {
-            let is_ending = *ending.borrow();
-            let stops = is_ending.then(|| "the gateway is stopping".to_owned());
-            let failing = seen.store_health().failing().filter(|_| !carries());
-            stops.into_iter().chain(failing).collect()
-        });
+        let (goes_on, not_ready) = (self.goes_on(), self.not_ready(&metrics));
         if let Some(address) = config.admin.health {
             let listener = bind(address, None, "probes").await?;
             let store = Arc::clone(&self.store);
@@ -133,27 +168,21 @@ impl App {
         }
         let listener = bind(address, None, "the admin API").await?;
         let bound = listener.local_addr().unwrap_or(address);
-        let board = Arc::new(PeerBoard {
-            agreements: Arc::clone(&self.agreements),
-            gateway: Arc::clone(&self.gateway),
-            router: Arc::clone(&self.router),
-            certificates: self.all_certificates(),
-            relay: Arc::clone(&self.relay),
-            clock: clock.clone(),
-        });
         let parts = AdminParts {
             node: config.gateway.node.clone(),
+            since: clock.now(),
             hosts: config.admin.hosts.clone(),
             store: Arc::clone(&self.store),
             relay: Arc::clone(&self.relay),
             router: Arc::clone(&self.router),
             agreements: Arc::clone(&self.agreements),
-            board,
+            board: self.board(clock),
             accounts: self
                 .home
                 .clone()
                 .map(|seat| Arc::new(HomeAccounts(seat)) as Arc<dyn Accounts>),
             cluster: self.cluster.clone(),
+            flushes: Arc::clone(&self.flushes),
             trails,
             metrics,
             clock: clock.clone(),

@@ -4,26 +4,158 @@
 //! names the node it says it is. What is asked goes to [`Cluster::receive`]; what others have asked of that node, to the routes of
 //! whoever answers them here.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::Service as _};
 use hyper_util::service::TowerToHyperService;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
-use super::{StartError, listen::bind};
+use super::{App, StartError, listen::bind, stored::place};
 use crate::{
-    cluster::{Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
+    admin::{Flushes, NodeTopicParts, node_topics, reload_overrides},
+    cluster::{Alone, Cluster, ClusterParts, FROM, MAX_BODY, Member, PATH, Refused},
     config::{Config, node_bundle},
+    gateways::home::HomeSeat,
     gateways::ssp::{
+        SspGateway,
         certificates::Certificates,
         server::{Connection, Exchange, HttpServer, Limits, ServerConfig, ServerTls, TurnedAway},
         tls::{ClientAuthentication, HttpVersions},
     },
-    store::Store,
+    relay::{Relay, Share},
+    routing::Router,
+    store::{Store, StoreError},
     telemetry::{Clock, Metrics},
 };
+
+impl App {
+    /// Enters what this node answers to the others.
+    pub(super) fn answer_nodes(&self, cluster: &Cluster, metrics: &Arc<Metrics>, clock: &Clock) {
+        let parts = NodeTopicParts {
+            store: Arc::clone(&self.store),
+            router: Arc::clone(&self.router),
+            flushes: Arc::clone(&self.flushes),
+            peers: self.peers_here(clock),
+            not_ready: self.not_ready(metrics),
+            clock: clock.clone(),
+        };
+        let home = self.home.iter().flat_map(HomeSeat::topics);
+        for (name, topic) in self
+            .gateway
+            .topics()
+            .into_iter()
+            .chain(node_topics(parts))
+            .chain(home)
+        {
+            cluster.answer(name, topic);
+        }
+    }
+}
+
+/// Becomes the only gateway on a store that others could reach.
+///
+/// # Errors
+/// When there are others.
+pub(super) async fn alone(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+) -> Result<Arc<Alone>, StartError> {
+    let entered = Alone::enter(place(config), Arc::clone(store), clock.clone()).await;
+    entered.map_err(StartError::Alone)
+}
+
+/// What operators order at any node.
+pub(super) struct Orders {
+    pub(super) relay: Weak<Relay>,
+    pub(super) gateway: Weak<SspGateway>,
+    pub(super) router: Arc<Router>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) flushes: Arc<Flushes>,
+    pub(super) clock: Clock,
+}
+
+impl Orders {
+    /// Reads again what operators have ordered, whenever the store says that it is something else. A node that heard of it does that
+    /// in vain; one that did not, because it was cut off from the others or asleep, follows within a heartbeat.
+    pub(super) async fn follow(self, cluster: Arc<Cluster>) {
+        let mut orders = cluster.orders();
+        loop {
+            let version = *orders.borrow_and_update();
+            let read = self.read_again().await;
+            match read {
+                Ok(true) => tracing::debug!(version, "what operators have ordered was read again"),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error,
+                        "what operators have ordered at other nodes can't be read; it is tried again"
+                    );
+                    sleep(cluster.heartbeat()).await;
+                    continue;
+                }
+            }
+            if orders.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `false` when the parts are gone.
+    async fn read_again(&self) -> Result<bool, String> {
+        let (Some(relay), Some(gateway)) = (self.relay.upgrade(), self.gateway.upgrade()) else {
+            return Ok(false);
+        };
+        let failed = |error: StoreError| error.to_string();
+        gateway.load_suspensions().await.map_err(failed)?;
+        relay.learn_holds().await.map_err(|refusal| refusal.to_string())?;
+        reload_overrides(&*self.store, &self.router, self.clock.now())
+            .await
+            .map_err(failed)?;
+        let count = self.flushes.catch_up().await.map_err(failed)?;
+        if count > 0 {
+            tracing::info!(count, "the caches were flushed as other nodes were told");
+        }
+        Ok(true)
+    }
+}
+
+/// Divides what agreements allow towards peers among the nodes, whenever one comes, drains or goes.
+pub(super) async fn divide_limits(cluster: Arc<Cluster>, relay: Weak<Relay>) {
+    let mut changes = cluster.changes();
+    loop {
+        let share = share(&changes.borrow_and_update(), &cluster.me().node);
+        match relay.upgrade() {
+            Some(relay) => relay.share_limits(share),
+            None => return,
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The part of a node that is there. One that drains, or was taken for dead, leaves the rest to the others.
+fn share(members: &[Member], node: &str) -> Share {
+    let taking: Vec<&Member> = members.iter().filter(|member| !member.is_draining).collect();
+    let place = taking.iter().position(|member| member.node == node);
+    match place.and_then(|place| u32::try_from(place).ok()) {
+        Some(place) => Share::Part {
+            place,
+            of: u32::try_from(taking.len()).unwrap_or(u32::MAX),
+        },
+        None => Share::Least,
+    }
+}
 
 /// This node's part in the cluster, before it listens.
 pub(super) struct Nodes {
@@ -82,7 +214,7 @@ impl Nodes {
     ///
     /// # Errors
     /// When the system or the store fails.
-    pub(super) async fn appear(self, passed_on: Router) -> Result<HttpServer, StartError> {
+    pub(super) async fn appear(self, passed_on: axum::Router) -> Result<HttpServer, StartError> {
         let config = ServerConfig {
             tls: Some(ServerTls {
                 certificates: self.certificates,
@@ -109,7 +241,7 @@ impl Nodes {
 /// Takes requests of other nodes.
 struct NodeDoor {
     cluster: Arc<Cluster>,
-    passed_on: Router,
+    passed_on: axum::Router,
 }
 
 impl Exchange for NodeDoor {

@@ -23,6 +23,21 @@ pub(super) fn carried(config: &Config, shared: Arc<dyn Store>) -> Result<Arc<Car
     Ok(Arc::new(CarriedStore::new(shared, SqliteStore::open(&beside)?)))
 }
 
+/// Where a gateway runs, as it says in a store that others could reach. Whoever starts in this folder of this machine is the only
+/// one there, because it locks what is in it.
+#[must_use]
+pub fn place(config: &Config) -> String {
+    let folder = &config.gateway.data_dir;
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!(
+        "{} at {}:{}",
+        config.gateway.node,
+        machine.trim(),
+        folder.display()
+    )
+}
+
 /// The store of a node.
 ///
 /// # Errors

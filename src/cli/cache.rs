@@ -110,6 +110,12 @@ pub(super) async fn run(args: CacheArgs) -> Done {
                 print_json(&answer);
             } else {
                 print(&format!("{} entries forgotten", cell(&answer, "flushed")));
+                for node in rows(&answer, "unreached_nodes") {
+                    let node = node.as_str().unwrap_or_default();
+                    print(&format!(
+                        "{node} was not reached, and forgets them with its next heartbeat"
+                    ));
+                }
             }
             Ok(())
         }

@@ -20,9 +20,12 @@ use super::{
     reach::Reach,
 };
 use crate::{
+    app::stored::place,
+    cluster::Users,
     config::{Config, Engine},
     gateways::ssp::CertificateFacts,
-    store::postgres::PostgresStore,
+    model::Timestamp,
+    store::{Store as _, postgres::PostgresStore},
 };
 
 /// The arguments of `impsgw check`.
@@ -203,9 +206,50 @@ async fn database(config: &Config, findings: &mut Findings) {
         Err(error) => Err(error),
     };
     match opened {
-        Ok(()) => findings.ok("[store]", "the database answers, and takes writes".to_owned()),
+        Ok(()) => {
+            findings.ok("[store]", "the database answers, and takes writes".to_owned());
+            users(config, findings).await;
+        }
         Err(error) => findings.fail("[store]", error.to_string(), advice),
     }
+}
+
+/// Whether others use the database who would not know of this gateway. Where there are no tables yet, nobody does.
+async fn users(config: &Config, findings: &mut Findings) {
+    let Ok(postgres) = config.store.postgres(&config.gateway.node) else {
+        return;
+    };
+    let Ok(store) = PostgresStore::beside(&postgres).await else {
+        return;
+    };
+    let now = Timestamp::from(now());
+    let node = &config.gateway.node;
+    match (&config.cluster, Users::of(&store, now).await) {
+        (_, Err(error)) => findings.fail("[cluster]", error.to_string(), "look at the database"),
+        (None, Ok(Users { alone: Some(by), .. })) if by == place(config) => {
+            findings.ok(
+                "[cluster]",
+                "this gateway, which runs, has the database for itself",
+            );
+        }
+        (_, Ok(Users { alone: Some(by), .. })) => findings.fail(
+            "[cluster]",
+            format!("a gateway without [cluster] uses the database: {by}"),
+            "stop that one, or give both [cluster] and names of their own",
+        ),
+        (None, Ok(users)) if !users.nodes.is_empty() => findings.fail(
+            "[cluster]",
+            format!("nodes of a cluster use the database: {}", users.nodes.join(", ")),
+            "give this gateway [cluster] too, or a database of its own",
+        ),
+        (Some(_), Ok(users)) if users.nodes.contains(node) => findings.warn(
+            "[cluster]",
+            format!("a process of the name {node} uses the database"),
+            "that is this gateway, which runs, or another one: then set [gateway] node",
+        ),
+        (_, Ok(_)) => findings.ok("[cluster]", "nobody uses the database who would be in the way"),
+    }
+    let _ = store.close().await;
 }
 
 fn store_file(config: &Config, findings: &mut Findings) {

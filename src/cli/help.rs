@@ -146,6 +146,12 @@ Examples:
 
 JSON: the answer of /api/v1/cache: {\"entries\", \"stats\"}, or {\"flushed\"}.";
 
+pub(super) const NODE: &str = "\
+Examples:
+  impsgw node list
+
+Exit code 1 when a node is dead or does not answer. JSON: the answers of /api/v1/nodes.";
+
 pub(super) const PEER: &str = "\
 Examples:
   impsgw peer list

@@ -15,6 +15,7 @@ mod home;
 pub mod lab;
 mod load;
 mod noc;
+mod node;
 mod output;
 mod override_;
 mod peer;

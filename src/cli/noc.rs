@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    agreement, audit, cache, cert, check, help, home,
+    agreement, audit, cache, cert, check, help, home, node,
     output::{self, Done, Failure},
     override_, peer, probe, queue, reload, route, store, token, trace, watch,
 };
@@ -40,6 +40,9 @@ pub enum NocCommand {
     /// Look into the caches of routing, or flush them.
     #[command(after_help = help::CACHE)]
     Cache(cache::CacheArgs),
+    /// List the nodes of the gateway: who is there, who answers, what each alone does.
+    #[command(after_help = help::NODE)]
+    Node(node::NodeArgs),
     /// Look at peers and their sessions; suspend, resume, reconnect them.
     #[command(after_help = help::PEER)]
     Peer(peer::PeerArgs),
@@ -88,6 +91,7 @@ pub(super) async fn carry_out(command: NocCommand) -> Done {
         NocCommand::Trace(args) => trace::run(args).await,
         NocCommand::Watch(args) => watch::run(args).await,
         NocCommand::Cache(args) => cache::run(args).await,
+        NocCommand::Node(args) => node::run(args).await,
         NocCommand::Peer(args) => peer::run(args).await,
         NocCommand::Agreement(args) => agreement::run(args).await,
         NocCommand::Queue(args) => queue::run(args).await,

@@ -17,12 +17,12 @@ pub struct PeerArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum PeerCommand {
-    /// List all peers.
+    /// List all peers, as they stand over all nodes.
     List {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Show a peer with its sessions; exit code 1 when it is down or suspended.
+    /// Show a peer with its sessions, over all nodes and at each; exit code 1 when it is down or suspended.
     Show {
         /// The peer.
         peer: String,
@@ -70,10 +70,12 @@ pub(super) async fn run(args: PeerArgs) -> Done {
                     ("PROTOCOL", &|row| cell(row, "protocol")),
                     ("STATE", &state),
                     ("SESSIONS", &|row| cell(row, "open_sessions")),
+                    ("UNDER WAY", &under_way),
                     ("SET ASIDE", &|row| cell(row, "set_aside")),
                 ],
                 "no peers",
             );
+            name_silent(&answer);
             Ok(())
         }
         PeerCommand::Show { peer, remote } => show(&peer, &remote).await,
@@ -119,6 +121,27 @@ async fn show(peer: &str, remote: &Remote) -> Done {
         if let Some(pace) = answer.get("pace").filter(|pace| !pace.is_null()) {
             print(&pace_words(pace));
         }
+        let nodes = rows(&answer, "nodes");
+        if nodes.len() > 1 {
+            print_table(
+                &nodes,
+                &[
+                    ("NODE", &|row| cell(row, "node")),
+                    ("STATE", &state),
+                    ("SESSIONS", &|row| cell(row, "open_sessions")),
+                    ("UNDER WAY", &under_way),
+                    ("PACE", &|row| row.get("pace").map_or("-".into(), share_words)),
+                    ("FAILED", &|row| {
+                        row.get("pace").map_or("-".into(), |pace| cell(pace, "failed"))
+                    }),
+                    ("LAST FAILURE", &|row| {
+                        row.get("pace").map_or("-".into(), failure_words)
+                    }),
+                ],
+                "no nodes",
+            );
+        }
+        name_silent(&answer);
         for server in rows(&answer, "set_aside") {
             print(&format!("set aside: {}", server.as_str().unwrap_or_default()));
         }
@@ -141,6 +164,44 @@ async fn pull(peer: &str, lever: &str, body: Value, done: &str, remote: &Remote)
     Ok(())
 }
 
+/// Names the nodes that gave no answer.
+fn name_silent(answer: &Value) {
+    for silent in rows(answer, "silent_nodes") {
+        let (node, reason) = (cell(&silent, "node"), cell(&silent, "reason"));
+        print(&format!(
+            "{node} did not answer: what it has under way isn't shown ({reason})"
+        ));
+    }
+}
+
+/// Requests under way in all sessions.
+fn under_way(row: &Value) -> String {
+    let sessions = rows(row, "sessions");
+    let counts = sessions
+        .iter()
+        .filter_map(|one| one.get("under_way").and_then(Value::as_u64));
+    counts.sum::<u64>().to_string()
+}
+
+fn share_words(pace: &Value) -> String {
+    if pace.is_null() {
+        return "-".into();
+    }
+    format!(
+        "{} of {}, {} a second",
+        cell(pace, "in_flight"),
+        cell(pace, "most_in_flight"),
+        cell(pace, "per_second")
+    )
+}
+
+fn failure_words(pace: &Value) -> String {
+    match pace.get("last_failure").filter(|one| !one.is_null()) {
+        Some(failure) => format!("{}: {}", time(failure, "at"), cell(failure, "reason")),
+        None => "-".into(),
+    }
+}
+
 /// How fast the peer is sent what may wait.
 fn pace_words(pace: &Value) -> String {
     let is_cut = pace.get("is_cut").and_then(Value::as_bool) == Some(true);
@@ -149,12 +210,20 @@ fn pace_words(pace: &Value) -> String {
     } else {
         ""
     };
-    format!(
+    let mut words = format!(
         "pace: {} under way of {}, {} a second{why}",
         cell(pace, "in_flight"),
         cell(pace, "most_in_flight"),
         cell(pace, "per_second")
-    )
+    );
+    if failure_words(pace) != "-" {
+        words.push_str(&format!(
+            "; {} failed, the last at {}",
+            cell(pace, "failed"),
+            failure_words(pace)
+        ));
+    }
+    words
 }
 
 fn state(row: &Value) -> String {

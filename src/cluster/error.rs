@@ -17,6 +17,30 @@ pub enum JoinError {
         /// The process.
         by: String,
     },
+    /// A gateway without a cluster uses the store, and would go on as if it were alone.
+    #[error(
+        "a gateway without [cluster] uses this database ({by}); stop it, or give it [cluster] and a name of its own"
+    )]
+    OneAlone {
+        /// Where it runs.
+        by: String,
+    },
+    /// Neither this process nor that one has a cluster.
+    #[error(
+        "another gateway uses this database ({by}), and neither knows of the other; stop it, or give both [cluster]"
+    )]
+    AnotherAlone {
+        /// Where it runs.
+        by: String,
+    },
+    /// This process has no cluster, and others do.
+    #[error(
+        "nodes of a cluster use this database ({nodes}), and this gateway has no [cluster]; give it one, or a database of its own"
+    )]
+    Nodes {
+        /// Their names.
+        nodes: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

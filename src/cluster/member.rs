@@ -51,6 +51,12 @@ pub(super) fn living(rows: &[Row], leases: &[HeldLease]) -> Vec<Member> {
     .collect()
 }
 
+/// The names of nodes whose leases these are.
+pub(super) fn living_names(leases: &[HeldLease]) -> Vec<String> {
+    let names = leases.iter().filter_map(|lease| lease.name.strip_prefix(NODES));
+    names.map(str::to_owned).collect()
+}
+
 /// How the leases and rows of nodes begin.
 pub(super) const NODES: &str = "node ";
 

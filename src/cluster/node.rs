@@ -19,16 +19,18 @@ use tokio::{
 };
 
 use super::{
-    ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Standing, Topic,
+    ClusterConfig, ClusterError, DialTls, Entering, Entry, JoinError, Member, Refused, Seat, Standing, Topic,
+    alone::nobody_is_alone,
     client::Client,
     member::{NODES, living},
     passing::Passing,
     renewed,
+    roster::seats,
     tenure::Tenures,
     topics::Topics,
 };
 use crate::{
-    store::{Batch, Committed, HeldLease, Leased, Space, Store, StoreError, WorkerId},
+    store::{Batch, Committed, HeldLease, Leased, ORDERS, Space, Store, StoreError, WorkerId},
     telemetry::{Clock, Metrics},
 };
 
@@ -61,7 +63,11 @@ pub struct Cluster {
     tenures: Tenures,
     /// Under which the row of this node is written.
     fence: AtomicU64,
+    /// When it is written anew, in milliseconds since 1970.
+    rewrite: AtomicU64,
     members: watch::Sender<Arc<[Member]>>,
+    /// The version of what operators have ordered, as it was last seen.
+    orders: watch::Sender<u64>,
     /// Another process that is the node of this name now.
     out: watch::Sender<Option<WorkerId>>,
 }
@@ -70,12 +76,17 @@ impl Cluster {
     /// Becomes the node of its name. When a process of the name has died, that takes until its lease ends.
     ///
     /// # Errors
-    /// [`JoinError::Taken`] when a living process has the name.
+    /// [`JoinError::Taken`] when a living process has the name, [`JoinError::OneAlone`] when the store is somebody else's.
     ///
     /// # Cancel safety
     /// The lease may have been taken when the future is dropped; it ends by the clock.
     pub async fn join(parts: ClusterParts) -> Result<Arc<Self>, JoinError> {
         let fence = enter(&parts).await?;
+        if let Err(refused) = nobody_is_alone(&*parts.store, &parts.clock).await {
+            let (name, me) = (Member::key(&parts.me.node), parts.me.worker());
+            parts.store.unlease(&name, &me).await?;
+            return Err(refused);
+        }
         let cluster = Arc::new(Self {
             passing: Passing::new(parts.me.node.clone(), Arc::clone(&parts.tls)),
             client: Client::new(parts.me.node.clone(), parts.tls),
@@ -87,7 +98,9 @@ impl Cluster {
             topics: Topics::new(),
             tenures: Tenures::default(),
             fence: AtomicU64::new(fence),
+            rewrite: AtomicU64::new(0),
             members: watch::Sender::new(Arc::new([])),
+            orders: watch::Sender::new(0),
             out: watch::Sender::new(None),
         });
         let news = News(Arc::downgrade(&cluster));
@@ -148,6 +161,17 @@ impl Cluster {
         Arc::clone(&self.members.borrow())
     }
 
+    /// Everybody, by name, with those who went without a word within a day; for people.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn roster(&self) -> Result<Vec<Seat>, StoreError> {
+        let now = self.clock.now();
+        let leases = self.store.leases("", now).await?;
+        let rows = self.store.rows(Space::Meta, NODES, None, MAX_NODES, now).await?;
+        Ok(seats(&rows, &leases))
+    }
+
     /// The living node of this name.
     #[must_use]
     pub fn member(&self, node: &str) -> Option<Member> {
@@ -168,6 +192,13 @@ impl Cluster {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Arc<[Member]>> {
         self.members.subscribe()
+    }
+
+    /// A number that is another one once an operator has ordered something at any node, seen with each heartbeat and whenever
+    /// another node says that somebody came or went; who was not told of it reads the store then.
+    #[must_use]
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.orders.subscribe()
     }
 
     /// Asks a living node, and waits for its answer.
@@ -224,10 +255,7 @@ impl Cluster {
             ..(*self.me()).clone()
         };
         self.me.store(Arc::new(draining));
-        self.write_me().await.or_else(|error| match error {
-            JoinError::Store(error) => Err(error),
-            JoinError::Taken { .. } => Ok(()),
-        })?;
+        self.write_me().await.or_else(unless_taken)?;
         self.tell_news().await;
         Ok(())
     }
@@ -296,7 +324,17 @@ impl Cluster {
                 return Ok(());
             }
         }
+        self.stay_known().await?;
         self.look().await
+    }
+
+    /// Writes the row of this node anew before it expires, once it has been there.
+    async fn stay_known(&self) -> Result<(), StoreError> {
+        let rewrite = self.rewrite.load(Ordering::Relaxed);
+        if rewrite == 0 || self.clock.now().0 < rewrite {
+            return Ok(());
+        }
+        self.write_me().await.or_else(unless_taken)
     }
 
     async fn look(&self) -> Result<(), StoreError> {
@@ -305,6 +343,10 @@ impl Cluster {
         let rows = self.store.rows(Space::Meta, NODES, None, MAX_NODES, now).await?;
         let found: Arc<[Member]> = living(&rows, &leases).into();
         self.metrics.cluster_nodes(found.len());
+        let ordered = rows.iter().find(|row| row.key == ORDERS);
+        let version = ordered.map_or(0, |row| row.version);
+        self.orders
+            .send_if_modified(|known| std::mem::replace(known, version) != version);
         self.client.keep_only(&found);
         self.passing.keep_only(&found);
         self.members.send_if_modified(|known| {
@@ -322,10 +364,14 @@ impl Cluster {
         let me = self.me();
         let key = Member::key(&me.node);
         let value = serde_json::to_vec(&*me).unwrap_or_default();
-        let batch = Batch::new(self.clock.now()).put(Space::Meta, key.as_str(), value, None);
+        let now = self.clock.now();
+        let batch = Batch::new(now).put(Space::Meta, key.as_str(), value, Some(now.plus(REMEMBERED)));
         let fence = self.fence.load(Ordering::Relaxed);
         match self.store.commit(batch.under(key, fence)).await? {
-            Committed::Done => Ok(()),
+            Committed::Done => {
+                self.rewrite.store(now.plus(REMEMBERED / 24).0, Ordering::Relaxed);
+                Ok(())
+            }
             Committed::Conflict { .. } | Committed::LeaseLost(_) | Committed::Fenced(_) => {
                 Err(JoinError::Taken {
                     node: me.node.clone(),
@@ -390,6 +436,17 @@ async fn enter(parts: &ClusterParts) -> Result<u64, JoinError> {
     }
 }
 
+/// Who has lost his name to another process finds that out by the lease.
+fn unless_taken(error: JoinError) -> Result<(), StoreError> {
+    match error {
+        JoinError::Store(error) => Err(error),
+        JoinError::Taken { .. }
+        | JoinError::OneAlone { .. }
+        | JoinError::AnotherAlone { .. }
+        | JoinError::Nodes { .. } => Ok(()),
+    }
+}
+
 fn tell_change(before: &[Member], after: &[Member]) {
     let is_in = |list: &[Member], one: &Member| list.iter().any(|other| other.incarnation == one.incarnation);
     for one in after.iter().filter(|one| !is_in(before, one)) {
@@ -407,6 +464,8 @@ fn tell_change(before: &[Member], after: &[Member]) {
 
 /// Said when somebody comes, goes or drains.
 const NEWS: &str = "cluster/news";
+/// A node that went without a word is remembered for a day, so that people see whom they miss.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// More than any cluster has.
 const MAX_NODES: usize = 1000;
 /// What the store's clock may be behind ours in a wait.

@@ -1,7 +1,7 @@
 //! Queues that operators hold: what waits in them stays, and what comes for them waits behind it.
 //!
-//! A hold is a row of the store, so it outlives the process; each node reads the rows at its start and every minute, so that
-//! one which was ordered elsewhere holds here as well. Whoever waits himself, for a search or a presence, is not held up.
+//! A hold is a row of the store, so it outlives the process; each node reads the rows at its start, when an operator has ordered
+//! something elsewhere, and every minute. Whoever waits himself, for a search or a presence, is not held up.
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +69,7 @@ impl Relay {
         };
         let value = serde_json::to_vec(&held).map_err(damaged)?;
         let batch = Batch::new(self.now()).put(Space::Meta, row_key(queue), value, None);
+        let batch = batch.ordered();
         let _changing = self.holds.changing.lock().await;
         self.store.commit(batch).await.map_err(refused_by_store)?;
         self.holds
@@ -85,7 +86,9 @@ impl Relay {
         let is_held = self.holds.of(queue).is_some();
         let batch = Batch {
             due_now: vec![queue.to_owned()],
-            ..Batch::new(self.now()).remove(Space::Meta, row_key(queue))
+            ..Batch::new(self.now())
+                .remove(Space::Meta, row_key(queue))
+                .ordered()
         };
         self.store.commit(batch).await.map_err(refused_by_store)?;
         self.holds.change(|all| _ = all.remove(queue));

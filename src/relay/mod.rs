@@ -33,6 +33,7 @@ mod search;
 mod seen;
 mod send;
 mod set_back;
+mod share;
 mod slots;
 mod subscribe;
 #[cfg(test)]
@@ -46,7 +47,8 @@ pub use egress::{Delivery, Egress, Undelivered};
 pub use holds::HeldQueue;
 pub use identity::{IdentitySecret, RequestKey};
 pub use ingress::{Ingress, Side};
-pub use paces::PaceState;
+pub use paces::{PaceState, PeerFailure};
+pub use share::Share;
 pub use underway::{Begun, Underway};
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,20 +1,23 @@
 //! How much goes to one peer: deliveries under way and deliveries a second, learnt from how it answers.
 //!
 //! Both limits grow by a little with each delivery that goes well and are halved when one goes badly (additive increase,
-//! multiplicative decrease, as in RFC 5681 §3.1), between one and what the agreement allows. What had begun before a cut
+//! multiplicative decrease, as in RFC 5681 §3.1), between one and this node's part of what the agreement allows. What had begun before a cut
 //! can't cut again, so that one hiccup which fails a thousand deliveries counts once. No I/O and no clock: `now` is passed in.
 
 use std::time::Duration;
 
+use super::share::Share;
 use crate::model::Timestamp;
 
-/// The most that the agreement allows.
+/// The most that this node may: its part of what the agreement allows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Bounds {
     /// Deliveries under way; at least 1.
     pub(super) in_flight: u32,
     /// Deliveries a second; at least 1.
     pub(super) per_second: u32,
+    /// Which part it is.
+    pub(super) share: Share,
 }
 
 /// What may go to one peer now.
@@ -58,7 +61,7 @@ pub(super) struct Standing {
     pub(super) in_flight: u32,
     pub(super) window: u32,
     pub(super) per_second: u32,
-    /// Whether either limit is below what the agreement allows.
+    /// Whether either limit is below this node's part of what the agreement allows.
     pub(super) is_cut: bool,
 }
 
@@ -100,16 +103,21 @@ impl Pace {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// The agreement has changed; what was learnt stays, as far as it allows.
+    /// The agreement or the part of it has changed; what was learnt stays, as far as it allows. It was learnt of the peer, so
+    /// with another part of the agreement this node has another part of it too.
     pub(super) fn bound(&mut self, bounds: Bounds) {
         if self.bounds == bounds {
             return;
         }
         let was_cut = self.is_cut();
-        self.bounds = bounds;
+        let before = std::mem::replace(&mut self.bounds, bounds);
         let (window, rate) = (f64::from(bounds.in_flight), f64::from(bounds.per_second));
         if was_cut {
-            (self.window, self.rate) = (self.window.min(window), self.rate.min(rate));
+            if before.share != bounds.share {
+                self.window *= window / f64::from(before.in_flight);
+                self.rate *= rate / f64::from(before.per_second);
+            }
+            (self.window, self.rate) = (self.window.clamp(1.0, window), self.rate.clamp(1.0, rate));
         } else {
             (self.window, self.rate) = (window, rate);
         }

@@ -13,22 +13,25 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
     Relay, Undelivered,
     forward::Target,
-    pace::{Bounds, Pace, Standing, Ticket, Went},
+    pace::{Bounds, Pace, Ticket, Went},
+    share::Share,
     slots::Room,
 };
 use crate::{
-    agreement::InterconnectionAgreement,
+    agreement::{Agreements, InterconnectionAgreement},
     model::{Answer, Domain, PeerName, Refusal, Request, Timestamp},
     telemetry::Clock,
 };
 
 /// How a peer is paced now, for people.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PaceState {
     /// Deliveries under way.
     pub in_flight: u32,
@@ -36,13 +39,30 @@ pub struct PaceState {
     pub most_in_flight: u32,
     /// How many may begin a second.
     pub per_second: u32,
-    /// Whether either is less than the agreement allows, because the peer is slow or refuses.
+    /// Whether either is less than this node's part of what the agreement allows, because the peer is slow or refuses.
     pub is_cut: bool,
+    /// Deliveries since the start that the peer was too slow for, refused, or could not be reached for.
+    pub failed: u64,
+    /// The last of those.
+    pub last_failure: Option<PeerFailure>,
+}
+
+/// A delivery that went badly through the peer's own fault.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PeerFailure {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was wrong.
+    pub reason: String,
 }
 
 /// The paces, by peer.
 #[derive(Debug, Default)]
-pub(super) struct Paces(RwLock<HashMap<PeerName, Arc<PeerPace>>>);
+pub(super) struct Paces {
+    peers: RwLock<HashMap<PeerName, Arc<PeerPace>>>,
+    /// Which part of the limits this node has.
+    share: ArcSwap<Share>,
+}
 
 /// The pace of one peer.
 #[derive(Debug)]
@@ -52,6 +72,8 @@ struct PeerPace {
     freed: Notify,
     /// Deliveries from the store that wait for their turn.
     waiting: AtomicUsize,
+    /// How many went badly, and the last of them.
+    failures: Mutex<(u64, Option<PeerFailure>)>,
 }
 
 impl Paces {
@@ -78,7 +100,7 @@ impl Paces {
 
     /// The peers to which nothing may begin now, or for which something waits for its turn already.
     fn full(&self, now: Timestamp) -> Vec<PeerName> {
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         let is_full = |peer: &PeerPace| {
             peer.waiting.load(Ordering::Relaxed) > 0 || peer.with(|pace| pace.room(now)) == 0
         };
@@ -92,26 +114,39 @@ impl Paces {
         peer.freed.notify_waiters();
     }
 
+    /// This node has another part of the limits from now on.
+    fn share_anew(&self, share: Share, agreements: &Agreements) {
+        self.share.store(Arc::new(share));
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, peer) in peers.iter() {
+            if let Some(agreement) = agreements.for_peer(name) {
+                peer.with(|pace| pace.bound(bounds(agreement, share)));
+                peer.freed.notify_waiters();
+            }
+        }
+    }
+
     /// How a peer is paced; `None` until something has gone to it.
-    fn standing(&self, peer: &PeerName) -> Option<Standing> {
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(peer).map(|peer| peer.with(|pace| pace.standing()))
+    fn state(&self, peer: &PeerName) -> Option<PaceState> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(peer).map(|peer| peer.state())
     }
 
     fn of(&self, agreement: &InterconnectionAgreement, now: Timestamp) -> Arc<PeerPace> {
-        let bounds = bounds(agreement);
-        let peers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let bounds = bounds(agreement, **self.share.load());
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peers.get(agreement.peer()) {
             peer.with(|pace| pace.bound(bounds));
             return Arc::clone(peer);
         }
         drop(peers);
-        let mut peers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             Arc::new(PeerPace {
                 pace: Mutex::new(Pace::new(bounds, now)),
                 freed: Notify::new(),
                 waiting: AtomicUsize::new(0),
+                failures: Mutex::default(),
             })
         };
         Arc::clone(peers.entry(agreement.peer().clone()).or_insert_with(new))
@@ -140,6 +175,25 @@ impl PeerPace {
         }
     }
 
+    fn state(&self) -> PaceState {
+        let standing = self.with(|pace| pace.standing());
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        PaceState {
+            in_flight: standing.in_flight,
+            most_in_flight: standing.window,
+            per_second: standing.per_second,
+            is_cut: standing.is_cut,
+            failed: failures.0,
+            last_failure: failures.1.clone(),
+        }
+    }
+
+    fn failed(&self, reason: String, at: Timestamp) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.0 += 1;
+        failures.1 = Some(PeerFailure { at, reason });
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Pace) -> T) -> T {
         work(&mut self.pace.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -156,8 +210,11 @@ pub(super) struct Permit {
 
 impl Permit {
     /// The delivery has ended with this.
-    pub(super) fn ended(mut self, went: Went, now: Timestamp) {
+    pub(super) fn ended(mut self, (went, why): (Went, String), now: Timestamp) {
         (self.went, self.now) = (went, now);
+        if went == Went::Badly {
+            self.peer.failed(why, now);
+        }
     }
 }
 
@@ -186,16 +243,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl Relay {
+    /// From now on this node has this part of what the agreements allow towards peers.
+    pub fn share_limits(&self, share: Share) {
+        self.paces.share_anew(share, &self.agreements.load());
+        self.wake.notify_one();
+    }
+
     /// How a peer is paced; `None` until something has gone to it.
     #[must_use]
     pub fn pace(&self, peer: &PeerName) -> Option<PaceState> {
-        let standing = self.paces.standing(peer)?;
-        Some(PaceState {
-            in_flight: standing.in_flight,
-            most_in_flight: standing.window,
-            per_second: standing.per_second,
-            is_cut: standing.is_cut,
-        })
+        self.paces.state(peer)
     }
 
     /// A place at the peer for what may wait; `Ok(None)` for what is not paced.
@@ -249,22 +306,31 @@ impl Relay {
     }
 }
 
-/// What a delivery says of the peer that it went to.
+/// What a delivery says of the peer that it went to; in words too, when it went badly.
 pub(super) fn went(
     agreement: &InterconnectionAgreement,
     answer: &Result<Answer, Undelivered>,
     took: Duration,
-) -> Went {
+) -> (Went, String) {
     let is_late = took > agreement.config.delivery.slow_after;
-    let is_bad = match answer {
-        Ok(answer) => is_late || answer.refusals().any(is_trouble),
-        Err(Undelivered::Unanswered(_)) => true,
-        Err(Undelivered::Refused(refusal)) => is_late || is_trouble(refusal),
-        Err(Undelivered::NotTaken(refusal)) if is_trouble(refusal) => true,
+    let trouble = match answer {
+        Ok(answer) => answer.refusals().find(|one| is_trouble(one)).map(Refusal::masked),
+        Err(Undelivered::Unanswered(refusal)) => Some(refusal.masked()),
+        Err(Undelivered::Refused(refusal) | Undelivered::NotTaken(refusal)) if is_trouble(refusal) => {
+            Some(refusal.masked())
+        }
+        Err(Undelivered::Refused(_)) => None,
         // What can't be sent at all says nothing of the peer.
-        Err(Undelivered::NotTaken(_)) => return Went::Unsaid,
+        Err(Undelivered::NotTaken(_)) => return (Went::Unsaid, String::new()),
     };
-    if is_bad { Went::Badly } else { Went::Well }
+    match trouble {
+        Some(why) => (Went::Badly, why),
+        None if is_late => (
+            Went::Badly,
+            format!("it took {:.1} s to answer", took.as_secs_f64()),
+        ),
+        None => (Went::Well, String::new()),
+    }
 }
 
 /// Whether the peer itself can't do it now: what it says of one of its people alone is no reason to slow down.
@@ -288,11 +354,12 @@ fn may_wait(request: &Request) -> bool {
     )
 }
 
-fn bounds(agreement: &InterconnectionAgreement) -> Bounds {
+fn bounds(agreement: &InterconnectionAgreement, share: Share) -> Bounds {
     let delivery = &agreement.config.delivery;
     Bounds {
-        in_flight: delivery.max_in_flight.max(1),
-        per_second: delivery.max_per_second.max(1),
+        in_flight: share.part(delivery.max_in_flight),
+        per_second: share.part(delivery.max_per_second),
+        share,
     }
 }
 

@@ -30,7 +30,7 @@ pub use item::{
 };
 pub use lane::front;
 pub use lease::{HeldLease, Lease, Leased};
-pub use row::{Batch, Committed, Expected, QueueBound, Row, RowWrite, Space};
+pub use row::{Batch, Committed, Expected, ORDERS, QueueBound, Row, RowWrite, Space};
 
 pub use timed::TimedStore;
 

@@ -222,6 +222,13 @@ impl Batch {
         self
     }
 
+    /// Says that it changes what all nodes go by: suspensions, holds, overrides, flushes. One that was not told of it notices that
+    /// the row [`ORDERS`] has another version.
+    #[must_use]
+    pub fn ordered(self) -> Self {
+        self.put(Space::Meta, ORDERS, b"1".as_slice(), None)
+    }
+
     /// Settles an item.
     #[must_use]
     pub fn settle(mut self, id: ItemId, settle: Settle) -> Self {
@@ -239,6 +246,10 @@ impl Batch {
             && !self.all_due_now
     }
 }
+
+/// The row whose version goes up with each order of an operator. It stands among the rows of nodes, which each of them reads at each
+/// heartbeat; no name of a node begins with a space.
+pub const ORDERS: &str = "node  orders";
 
 /// What a batch came to.
 #[derive(Clone, Debug, Eq, PartialEq)]

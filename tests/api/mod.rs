@@ -48,6 +48,7 @@ async fn answers_are_as_the_description_says() {
     let item = items["items"][0]["id"].to_string();
     for path in [
         "status",
+        "nodes",
         "peers",
         "agreements",
         "queues",

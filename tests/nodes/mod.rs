@@ -8,15 +8,23 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod alone;
 mod asking;
 mod cut;
 mod door;
 mod home;
+mod limits;
 mod members;
 mod operators;
+mod seen;
 mod ssp;
+mod waits;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use impsgw::{
@@ -33,6 +41,7 @@ use impsgw::{
     telemetry::Clock,
     zone::ZoneServer,
 };
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -124,8 +133,63 @@ impl Table {
         self.start_with(node, &line.unwrap_or_default()).await
     }
 
+    /// The file of the token that is good at every node.
+    fn token_file(&self) -> PathBuf {
+        // The node that started first has written it.
+        let mut folders = std::fs::read_dir(self.folder.path()).unwrap();
+        let file = folders.find_map(|folder| {
+            let file = folder.unwrap().path().join("admin-token");
+            file.is_file().then_some(file)
+        });
+        file.unwrap()
+    }
+
+    /// The admin API of a node.
+    fn admin(&self, node: &App) -> Admin {
+        let token = std::fs::read_to_string(self.token_file()).unwrap();
+        Admin {
+            address: format!("http://{}/api/v1", node.admin.unwrap()),
+            token: token.trim().to_owned(),
+        }
+    }
+
+    /// A node that peers reach, and the others look for where it is not.
+    async fn cut_off(&self, node: &str, peers: &[&Peer]) -> App {
+        let routing = routing_by(self.zone.as_ref().unwrap().local_addr());
+        let text = format!("advertise = \"127.0.0.1:1\"\n{routing}{}", ssp(peers));
+        self.start_with(node, &text).await.unwrap()
+    }
+
     async fn node(&self, node: &str) -> App {
         self.start(node).await.unwrap()
+    }
+}
+
+/// The admin API of a node.
+struct Admin {
+    address: String,
+    token: String,
+}
+
+impl Admin {
+    async fn get(&self, path: &str) -> Value {
+        self.call(reqwest::Method::GET, path, None).await
+    }
+
+    async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let call = client
+            .request(method, format!("{}{path}", self.address))
+            .bearer_auth(&self.token);
+        let call = match body {
+            Some(body) => call.json(body),
+            None => call,
+        };
+        let answer = call.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
     }
 }
 
@@ -220,6 +284,18 @@ async fn until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("it never came to hold");
+}
+
+/// Waits until something holds that has to be asked for.
+async fn until_async(mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait)

@@ -1,6 +1,6 @@
 //! What an operator orders at one node holds at all.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Table, sees, until};
 use crate::hostile::peer::Peer;
@@ -36,11 +36,7 @@ async fn overrides_and_flushes_at_one_node_hold_at_all() {
         table.gateway("n2", &[&beta]).await,
     );
     sees(&n1, &["n1", "n2"]).await;
-    let token = std::fs::read_to_string(table.folder.path().join("n1/admin-token")).unwrap();
-    let admin = Admin {
-        address: format!("http://{}/api/v1", n1.admin.unwrap()),
-        token: token.trim().to_owned(),
-    };
+    let admin = table.admin(&n1);
     let wanted = json!({"number": "+447700900777", "to_domain": "beta.example", "reason": "test"});
     admin
         .call(reqwest::Method::POST, "/overrides", Some(&wanted))
@@ -60,26 +56,72 @@ async fn overrides_and_flushes_at_one_node_hold_at_all() {
     n1.shut_down().await;
 }
 
-/// The admin API of a node.
-struct Admin {
-    address: String,
-    token: String,
+/// Nothing reaches it: it follows by the store alone.
+#[tokio::test]
+async fn node_that_is_cut_off_follows_what_is_ordered_elsewhere() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let n1 = table.gateway("n1", &[&beta]).await;
+    let n2 = table.cut_off("n2", &[&beta]).await;
+    sees(&n1, &["n1", "n2"]).await;
+    let admin = table.admin(&n1);
+    let post = reqwest::Method::POST;
+    admin
+        .call(
+            post.clone(),
+            "/peers/beta/suspend",
+            Some(&json!({"reason": "a test"})),
+        )
+        .await;
+    admin
+        .call(
+            post.clone(),
+            "/queues/beta.example/hold",
+            Some(&json!({"reason": "a test"})),
+        )
+        .await;
+    let wanted = json!({"number": "+447700900777", "to_domain": "beta.example", "reason": "test"});
+    admin.call(post.clone(), "/overrides", Some(&wanted)).await;
+    until(|| n2.gateway.suspension("beta").is_some()).await;
+    until(|| n2.relay.held_queues().len() == 1 && n2.router.overrides().len() == 1).await;
+    admin.call(post.clone(), "/peers/beta/resume", None).await;
+    admin.call(post, "/queues/beta.example/release", None).await;
+    admin
+        .call(reqwest::Method::DELETE, "/overrides?number=%2B447700900777", None)
+        .await;
+    until(|| n2.gateway.suspension("beta").is_none()).await;
+    until(|| n2.relay.held_queues().is_empty() && n2.router.overrides().is_empty()).await;
+    n1.shut_down().await;
+    n2.shut_down().await;
 }
 
-impl Admin {
-    async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Value {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let call = client
-            .request(method, format!("{}{path}", self.address))
-            .bearer_auth(&self.token);
-        let call = match body {
-            Some(body) => call.json(body),
-            None => call,
-        };
-        let answer = call.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
+#[tokio::test]
+async fn node_that_is_cut_off_forgets_what_is_flushed_elsewhere() {
+    let beta = Peer::new("beta").await;
+    let table = Table::with(&[&beta]).await;
+    let n1 = table.gateway("n1", &[&beta]).await;
+    let n2 = table.cut_off("n2", &[&beta]).await;
+    sees(&n1, &["n1", "n2"]).await;
+    let (first, second) = (table.admin(&n1), table.admin(&n2));
+    let route = "/route?address=wv%3Abea%40beta.example";
+    for admin in [&first, &second] {
+        admin.get(route).await;
+        assert_ne!(entries(admin).await, 0);
     }
+    let flushed = first
+        .call(reqwest::Method::DELETE, "/cache?domain=other.example", None)
+        .await;
+    assert_eq!(flushed["unreached_nodes"], json!(["n2"]), "{flushed}");
+    let flushed = first
+        .call(reqwest::Method::DELETE, "/cache?domain=beta.example", None)
+        .await;
+    assert_eq!(flushed["unreached_nodes"], json!(["n2"]), "{flushed}");
+    super::until_async(async || entries(&second).await == 0).await;
+    n1.shut_down().await;
+    n2.shut_down().await;
+}
+
+async fn entries(admin: &super::Admin) -> usize {
+    let cached = admin.get("/cache?domain=beta.example").await;
+    cached["entries"].as_array().unwrap().len()
 }

@@ -332,7 +332,7 @@ async fn until_refused(gateway: SocketAddr, document: &[u8]) {
 }
 
 /// The next request in a session; anything else fails the test.
-async fn first_request(beta: &mut Peer, session: &Session) -> (String, Primitive) {
+pub(super) async fn first_request(beta: &mut Peer, session: &Session) -> (String, Primitive) {
     loop {
         match beta.next().await {
             Document::Setup(step) => panic!("a second handshake: {step:?}"),
@@ -352,7 +352,7 @@ async fn first_request(beta: &mut Peer, session: &Session) -> (String, Primitive
     }
 }
 
-async fn answer_at(gateway: SocketAddr, session: &Session, id: &str, primitive: &Primitive) {
+pub(super) async fn answer_at(gateway: SocketAddr, session: &Session, id: &str, primitive: &Primitive) {
     let Primitive::SendMessageRequest(sent) = primitive else {
         panic!("{primitive:?}");
     };
@@ -360,12 +360,12 @@ async fn answer_at(gateway: SocketAddr, session: &Session, id: &str, primitive: 
     assert_eq!(post(gateway, &in_session(&session.id, &answer)).await, 200);
 }
 
-async fn ada(app: &App) -> Handset {
+pub(super) async fn ada(app: &App) -> Handset {
     let url = format!("http://{}", app.subscribers.unwrap());
     Handset::log_in(&url, "ada", "ada-among-wolves").await.unwrap()
 }
 
-async fn send(ada: &Handset, text: &str) -> String {
+pub(super) async fn send(ada: &Handset, text: &str) -> String {
     let message = json!({"to": [BEA], "text": text});
     match ada.call("POST", "/v1/messages", message).await {
         Ok(answer) => answer["recipients"][0]["accepted"]

@@ -220,8 +220,51 @@ function peerRows(body, peers) {
       else levers.push(lever("Suspend", "Suspend " + peer.peer, path + "/suspend", "POST", true, "switch " + peer.peer));
       levers.push(lever("Reconnect", "Reconnect " + peer.peer, path + "/reconnect", "POST"));
     }
-    row(body, [peer.peer, states, sessions.length ? list(sessions) : "none; the first request opens one", peer.set_aside.length ? list(peer.set_aside) : "–"], levers);
+    const links = make("div");
+    links.append(sessions.length ? list(sessions) : "none; the first request opens one");
+    if (peer.nodes.length > 1) links.append(atEachNode(peer));
+    row(body, [peer.peer, states, links, peer.set_aside.length ? list(peer.set_aside) : "–"], levers);
   }
+}
+
+// The peers whose nodes are shown, over refreshes.
+const unfolded = new Set();
+
+// How a peer stands at each node.
+function atEachNode(peer) {
+  const box = make("details");
+  box.open = unfolded.has(peer.peer);
+  box.ontoggle = () => { if (box.open) unfolded.add(peer.peer); else unfolded.delete(peer.peer); };
+  const head = make("summary", "at each of " + peer.nodes.length + " nodes");
+  head.setAttribute("aria-label", "How " + peer.peer + " stands at each of " + peer.nodes.length + " nodes");
+  head.dataset.key = "nodes " + peer.peer;
+  box.append(head, list(peer.nodes.map((node) => {
+    const said = [node.sessions.reduce((sum, one) => sum + one.under_way, 0) + " under way"];
+    if (node.pace) {
+      said.push(node.pace.in_flight + " of " + node.pace.most_in_flight + " deliveries at once, " + node.pace.per_second + " a second");
+      if (node.pace.failed) said.push(node.pace.failed + " failed");
+      if (node.pace.last_failure) said.push("the last at " + time(node.pace.last_failure.at) + ": " + node.pace.last_failure.reason);
+    }
+    const line = make("li");
+    line.append(make("b", node.node), ": " + said.join("; "));
+    return line;
+  })));
+  return box;
+}
+
+function nodeRows(body, nodes) {
+  for (const node of nodes) {
+    const kind = { up: "good", draining: "warn", "not ready": "warn" }[node.state] || "bad";
+    const state = make("span");
+    state.append(make("span", node.state, "badge " + kind));
+    if (node.reason) state.append(" " + node.reason);
+    const lease = node.lease_left_seconds === null ? "–" : node.lease_left_seconds + " s left";
+    row(body, [node.node + (node.is_asked ? " (asked)" : ""), state, node.version, time(node.since), make("span", node.address || "–", "whole"), make("span", lease, "whole"), node.holds.length ? list(node.holds) : "–"]);
+  }
+}
+
+function silentNodes(body, silent) {
+  for (const one of silent) body.append(make("li", one.node + " did not answer: what it has under way isn't shown (" + one.reason + ")"));
 }
 
 function queueRows(body, { queues, held }) {
@@ -360,7 +403,8 @@ function stats(routing) {
 // ---- the page as a whole
 
 async function refresh() {
-  const [status, { peers }, { queues, held }] = await Promise.all([call("status"), call("peers"), call("queues")]);
+  const [status, { peers, silent_nodes }, { queues, held }, { nodes }] =
+    await Promise.all([call("status"), call("peers"), call("queues"), call("nodes")]);
   role = status.role;
   $("node").textContent = status.node + " · " + status.version + " · you: " + role;
   $("state").textContent = status.ready ? "ready" : "not ready: " + status.not_ready.join("; ");
@@ -369,6 +413,9 @@ async function refresh() {
   document.title = (peers.every((peer) => peer.up) ? "" : "(!) ") + status.node + " – impsgw";
   show("tiles", { peers, queues, status: { routing: { numbers: status.routing.numbers }, certificates: status.certificates } }, tiles);
   show("peers", [peers, role], (body) => peerRows(body, peers));
+  show("silent", silent_nodes, silentNodes);
+  for (const id of ["s-nodes", "n-nodes"]) $(id).hidden = nodes.length < 2;
+  show("nodes", nodes, nodeRows);
   show("queues", { queues, held, role }, queueRows);
   show("certs", status.certificates || [], certRows);
   stats(status.routing);
@@ -459,9 +506,10 @@ $("flush").onclick = async () => {
   if (!wanted.size) wanted.set("all", "true");
   if (!await ask("Flush " + what + "?", "Flush", false)) return;
   attempt(async () => {
-    const { flushed } = await call("cache?" + wanted, "DELETE");
+    const { flushed, unreached_nodes } = await call("cache?" + wanted, "DELETE");
     await listCache();
-    return flushed + " entries forgotten";
+    const later = (unreached_nodes || []).map((node) => "; " + node + " was not reached, and forgets them with its next heartbeat");
+    return flushed + " entries forgotten" + later.join("");
   });
 };
 

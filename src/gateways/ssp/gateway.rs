@@ -261,7 +261,7 @@ impl SspGateway {
     pub async fn suspend(&self, peer: &str, reason: &str) -> Result<(), StoreError> {
         let row = format!("{SUSPENDED}{peer}");
         let batch = Batch::new(self.now()).put(Space::Meta, row, reason.as_bytes().to_vec(), None);
-        self.store.commit(batch).await?;
+        self.store.commit(batch.ordered()).await?;
         self.suspensions().insert(peer.to_owned(), reason.to_owned());
         self.tell_suspensions().await;
         Ok(())
@@ -273,7 +273,7 @@ impl SspGateway {
     /// When the store fails; then nothing is changed.
     pub async fn resume(&self, peer: &str) -> Result<(), StoreError> {
         let batch = Batch::new(self.now()).remove(Space::Meta, format!("{SUSPENDED}{peer}"));
-        self.store.commit(batch).await?;
+        self.store.commit(batch.ordered()).await?;
         self.suspensions().remove(peer);
         self.tell_suspensions().await;
         Ok(())

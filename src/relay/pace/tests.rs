@@ -5,6 +5,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds {
     in_flight: 200,
     per_second: 1000,
+    share: Share::Part { place: 0, of: 1 },
 };
 
 /// What may happen to a pace.
@@ -24,6 +25,7 @@ fn event() -> impl Strategy<Value = Event> {
     let bounds = (1_u32..300, 1_u32..3000).prop_map(|(in_flight, per_second)| Bounds {
         in_flight,
         per_second,
+        share: Share::default(),
     });
     prop_oneof![
         8 => Just(Event::Begin),
@@ -79,7 +81,7 @@ proptest! {
     /// No more begin in a second than the rate and what had been saved up.
     #[test]
     fn rate_holds_over_any_second(most in 1_u32..500, steps in vec(0_u64..200, 1..200)) {
-        let bounds = Bounds { in_flight: u32::MAX, per_second: most };
+        let bounds = Bounds { in_flight: u32::MAX, per_second: most, share: Share::default() };
         let mut now = Timestamp(10_000_000);
         let mut pace = Pace::new(bounds, now);
         let mut begun: Vec<Timestamp> = Vec::new();
@@ -134,6 +136,7 @@ fn one_failure_leaves_a_fair_part() {
     let most = Bounds {
         in_flight: 1000,
         per_second: 10_000,
+        share: Share::default(),
     };
     let mut pace = Pace::new(most, now);
     play(&mut pace, &mut now, 1, Went::Badly);
@@ -172,6 +175,7 @@ fn clock_that_is_set_back_holds_nothing_up() {
         Bounds {
             in_flight: 10,
             per_second: 1,
+            share: Share::default(),
         },
         now,
     );
@@ -189,6 +193,7 @@ fn changed_agreement_holds_at_once() {
     let narrow = Bounds {
         in_flight: 2,
         per_second: 5,
+        ..BOUNDS
     };
     pace.bound(narrow);
     assert_eq!(pace.room(now), 2);
@@ -201,4 +206,43 @@ fn changed_agreement_holds_at_once() {
         ..BOUNDS
     });
     assert_eq!(pace.standing().window, cut);
+}
+
+/// What was learnt is the peer's: half as much for half of the nodes is the same in all.
+#[test]
+fn another_part_of_the_agreement_is_another_part_of_what_was_learnt() {
+    let mut now = Timestamp(10_000_000);
+    let part = |of| {
+        let share = Share::Part { place: 0, of };
+        let (in_flight, per_second) = (share.part(BOUNDS.in_flight), share.part(BOUNDS.per_second));
+        Bounds {
+            in_flight,
+            per_second,
+            share,
+        }
+    };
+    let mut pace = Pace::new(part(1), now);
+    pace.bound(part(2));
+    assert_eq!((pace.standing().window, pace.standing().per_second), (100, 500));
+    pace.bound(part(1));
+    assert_eq!((pace.standing().window, pace.standing().is_cut), (200, false));
+    for _ in 0..150 {
+        pace.begin(now).unwrap();
+    }
+    play(&mut pace, &mut now, 1, Went::Badly);
+    let (cut, rate) = (pace.window, pace.rate);
+    pace.bound(part(4));
+    assert!(
+        (pace.window - (cut / 4.0).max(1.0)).abs() < 0.001,
+        "{}",
+        pace.window
+    );
+    assert!((pace.rate - (rate / 4.0).max(1.0)).abs() < 0.001, "{}", pace.rate);
+    assert!(pace.standing().is_cut);
+    pace.bound(part(1));
+    assert!(
+        pace.window <= cut + 4.0 && pace.standing().is_cut,
+        "{}",
+        pace.window
+    );
 }
