@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     Ingress, Relay, RequestKey,
@@ -290,13 +290,15 @@ impl Relay {
     /// What was delivered and is not settled is delivered again, so a store that takes nothing now is asked again while the
     /// lease is sure to hold.
     async fn commit_persistently(&self, batch: Batch) -> Result<Committed, StoreError> {
-        for _ in 0..SETTLE_AGAIN {
+        let until = Instant::now() + SETTLE_AGAIN;
+        loop {
             match self.store.commit(batch.clone()).await {
-                Err(StoreError::Disk { .. }) => tokio::time::sleep(Duration::from_secs(1)).await,
+                Err(StoreError::Disk { .. } | StoreError::Away { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
                 settled => return settled,
             }
         }
-        self.store.commit(batch).await
     }
 
     /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
@@ -334,7 +336,7 @@ const OLDEST: usize = 1000;
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 /// The same while a peer has its part for now: at the least pace it gets one a second.
 const LOOK_AT_PACES: Duration = Duration::from_millis(250);
-/// How often a settlement is tried, a second apart.
-const SETTLE_AGAIN: u32 = 25;
+/// How long a settlement is tried again.
+const SETTLE_AGAIN: Duration = Duration::from_secs(25);
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);
