@@ -278,14 +278,7 @@ impl App {
             config: Arc::clone(&config),
             is_ending: watch::Sender::new(false),
         };
-        app.listen_to_peers(&config.ssp, sockets.ssp).await?;
-        app.serve_subscribers(&config, sockets.subscribers).await?;
-        let reloading = Reloading {
-            levers: app.levers(),
-            load: sockets.reload,
-        };
-        app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
-            .await?;
+        // Before it asks a peer anything: the others know by then where the answers belong.
         if let Some(nodes) = nodes {
             let topics = app.gateway.topics();
             for (name, topic) in topics
@@ -296,6 +289,14 @@ impl App {
             }
             app.nodes = Some(nodes.appear().await?);
         }
+        app.listen_to_peers(&config.ssp, sockets.ssp).await?;
+        app.serve_subscribers(&config, sockets.subscribers).await?;
+        let reloading = Reloading {
+            levers: app.levers(),
+            load: sockets.reload,
+        };
+        app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
+            .await?;
         app.spawn_tasks(&config.gateway.node, &clock, metrics);
         if let Some(home) = &app.home {
             home.watch_again();

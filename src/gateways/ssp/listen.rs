@@ -230,14 +230,17 @@ impl SspGateway {
             Work::Asked(transaction, incoming) => (transaction, incoming),
             Work::Late(asked, primitive) => {
                 let pair = (&session.own, &session.peer);
-                return self.late(pair, agreement, &asked, &primitive).await;
+                self.late(pair, agreement, &asked, &primitive).await;
+                return;
             }
             Work::Elsewhere(elsewhere, transaction) => {
                 let passed = self.pass_answer_on(session, elsewhere, transaction);
                 // Rare where peers answer to the node that asked.
                 if let Some(Transaction { id, primitive, .. }) = Box::pin(passed).await {
                     let link = self.link(&session.own, &session.peer);
-                    Box::pin(self.settle_late(&link, &id, &primitive)).await;
+                    if !Box::pin(self.settle_late(&link, &id, &primitive)).await {
+                        self.settle_later(link, id, primitive);
+                    }
                 }
                 return;
             }
@@ -371,15 +374,15 @@ impl SspGateway {
         about(asked, primitive)
     }
 
-    /// Settles with a late answer what is kept in the store.
+    /// Settles with a late answer what is kept in the store; `false` when there is nothing that it is about.
     pub(super) async fn late(
         &self,
         (own, peer): (&Domain, &Domain),
         agreement: &InterconnectionAgreement,
         asked: &Asked,
         primitive: &Primitive,
-    ) {
-        let Some(relay) = self.relay() else { return };
+    ) -> bool {
+        let Some(relay) = self.relay() else { return false };
         let view = View {
             own,
             peer,
@@ -397,7 +400,7 @@ impl SspGateway {
             conversation: None,
         });
         let answer = read_answer(&view, &probe, primitive);
-        relay.late_answer(peer, &asked.message, &answer).await;
+        relay.late_answer(peer, &asked.message, &answer).await
     }
 
     /// The transaction that carries a request, for peers that want later answers under its ID, with what it is found by.

@@ -251,11 +251,8 @@ impl SspGateway {
         if incarnation == self.incarnation() {
             return None;
         }
-        Some(
-            cluster
-                .process(incarnation)
-                .map_or(Elsewhere::Nowhere, Elsewhere::At),
-        )
+        let unknown = || Elsewhere::Unknown(incarnation.into());
+        Some(cluster.process(incarnation).map_or_else(unknown, Elsewhere::At))
     }
 
     /// Hands an answer to the node that waits for it; gives it back when that has not taken it.
@@ -265,7 +262,14 @@ impl SspGateway {
         to: Elsewhere,
         transaction: Transaction,
     ) -> Option<Transaction> {
-        let (Some(cluster), Elsewhere::At(member)) = (self.cluster(), to) else {
+        let Some(cluster) = self.cluster() else {
+            return Some(transaction);
+        };
+        let found = match to {
+            Elsewhere::At(member) => Some(member),
+            Elsewhere::Unknown(incarnation) => cluster.find_process(&incarnation).await,
+        };
+        let Some(member) = found else {
             return Some(transaction);
         };
         let profile = self.profile_of(&session.peer);
@@ -351,19 +355,39 @@ impl SspGateway {
         Ok(())
     }
 
-    /// Settles what is in the store with an answer that nobody waits for any more.
+    /// Settles what is in the store with an answer that nobody waits for any more; `false` when there is nothing.
     pub(super) async fn settle_late(
         self: &Arc<Self>,
         link: &Link,
         id: &TransactionId,
         primitive: &Primitive,
-    ) {
+    ) -> bool {
         let agreement = self.agreements.load().for_domain(&link.peer).cloned();
         let (Some(agreement), Some(asked)) = (agreement, self.late_to(link, id, primitive).await) else {
-            return;
+            return false;
         };
         self.late((&link.own, &link.peer), &agreement, &asked, primitive)
-            .await;
+            .await
+    }
+
+    /// Looks again and again whether what an answer is about is in the store: a node that can't be reached and waits for it puts
+    /// it there when it has waited for as long as a sender does.
+    pub(super) fn settle_later(self: &Arc<Self>, link: Arc<Link>, id: TransactionId, primitive: Primitive) {
+        let Ok(place) = Arc::clone(&self.stray_answers).try_acquire_owned() else {
+            tracing::warn!(peer = %link.peer, "too many answers for nodes that can't be reached; one is dropped");
+            return;
+        };
+        let gateway = Arc::downgrade(self);
+        tokio::spawn(async move {
+            for pause in LOOK_LATER {
+                tokio::time::sleep(pause).await;
+                let Some(gateway) = gateway.upgrade() else { return };
+                if gateway.settle_late(&link, &id, &primitive).await {
+                    break;
+                }
+            }
+            drop(place);
+        });
     }
 
     fn profile_of(&self, peer: &Domain) -> Profile {
@@ -387,8 +411,8 @@ impl SspGateway {
 pub(super) enum Elsewhere {
     /// At this node.
     At(Member),
-    /// The process is dead.
-    Nowhere,
+    /// At a process that has come since this node looked who lives, or is dead.
+    Unknown(Box<str>),
 }
 
 /// Answers one topic of the gateway; does not keep it alive.
@@ -444,5 +468,15 @@ const STEP: &str = "ssp/step";
 const ANSWER: &str = "ssp/answer";
 /// Before the two domains in the name of a lease.
 const LADDER: &str = "ladder ";
+/// When it is looked again whether an answer for a node that can't be reached finds something in the store.
+const LOOK_LATER: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+/// So many such answers are looked after at once.
+pub(super) const STRAY_ANSWERS: usize = 1024;
 /// How often a node that waits for the session of another one looks into the store.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
