@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    departure::DOCUMENT,
     gateway::{SspGateway, profile},
     handshake::SetupVerdict,
     link::{Asked, Link},
@@ -77,7 +78,9 @@ impl SspGateway {
     #[must_use]
     pub fn topics(self: &Arc<Self>) -> Vec<(&'static str, Arc<dyn Topic>)> {
         let door = |topic| Arc::new(NodeTopic(Arc::downgrade(self), topic)) as Arc<dyn Topic>;
-        [NEWS, STEP, ANSWER].map(|topic| (topic, door(topic))).into()
+        [NEWS, STEP, ANSWER, DOCUMENT]
+            .map(|topic| (topic, door(topic)))
+            .into()
     }
 
     /// Who climbs the ladders of a pair: this node, unless another one does.
@@ -215,16 +218,7 @@ impl SspGateway {
         may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
     ) -> Option<SetupVerdict> {
         let cluster = self.cluster()?;
-        let agreements = self.agreements.load_full();
-        let domains = agreements.all().iter().flat_map(|one| {
-            let speaks = one
-                .config
-                .domains
-                .iter()
-                .filter(|domain| may_speak_for(domain, one));
-            speaks.cloned().collect::<Vec<_>>()
-        });
-        let speaks_for: Vec<Domain> = domains.collect();
+        let speaks_for = self.spoken_for(may_speak_for);
         let document = encode(&Document::Setup(step), &Profile::STRICT);
         let forwarded = ForwardedStep {
             document: STANDARD.encode(document),
@@ -242,6 +236,20 @@ impl SspGateway {
             }
         }
         None
+    }
+
+    /// The domains of peers that a connection is authenticated for.
+    pub(super) fn spoken_for(
+        &self,
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
+    ) -> Vec<Domain> {
+        let agreements = self.agreements.load_full();
+        let domains = agreements.all().iter().flat_map(|one| {
+            let all = one.config.domains.iter();
+            let spoken_for = all.filter(|domain| may_speak_for(domain, one));
+            spoken_for.cloned().collect::<Vec<_>>()
+        });
+        domains.collect()
     }
 
     /// The node that waits for the answer to a transaction; `None` when that is this one, or nobody can be told by the ID.
@@ -395,7 +403,7 @@ impl SspGateway {
         agreement.map_or(Profile::STRICT, |agreement| profile(&agreement))
     }
 
-    fn document(&self, text: &str, profile: &Profile) -> Result<Document, Refused> {
+    pub(super) fn document(&self, text: &str, profile: &Profile) -> Result<Document, Refused> {
         let octets = STANDARD.decode(text).map_err(|_| Refused::Unreadable)?;
         let limits = Limits {
             document: usize::try_from(self.config.max_document.0).unwrap_or(usize::MAX),
@@ -429,6 +437,7 @@ impl Topic for NodeTopic {
             NEWS => gateway.hear(understood(&request)?).await?,
             STEP => gateway.take_passed_step(understood(&request)?).await?,
             ANSWER => gateway.take_passed_answer(understood(&request)?).await?,
+            DOCUMENT => return gateway.take_passed_document(understood(&request)?).await,
             _ => return Err(Refused::UnknownTopic),
         }
         Ok(Bytes::new())
@@ -455,7 +464,7 @@ async fn climbers(cluster: &Cluster, peers: &[Domain]) -> Vec<String> {
     nodes
 }
 
-fn written(value: &impl Serialize) -> Bytes {
+pub(super) fn written(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
