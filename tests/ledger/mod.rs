@@ -19,7 +19,7 @@ pub(crate) mod books;
 mod clock;
 mod faults;
 pub(crate) mod gateway;
-mod proxy;
+pub(crate) mod proxy;
 mod random;
 mod receiver;
 mod sender;
