@@ -290,13 +290,18 @@ impl SspGateway {
             own: session.own.clone(),
             peer: session.peer.clone(),
         };
-        match cluster.ask(&member.node, ANSWER, written(&forwarded)).await {
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(%error, "an answer did not reach the node that waits for it; it settles what is in the store");
-                Some(transaction)
-            }
-        }
+        let asked = cluster.ask(&member.node, ANSWER, written(&forwarded));
+        // Longer would be too late to settle it in the store, and taking it twice does no harm.
+        let reason = match tokio::time::timeout(PASSED_WITHIN, asked).await {
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the node {} does not answer", member.node),
+        };
+        tracing::warn!(
+            reason,
+            "an answer did not reach the node that waits for it; it settles what is in the store"
+        );
+        Some(transaction)
     }
 
     /// What a request of any node asked that was given up before its answer.
@@ -477,6 +482,8 @@ const STEP: &str = "ssp/step";
 const ANSWER: &str = "ssp/answer";
 /// Before the two domains in the name of a lease.
 const LADDER: &str = "ladder ";
+/// How long it may take that another node takes an answer.
+const PASSED_WITHIN: Duration = Duration::from_secs(1);
 /// When it is looked again whether an answer for a node that can't be reached finds something in the store.
 const LOOK_LATER: [Duration; 5] = [
     Duration::from_millis(500),
