@@ -120,8 +120,9 @@ impl Fleet {
 
     /// Kills a node.
     pub(crate) fn kill(&mut self, node: usize) {
-        self.fails();
         self.nodes[node].kill();
+        // Not before: what comes between would be under way, too.
+        self.fails();
     }
 
     /// Something that nodes need begins to fail, or has failed until now.
