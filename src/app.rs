@@ -296,6 +296,11 @@ impl App {
             config: Arc::clone(&config),
             is_ending: watch::Sender::new(false),
         };
+        // Before it asks a peer anything: the others know by then where the answers belong.
+        if let Some(nodes) = nodes {
+            app.answer_nodes(&nodes.cluster, &metrics, &clock);
+            app.nodes = Some(nodes.appear(accounts::passed_on(app.home.as_ref())).await?);
+        }
         app.listen_to_peers(&config.ssp, sockets.ssp).await?;
         app.serve_subscribers(&config, sockets.subscribers).await?;
         let reloading = Reloading {
@@ -304,10 +309,6 @@ impl App {
         };
         app.serve_operators(&config, reloading, (book, Arc::clone(&metrics)), &clock)
             .await?;
-        if let Some(nodes) = nodes {
-            app.answer_nodes(&nodes.cluster, &metrics, &clock);
-            app.nodes = Some(nodes.appear(accounts::passed_on(app.home.as_ref())).await?);
-        }
         app.spawn_tasks(&clock, metrics);
         if let (Some(home), None) = (app.home.as_ref().and_then(|seat| seat.here()), &app.cluster) {
             home.watch_again();

@@ -188,6 +188,21 @@ impl Cluster {
             .cloned()
     }
 
+    /// As [`Cluster::process`], with a look at the store for one that has come since the last heartbeat.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn find_process(&self, incarnation: &str) -> Option<Member> {
+        let known = self.process(incarnation);
+        if known.is_some() {
+            return known;
+        }
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "a node that is not known can't be looked for");
+        }
+        self.process(incarnation)
+    }
+
     /// Changes of [`Cluster::members`].
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Arc<[Member]>> {

@@ -12,8 +12,8 @@ impl Relay {
     /// A peer's answer to a message whose sender has been answered already.
     ///
     /// Success closes what was awaited, an error becomes a failed report. Of a message that was sent anew since, or that
-    /// was buried with its outcome unknown, the answer settles the same.
-    pub async fn late_answer(&self, domain: &Domain, id: &MessageId, answer: &Outcome) {
+    /// was buried with its outcome unknown, the answer settles the same. `false` when nothing in the store waits for it.
+    pub async fn late_answer(&self, domain: &Domain, id: &MessageId, answer: &Outcome) -> bool {
         // The answer may overtake the journal of the message that it is about.
         self.in_progress.ended(&Reference::any_row_key(domain, id)).await;
         let filter = QueueFilter {
@@ -24,14 +24,17 @@ impl Relay {
             Ok(items) => items,
             Err(error) => {
                 tracing::error!(%error, "a late answer could not be matched");
-                return;
+                return false;
             }
         };
         // What was never sent, or not taken, is not what the answer is about.
         let is_asked = |item: &OutboxItem| item.unanswered || matches!(item.place, Place::Awaiting { .. });
+        let mut is_found = false;
         for item in items.iter().filter(|item| is_asked(item)) {
+            is_found = true;
             self.settle_late(item, (domain, id), answer).await;
         }
+        is_found
     }
 
     /// The document of a message that is awaiting was not taken after all: it goes again, as what was never sent does.

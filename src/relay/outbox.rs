@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     Ingress, Relay, RequestKey,
@@ -291,13 +291,16 @@ impl Relay {
     /// lease is sure to hold. One that is in doubt is asked for again: when it was carried out, it has left nothing that could be
     /// settled so once more.
     async fn commit_persistently(&self, batch: Batch, id: ItemId) -> Result<Committed, StoreError> {
+        let until = Instant::now() + SETTLE_AGAIN;
         let mut is_in_doubt = false;
-        for _ in 0..SETTLE_AGAIN {
+        loop {
             match self.store.commit(batch.clone()).await {
-                Err(StoreError::Disk { .. }) => tokio::time::sleep(Duration::from_secs(1)).await,
-                Err(StoreError::InDoubt { .. }) => {
+                Err(StoreError::Disk { .. } | StoreError::Away { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(StoreError::InDoubt { .. }) if Instant::now() < until => {
                     is_in_doubt = true;
-                    if self.store.item(id).await?.is_none() {
+                    if matches!(self.store.item(id).await, Ok(None)) {
                         return Ok(Committed::Done);
                     }
                 }
@@ -305,7 +308,6 @@ impl Relay {
                 settled => return settled,
             }
         }
-        self.store.commit(batch).await
     }
 
     /// Waits for a new item, the end of a delivery, the next due time, or a second pair of eyes after a while.
@@ -343,7 +345,7 @@ const OLDEST: usize = 1000;
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 /// The same while a peer has its part for now: at the least pace it gets one a second.
 const LOOK_AT_PACES: Duration = Duration::from_millis(250);
-/// How often a settlement is tried, a second apart.
-const SETTLE_AGAIN: u32 = 25;
+/// How long a settlement is tried again.
+const SETTLE_AGAIN: Duration = Duration::from_secs(25);
 /// How much longer a worker may hold an item than it waits for an answer: routing, and the commit.
 const LEASE_BEYOND_ATTEMPT: Duration = Duration::from_secs(40);

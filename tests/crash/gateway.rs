@@ -44,7 +44,7 @@ async fn killed_gateway_keeps_what_it_accepted() {
     stage.settings.accept = "taken";
     stage.ground = Ground::default();
     stage.start().await;
-    let balance = stage.balance(Excuse::Kills).await;
+    let balance = stage.balance(Excuse::Faults).await;
     assert_eq!(balance.refused, 0, "{:?}", stage.ledger.lock().unwrap().refused);
     assert!(balance.accepted as u64 >= 5 * cycles);
 }

@@ -17,6 +17,14 @@ pub(crate) struct Ledger {
     pub(crate) accepted: BTreeSet<u32>,
     /// What was not accepted, with the answer.
     pub(crate) refused: BTreeMap<u32, String>,
+    /// What senders were told for now, how often each: they come again.
+    pub(crate) not_now: BTreeMap<String, usize>,
+    /// How often the sender of each message was told so, or heard nothing, and sent it again.
+    come_again: HashMap<u32, usize>,
+    /// How often a sender had no answer to what it sent, and came again.
+    no_answer: usize,
+    /// What a sender had no answer to, and did not send again.
+    pub(crate) given_up: BTreeSet<u32>,
     /// Failed delivery reports.
     pub(crate) told: BTreeMap<u32, Vec<String>>,
     /// What the sender repeated, because it had no answer before a kill. A repeat after the end of a short validity is a message
@@ -25,8 +33,8 @@ pub(crate) struct Ledger {
     arrivals: BTreeMap<u32, Vec<Arrival>>,
     /// The last number of each conversation that arrived.
     last: HashMap<[String; 2], u32>,
-    /// For each message, how many kills met it under way.
-    kills: HashMap<u32, usize>,
+    /// For each message, how many faults met it under way.
+    faults: HashMap<u32, usize>,
 }
 
 /// A message at the operator that takes everything.
@@ -43,16 +51,20 @@ pub(crate) struct Arrival {
 pub(crate) enum Excuse {
     /// Nothing.
     Nothing,
-    /// A kill that met it under way: each one once.
-    Kills,
-    /// That also, or that the gateway had no answer to the arrival before, or only just.
+    /// A fault that met it under way, such as a kill: each one once.
+    Faults,
+    /// That also, or that the gateway had no answer to the arrival before, or only just, or that the sender sent it again, because it
+    /// was told to, or heard nothing.
     Unanswered,
 }
 
 impl Ledger {
     /// What has no answer yet.
     pub(crate) fn unanswered(&self) -> Vec<u32> {
-        let is_open = |number: &u32| !self.accepted.contains(number) && !self.refused.contains_key(number);
+        let is_open = |number: &u32| {
+            let has_answer = self.accepted.contains(number) || self.refused.contains_key(number);
+            !has_answer && !self.given_up.contains(number)
+        };
         (0..self.sent).filter(is_open).collect()
     }
 
@@ -68,6 +80,18 @@ impl Ledger {
         all.len() - 1
     }
 
+    /// The sender of a message was told to come again.
+    pub(crate) fn not_now(&mut self, number: u32, what: String) {
+        *self.not_now.entry(what).or_default() += 1;
+        *self.come_again.entry(number).or_default() += 1;
+    }
+
+    /// The sender of a message heard nothing.
+    pub(crate) fn no_answer(&mut self, number: u32) {
+        self.no_answer += 1;
+        *self.come_again.entry(number).or_default() += 1;
+    }
+
     /// The gateway has taken the answer to an arrival.
     pub(crate) fn settled(&mut self, number: u32, arrival: usize) {
         let all = self.arrivals.get_mut(&number).unwrap();
@@ -80,8 +104,25 @@ impl Ledger {
         let waits = |number: &u32| !self.accepted.contains(number) || !self.arrivals.contains_key(number);
         let waiting = (0..self.sent).filter(waits);
         let all: BTreeSet<u32> = waiting.chain(self.last.values().copied()).collect();
+        self.met_by_a_fault(all);
+    }
+
+    /// One of many nodes, or what they share, is about to fail. Under way is what has no answer, what was accepted and has not
+    /// arrived, and what has arrived while its answer was not taken yet, or only just.
+    pub(crate) fn one_of_many_fails(&mut self) {
+        let is_under_way = |number: &u32| {
+            let last = self.arrivals.get(number).and_then(|all| all.last());
+            let is_settled = |arrival: &Arrival| arrival.settled.is_some_and(|at| at.elapsed() > TRANSIT);
+            let has_answer = self.accepted.contains(number) || self.refused.contains_key(number);
+            !has_answer || !last.is_some_and(is_settled)
+        };
+        let all: BTreeSet<u32> = (0..self.sent).filter(is_under_way).collect();
+        self.met_by_a_fault(all);
+    }
+
+    fn met_by_a_fault(&mut self, all: BTreeSet<u32>) {
         for number in all {
-            *self.kills.entry(number).or_default() += 1;
+            *self.faults.entry(number).or_default() += 1;
         }
     }
 
@@ -90,6 +131,9 @@ impl Ledger {
         let mut balance = Balance {
             accepted: self.accepted.len(),
             refused: self.refused.len(),
+            not_now: self.not_now.values().sum(),
+            no_answer: self.no_answer,
+            given_up: self.given_up.len(),
             repeated: self.arrivals.values().map(|all| all.len() - 1).sum(),
             ..Balance::default()
         };
@@ -107,6 +151,7 @@ impl Ledger {
             }
         }
         let arrived = |number: &&u32| self.arrivals.contains_key(number);
+        balance.given_up_and_arrived = self.given_up.iter().filter(arrived).count();
         let told = self
             .told
             .keys()
@@ -121,15 +166,17 @@ impl Ledger {
         for (number, all) in &self.arrivals {
             let ids: BTreeSet<&String> = all.iter().map(|arrival| &arrival.id).collect();
             assert!(ids.len() == 1, "{number} came under {ids:?}");
-            let kills = self.kills.get(number).copied().unwrap_or(0);
+            let faults = self.faults.get(number).copied().unwrap_or(0);
             let excused = match excuse {
                 Excuse::Nothing => 0,
-                Excuse::Kills => kills,
-                Excuse::Unanswered => kills + unanswered(all),
+                Excuse::Faults => faults,
+                Excuse::Unanswered => {
+                    faults + unanswered(all) + self.come_again.get(number).copied().unwrap_or(0)
+                }
             };
             assert!(
                 all.len() <= 1 + excused,
-                "{number} came {} times, excused {excused} times ({kills} kills): {all:?}",
+                "{number} came {} times, excused {excused} times ({faults} faults): {all:?}",
                 all.len()
             );
         }
@@ -172,6 +219,13 @@ pub(crate) struct Balance {
     /// Arrivals beyond the first of a message.
     pub(crate) repeated: usize,
     pub(crate) refused: usize,
+    /// Answers that told a sender to come again.
+    pub(crate) not_now: usize,
+    /// Documents to which a sender had no answer.
+    pub(crate) no_answer: usize,
+    /// Not accepted, and not refused: the outcome is unknown to the sender.
+    pub(crate) given_up: usize,
+    pub(crate) given_up_and_arrived: usize,
     /// The sender was told that it failed, which is not so.
     pub(crate) told_and_arrived: Vec<u32>,
     /// The sender was told that it was not taken, which is not so.
@@ -192,7 +246,15 @@ impl fmt::Display for Balance {
             self.lost.len(),
             self.repeated,
             self.refused
-        )
+        )?;
+        if self.not_now + self.no_answer + self.given_up > 0 {
+            write!(
+                f,
+                "; senders: {} told to come again, {} without an answer, {} gave up ({} of them arrived)",
+                self.not_now, self.no_answer, self.given_up, self.given_up_and_arrived
+            )?;
+        }
+        Ok(())
     }
 }
 

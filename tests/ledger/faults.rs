@@ -202,7 +202,7 @@ async fn dns_is_gone_with_nothing_in_memory() {
     stage.sender.until_answered(30).await;
     stage.start_dns().await;
     stage.sender.until_answered(30).await;
-    let balance = stage.balance(Excuse::Kills).await;
+    let balance = stage.balance(Excuse::Faults).await;
     assert_eq!(balance.arrived, balance.accepted);
     nothing_refused(&stage, &balance);
 }

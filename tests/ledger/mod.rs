@@ -1,6 +1,7 @@
 //! The ledger: real gateways as processes of their own, everything that can go wrong around them, and books that must balance.
 //!
-//! A case is a fault (`faults.rs`, `random.rs`, and the kills of `tests/crash/gateway.rs`) on a stage (`stage.rs`): an operator
+//! A case is a fault (`faults.rs`, `random.rs`, and the kills of `tests/crash/gateway.rs`) on a stage (`stage.rs`; `fleet/` has one
+//! of many nodes on a database): an operator
 //! that sends (`sender.rs`), one that takes everything as often as it comes (`receiver.rs`), the network (`proxy.rs`), DNS and
 //! the clock (`clock.rs`). Each case prints its balance in one line (`books.rs`). `IMPSGW_LEDGER_SEED=N` plays a run again,
 //! `IMPSGW_LEDGER_FAULTS=200` has so many random faults follow one another.
@@ -18,8 +19,9 @@
 pub(crate) mod books;
 mod clock;
 mod faults;
+mod fleet;
 pub(crate) mod gateway;
-mod proxy;
+pub(crate) mod proxy;
 mod random;
 mod receiver;
 mod sender;

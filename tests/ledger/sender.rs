@@ -126,10 +126,7 @@ impl Sender {
 
     /// The number of a message, by its ID.
     pub(crate) fn number(&self, message_id: &str) -> Option<u32> {
-        let ours = message_id
-            .strip_prefix("c-")?
-            .strip_prefix(&self.run.to_string())?;
-        ours.strip_prefix('-')?.parse().ok()
+        number(self.run, message_id)
     }
 
     fn answered(&self) -> usize {
@@ -185,37 +182,44 @@ impl Sender {
     }
 
     fn post(&self, number: u32) {
-        let (side, transaction) = (Arc::clone(&self.side), self.transaction(number));
+        let validity = self.validities[number as usize];
+        let (side, transaction) = (Arc::clone(&self.side), transaction(self.run, number, validity));
         let Some(session) = self.session.clone() else {
             return;
         };
         tokio::spawn(async move { side.post(session, vec![transaction]).await });
     }
 
-    /// The same each time.
-    fn transaction(&self, number: u32) -> Transaction {
-        let [from, to] = conversation(number);
-        let info = MessageInfo {
-            message_id: Some(format!("c-{}-{number}", self.run)),
-            content_type: Some("text/plain".to_owned()),
-            validity: self.validities[number as usize],
-            ..MessageInfo::new(Entity::user(from.clone()), vec![Entity::user(to)])
-        };
-        let request = SendMessageRequest {
-            delivery_report: false,
-            meta: Some(MetaInfo::for_user(
-                "wv:@gamma.example".to_owned(),
-                User::new(from),
-            )),
-            info,
-            content: Some(ContentData::text(number.to_string())),
-        };
-        Transaction::request(TransactionId::new(format!("t-{number}")), request)
-    }
-
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap()
     }
+}
+
+/// A message by its number, the same each time.
+pub(crate) fn transaction(run: u64, number: u32, validity: Option<Duration>) -> Transaction {
+    let [from, to] = conversation(number);
+    let info = MessageInfo {
+        message_id: Some(format!("c-{run}-{number}")),
+        content_type: Some("text/plain".to_owned()),
+        validity,
+        ..MessageInfo::new(Entity::user(from.clone()), vec![Entity::user(to)])
+    };
+    let request = SendMessageRequest {
+        delivery_report: false,
+        meta: Some(MetaInfo::for_user(
+            "wv:@gamma.example".to_owned(),
+            User::new(from),
+        )),
+        info,
+        content: Some(ContentData::text(number.to_string())),
+    };
+    Transaction::request(TransactionId::new(format!("t-{number}")), request)
+}
+
+/// The number of a message of a run, by its ID.
+pub(crate) fn number(run: u64, message_id: &str) -> Option<u32> {
+    let ours = message_id.strip_prefix("c-")?.strip_prefix(&run.to_string())?;
+    ours.strip_prefix('-')?.parse().ok()
 }
 
 /// Who a message is from and to: 12 conversations, a third of them with somebody who is named by his number.

@@ -29,7 +29,8 @@ use tokio::{
 pub(crate) struct Side {
     pub(crate) domain: &'static str,
     pub(crate) address: SocketAddr,
-    gateway: SocketAddr,
+    /// Of one gateway; each document goes to one of them at random.
+    gateways: Vec<SocketAddr>,
     ladders: Mutex<Ladders>,
     /// Our ID of a session, by the one that the gateway sends.
     sessions: Mutex<HashMap<SessionId, SessionId>>,
@@ -59,17 +60,25 @@ pub(crate) enum Manner {
 pub(crate) type Arrived = (SessionId, Vec<Transaction>);
 
 impl Side {
-    /// A side of this domain that listens.
+    /// A side of this domain that listens, towards a gateway of one node.
     pub(crate) async fn new(
         domain: &'static str,
         gateway: SocketAddr,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Arrived>) {
+        Self::of_many(domain, vec![gateway]).await
+    }
+
+    /// A side towards a gateway of many nodes.
+    pub(crate) async fn of_many(
+        domain: &'static str,
+        gateways: Vec<SocketAddr>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Arrived>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (inbox, arrived) = mpsc::unbounded_channel();
         let side = Arc::new(Self {
             domain,
             address: listener.local_addr().unwrap(),
-            gateway,
+            gateways,
             ladders: Mutex::new(Ladders::new(64)),
             sessions: Mutex::default(),
             newest: watch::Sender::new(None),
@@ -120,15 +129,15 @@ impl Side {
         self.post_octets(&encode(document, &Profile::STRICT)).await
     }
 
-    /// Posts whatever this is.
+    /// Posts whatever this is, to the next node where one does not take the connection.
     pub(crate) async fn post_octets(&self, body: &[u8]) -> Option<u16> {
+        let mut stream = self.connect().await?;
         let head = format!(
             "POST / HTTP/1.1\r\nHost: alpha.example\r\nContent-Type: application/vnd.wv.ssp+xml\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let exchange = async {
-            let mut stream = TcpStream::connect(self.gateway).await.ok()?;
             stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.ok()?;
@@ -136,6 +145,17 @@ impl Side {
             answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
         };
         timeout(Duration::from_secs(10), exchange).await.ok().flatten()
+    }
+
+    async fn connect(&self) -> Option<TcpStream> {
+        let mut gateways = self.gateways.clone();
+        fastrand::shuffle(&mut gateways);
+        for gateway in gateways {
+            if let Ok(stream) = TcpStream::connect(gateway).await {
+                return Some(stream);
+            }
+        }
+        None
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {

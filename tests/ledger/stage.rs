@@ -168,7 +168,7 @@ impl Stage {
             self.log()
         );
         let items = self.until_nothing_waits().await;
-        let dead = self.dead(&items);
+        let dead = dead(&items, |id| self.sender.number(id));
         // A report is on its way for a moment after its item has gone.
         let deadline = Instant::now() + Duration::from_secs(5);
         let balance = loop {
@@ -214,44 +214,18 @@ impl Stage {
     /// Up to a thousand items of the store.
     pub(crate) async fn items(&self) -> Vec<Value> {
         let token = fs::read_to_string(self.folder.path().join("data/admin-token")).unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer = client
-            .get(format!("http://{}/api/v1/items?limit=1000", self.admin[0]))
-            .bearer_auth(token.trim())
-            .send()
-            .await
-            .unwrap();
-        let answer: Value = answer.json().await.unwrap();
-        answer["items"].as_array().unwrap().clone()
-    }
-
-    /// By number, why each is a dead letter.
-    fn dead(&self, items: &[Value]) -> BTreeMap<u32, String> {
-        let line = |item: &Value| {
-            let labels = item["labels"].as_array()?;
-            let number = labels
-                .iter()
-                .find_map(|label| self.sender.number(label.as_str()?))?;
-            Some((number, item["detail"].to_string()))
-        };
-        items.iter().filter_map(line).collect()
+        items(self.admin[0], &token).await.unwrap()
     }
 
     /// Where the peer is, and whose a number is.
     fn zone(&self) -> ZoneSet {
-        let text = format!(
-            "$TTL {}\n@ IN SOA ns hostmaster 1 3600 600 604800 60\n@ IN NS ns\nns IN A 127.0.0.1\n\
-             _imps-server._tcp IN SRV 10 0 {} ns\n\
-             3.2.1.0.0.9.0.0.7.7.4.4.e164 IN NAPTR 100 10 \"u\" \"E2U+im\" \"!^.*$!im:r0@beta.example!\" .\n",
-            self.settings.ttl,
-            self.to_peer.address.port()
-        );
-        ZoneSet::parse(&text, &self.peer.domain.parse().unwrap()).unwrap()
+        zone(self.settings.ttl, &self.peer, self.to_peer.address)
     }
 
     fn config(&self) -> String {
         let data = self.folder.path().join("data");
-        let mut text = head(&data, self.address, self.dns_address, self.admin, &self.settings);
+        let addresses = (self.address, self.dns_address);
+        let mut text = head(("alpha", &data), addresses, self.admin, &self.settings);
         for side in [&self.peer, &self.sender.side] {
             text.push_str(&agreement(side, &self.settings));
         }
@@ -260,15 +234,51 @@ impl Stage {
     }
 }
 
-fn head(
-    data: &Path,
-    listen: SocketAddr,
-    dns: SocketAddr,
+/// Up to a thousand items of a store, by the admin API of a gateway; none while that can't say.
+pub(crate) async fn items(admin: SocketAddr, token: &str) -> Option<Vec<Value>> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client
+        .get(format!("http://{admin}/api/v1/items?limit=1000"))
+        .bearer_auth(token.trim())
+        .send()
+        .await
+        .ok()?;
+    let answer: Value = answer.json().await.ok()?;
+    answer["items"].as_array().cloned()
+}
+
+/// By number, why each is a dead letter.
+pub(crate) fn dead(items: &[Value], number: impl Fn(&str) -> Option<u32>) -> BTreeMap<u32, String> {
+    let line = |item: &Value| {
+        let labels = item["labels"].as_array()?;
+        let number = labels.iter().find_map(|label| number(label.as_str()?))?;
+        Some((number, item["detail"].to_string()))
+    };
+    items.iter().filter_map(line).collect()
+}
+
+/// Where a peer is, and whose a number is.
+pub(crate) fn zone(ttl: u32, peer: &Side, at: SocketAddr) -> ZoneSet {
+    let text = format!(
+        "$TTL {}\n@ IN SOA ns hostmaster 1 3600 600 604800 60\n@ IN NS ns\nns IN A 127.0.0.1\n\
+             _imps-server._tcp IN SRV 10 0 {} ns\n\
+             3.2.1.0.0.9.0.0.7.7.4.4.e164 IN NAPTR 100 10 \"u\" \"E2U+im\" \"!^.*$!im:r0@beta.example!\" .\n",
+        ttl,
+        at.port()
+    );
+    ZoneSet::parse(&text, &peer.domain.parse().unwrap()).unwrap()
+}
+
+/// All but the agreements, for a node of this name.
+pub(crate) fn head(
+    (node, data): (&str, &Path),
+    (listen, dns): (SocketAddr, SocketAddr),
     [admin, health]: [SocketAddr; 2],
     settings: &Settings,
 ) -> String {
     format!(
         r#"[gateway]
+node = "{node}"
 domains = ["alpha.example"]
 data_dir = "{}"
 
@@ -300,7 +310,8 @@ longest_retry = "1s"
     )
 }
 
-fn agreement(side: &Side, settings: &Settings) -> String {
+/// An agreement with a side that takes and sends messages.
+pub(crate) fn agreement(side: &Side, settings: &Settings) -> String {
     format!(
         r#"
 [[agreement]]
@@ -323,7 +334,7 @@ limits.sender_per_minute = 1000000
 }
 
 /// An address that stays ours while nobody listens: below the ports that the system hands out.
-fn free_address(random: &mut fastrand::Rng) -> SocketAddr {
+pub(crate) fn free_address(random: &mut fastrand::Rng) -> SocketAddr {
     let tried = || SocketAddr::from(([127, 0, 0, 1], random.u16(12_000..32_000)));
     std::iter::repeat_with(tried)
         .find(|address| std::net::TcpListener::bind(address).is_ok())

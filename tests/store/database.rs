@@ -9,7 +9,7 @@
 
 use std::{
     env, fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -140,23 +140,32 @@ impl Server {
         server
     }
 
-    /// Ends the server the way the loss of its machine would.
+    /// Ends the server the way the loss of its machine would: nothing is written any more, and the next start recovers from the
+    /// log.
     pub(crate) fn crash(&mut self) {
+        self.end("-QUIT");
+    }
+
+    /// Ends the server in order: sessions are cut off, and what it knows is written.
+    pub(crate) fn stop(&mut self) {
+        self.end("-INT");
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    fn end(&mut self, signal: &str) {
         fs::write(self.directory.join("keep"), "").unwrap();
         let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap().to_owned();
-        // An immediate shutdown: nothing is written any more, and the next start recovers from the log.
-        assert!(
-            Command::new("kill")
-                .args(["-QUIT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let asked = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(asked.success());
         self.over.wait().unwrap();
     }
 
-    /// Starts the server that was ended by [`Server::crash`] again.
+    /// Starts the server that was ended again.
     pub(crate) fn recover(&mut self, bin: &Path) {
         self.over = stand_over(bin, &self.directory, self.port, None);
         self.until_it_answers(bin);

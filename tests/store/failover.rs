@@ -20,6 +20,7 @@ use super::{
     database::{self, Server},
     done,
 };
+use crate::ledger::proxy::{Proxy, Weather};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
@@ -78,6 +79,36 @@ async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
     assert!(rows.len() <= acknowledged.len() + refused);
     assert_eq!(nodes[1].check().await.unwrap().faults, Vec::<String>::new());
     drain(&*nodes[1], rows.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_that_hangs_holds_nobody_for_ever() {
+    let Some(server) = database::server() else { return };
+    let at = ([127, 0, 0, 1], database::free_port()).into();
+    let network = Proxy::start(at, server.address()).await;
+    let own = server.config();
+    let config = PostgresConfig {
+        url: own.url.replace(&server.address().to_string(), &at.to_string()),
+        statement_timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_millis(200),
+        patience: Duration::from_millis(200),
+        connections: 2,
+        ..own
+    };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let put = || store.commit(Batch::new(START).put(Space::Seen, "k", "v", None));
+    assert_eq!(put().await.unwrap(), Committed::Done);
+    // Connections stand, and nobody answers on them.
+    network.set(Weather::Held).await;
+    for _ in 0..4 {
+        let refused = timeout(Duration::from_secs(20), put())
+            .await
+            .expect("it waits for ever");
+        assert!(matches!(refused, Err(StoreError::Away { .. })), "{refused:?}");
+    }
+    network.set(Weather::Fair).await;
+    let back = async { while put().await.is_err() {} };
+    timeout(Duration::from_secs(20), back).await.unwrap();
 }
 
 /// Commits a row and an item under one name, again and again; says which were acknowledged, and how often the database was away.

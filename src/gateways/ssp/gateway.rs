@@ -105,6 +105,8 @@ pub struct SspGateway {
     cluster: Option<Arc<Cluster>>,
     store: Arc<dyn Store>,
     slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Places for answers whose node can't be reached.
+    pub(super) stray_answers: Arc<Semaphore>,
     /// Documents that were taken, and answers that no peer has taken yet.
     underway: Underway,
     is_ending: AtomicBool,
@@ -147,6 +149,7 @@ impl SspGateway {
             suspended: Mutex::new(suspended),
             store,
             slots: Mutex::default(),
+            stray_answers: Arc::new(Semaphore::new(super::nodes::STRAY_ANSWERS)),
             underway: Underway::default(),
             is_ending: AtomicBool::new(false),
         });

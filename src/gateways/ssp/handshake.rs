@@ -9,6 +9,10 @@ use std::{
     time::Instant,
 };
 
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::task::JoinHandle;
 
@@ -41,7 +45,7 @@ pub(super) struct Handshakes {
     /// First steps from each source address.
     openings: DefaultKeyedRateLimiter<String>,
     /// Sessions of ladders that are being stored, among several nodes: no step goes on before.
-    keeping: Mutex<HashMap<LadderKey, JoinHandle<bool>>>,
+    keeping: Mutex<HashMap<LadderKey, Keeping>>,
     /// Held by who carries out what the ladders want, so that a session is known before the step that announces it is sent.
     driving: Mutex<()>,
 }
@@ -99,7 +103,7 @@ impl Handshakes {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keeping(&self) -> MutexGuard<'_, HashMap<LadderKey, JoinHandle<bool>>> {
+    fn keeping(&self) -> MutexGuard<'_, HashMap<LadderKey, Keeping>> {
         self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,6 +121,9 @@ pub(super) enum SetupVerdict {
     /// Not 2xx.
     Refused(&'static str),
 }
+
+/// A session that is being stored; whether it may be used.
+type Keeping = Shared<BoxFuture<'static, bool>>;
 
 impl SspGateway {
     /// Opens a session for a link; the link learns of the end.
@@ -184,7 +191,8 @@ impl SspGateway {
                 let input = Input::Received(Box::new(step));
                 let verdict = self.handshakes.lock().ladders.handle(key, input, clock());
                 self.drive();
-                self.is_kept(key).await;
+                let keeping = self.keeping_of(key);
+                is_kept(keeping).await;
                 match verdict {
                     Verdict::Taken => SetupVerdict::Taken,
                     Verdict::Refused => SetupVerdict::Refused("the step does not fit the handshake"),
@@ -416,8 +424,13 @@ impl SspGateway {
             };
             match output {
                 Output::Send { step, transaction } => {
-                    let gateway = Arc::clone(self);
-                    tokio::spawn(async move { gateway.send_step(key, running, step, *transaction).await });
+                    let (gateway, keeping) = (Arc::clone(self), self.keeping_of(key));
+                    tokio::spawn(async move {
+                        let is_kept = is_kept(keeping).await;
+                        gateway
+                            .send_step(key, running, (step, *transaction), is_kept)
+                            .await;
+                    });
                 }
                 Output::Honour(session) => self.keeps(key, self.keep_session(&running, &session, false)),
                 Output::Established(session) => {
@@ -436,21 +449,26 @@ impl SspGateway {
         self.handshakes.timer.notify_one();
     }
 
-    /// Among several nodes what follows waits until the session is stored.
-    fn keeps(&self, key: LadderKey, keeping: Option<JoinHandle<bool>>) {
+    /// Among several nodes all that follows waits until the session is stored: the acknowledgement of the step that brought it as
+    /// well as the next step.
+    fn keeps(self: &Arc<Self>, key: LadderKey, keeping: Option<JoinHandle<bool>>) {
         let Some(keeping) = keeping.filter(|_| self.cluster().is_some()) else {
             return;
         };
-        self.handshakes.keeping().insert(key, keeping);
+        let keeping = keeping.map(|kept| kept.unwrap_or(false)).boxed().shared();
+        self.handshakes.keeping().insert(key, keeping.clone());
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move {
+            keeping.clone().await;
+            let mut all = gateway.handshakes.keeping();
+            if all.get(&key).is_some_and(|latest| latest.ptr_eq(&keeping)) {
+                all.remove(&key);
+            }
+        });
     }
 
-    /// Waits until the session of a ladder is stored; `false` when it may not be used.
-    async fn is_kept(&self, key: LadderKey) -> bool {
-        let keeping = self.handshakes.keeping().remove(&key);
-        match keeping {
-            Some(keeping) => keeping.await.unwrap_or(false),
-            None => true,
-        }
+    fn keeping_of(&self, key: LadderKey) -> Option<Keeping> {
+        self.handshakes.keeping().get(&key).cloned()
     }
 
     fn ended(self: &Arc<Self>, running: Running, failure: &Failure) {
@@ -475,10 +493,10 @@ impl SspGateway {
         self: Arc<Self>,
         key: LadderKey,
         running: Running,
-        step: Step,
-        transaction: SetupTransaction,
+        (step, transaction): (Step, SetupTransaction),
+        is_kept: bool,
     ) {
-        if !self.is_kept(key).await {
+        if !is_kept {
             let given_up = Input::Abandoned(StatusCode::SERVICE_UNAVAILABLE);
             self.handshakes.lock().ladders.handle(key, given_up, clock());
             return self.drive();
@@ -601,6 +619,14 @@ fn token() -> Token {
         transaction_id: TransactionId::new(format!("h-{}", random::text(9))),
         secret: random::octets(),
         session: random::octets(),
+    }
+}
+
+/// Waits until a session is stored; `false` when it may not be used.
+async fn is_kept(keeping: Option<Keeping>) -> bool {
+    match keeping {
+        Some(keeping) => keeping.await,
+        None => true,
     }
 }
 

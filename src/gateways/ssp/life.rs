@@ -23,8 +23,8 @@ use crate::wire::ssp::{
 impl SspGateway {
     /// Takes up what a ladder came to; before the ladder is over only what the peer sends under it counts.
     ///
-    /// Returns the task that stores it: whether it may be used. Among several nodes the peer learns of a session only when it
-    /// is stored, because it may use it towards any of them.
+    /// Returns the task that stores it: whether it may be used. Among several nodes the peer learns of a session, and is sent
+    /// something under it, only when it is stored: it may ask and answer under it at any of them.
     pub(super) fn keep_session(
         self: &Arc<Self>,
         running: &Running,
@@ -50,11 +50,9 @@ impl SspGateway {
         }
         // What the peer sends under the new ID must be known before it is stored: the first document may be on its way.
         self.sessions.honour(Arc::clone(&session));
-        if is_final {
-            tracing::info!(own = %running.own, peer = %running.peer, "session established");
-            self.link(&running.own, &running.peer)
-                .opened(Arc::clone(&session));
-            self.schedule_renewal(&session);
+        let is_alone = self.cluster().is_none();
+        if is_final && is_alone {
+            self.use_session(&session);
         }
         let gateway = Arc::clone(self);
         let tenure = running.tenure.clone();
@@ -72,7 +70,8 @@ impl SspGateway {
                 }
             }
             drop(tenure);
-            if is_final {
+            if is_final && !is_alone {
+                gateway.use_session(&session);
                 gateway.tell_opened(&session).await;
             }
             if is_final && let Some(relay) = gateway.relay() {
@@ -89,6 +88,12 @@ impl SspGateway {
             true
         });
         Some(keeping)
+    }
+
+    fn use_session(self: &Arc<Self>, session: &Arc<Session>) {
+        tracing::info!(own = %session.own, peer = %session.peer, "session established");
+        self.link(&session.own, &session.peer).opened(Arc::clone(session));
+        self.schedule_renewal(session);
     }
 
     /// A session that is none, because another node has the pair's lease.

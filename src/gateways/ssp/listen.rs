@@ -52,6 +52,10 @@ impl Handler for Door {
         }
     }
 
+    fn is_leaving(&self) -> bool {
+        self.0.upgrade().is_none_or(|gateway| gateway.is_ending())
+    }
+
     fn turned_away(&self, source: SocketAddr, reason: &TurnedAway) {
         match reason {
             TurnedAway::TlsOnPlainPort | TurnedAway::Silent => {
@@ -82,22 +86,35 @@ impl SspGateway {
         if decoded.repairs.is_any() {
             tracing::warn!(source = %arrival.source(), repairs = ?decoded.repairs, "an ill-formed document was repaired");
         }
+        let may_speak_for = |domain: &Domain, agreement: &InterconnectionAgreement| {
+            is_authenticated(&arrival, domain, agreement)
+        };
+        let spoken_to = arrival.asked_domain().and_then(|name| name.parse().ok());
+        let source = arrival.source().ip().to_string();
+        let from = (spoken_to.as_ref(), source.as_str());
         if self.is_ending() && begins_something(&decoded.document) {
-            return Reply::Overloaded;
+            let passed = self.pass_document_on(&arrival.body, from, may_speak_for);
+            return Box::pin(passed).await;
         }
-        match decoded.document {
+        self.take_document(decoded.document, from, may_speak_for).await
+    }
+
+    /// Takes a document of a connection that asked for this name and came from there; `may_speak_for` tells for which domains it
+    /// is authenticated.
+    pub(super) async fn take_document(
+        self: &Arc<Self>,
+        document: Document,
+        (spoken_to, source): (Option<&Domain>, &str),
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
+    ) -> Reply {
+        match document {
             Document::Setup(step) => {
-                let source = arrival.source().ip().to_string();
-                let spoken_to = arrival.asked_domain().and_then(|name| name.parse().ok());
                 // Rare, and no reason to make every document's future larger.
-                let received = self.receive_setup(step, spoken_to.as_ref(), &source, |domain, agreement| {
-                    is_authenticated(&arrival, domain, agreement)
-                });
-                let verdict = Box::pin(received).await;
-                match verdict {
+                let received = self.receive_setup(step, spoken_to, source, may_speak_for);
+                match Box::pin(received).await {
                     SetupVerdict::Taken => Reply::Taken,
                     SetupVerdict::Refused(reason) => {
-                        tracing::warn!(source = %arrival.source(), reason, "a setup step was refused");
+                        tracing::warn!(source, reason, "a setup step was refused");
                         Reply::Forbidden
                     }
                 }
@@ -106,10 +123,11 @@ impl SspGateway {
                 session_id,
                 transactions,
             } => {
-                let Some(session) = self.session(&arrival, session_id.as_str()).await else {
+                let Some(session) = self.session(source, session_id.as_str()).await else {
                     return Reply::Forbidden;
                 };
-                let Some((session, agreement)) = self.authenticated_session(&arrival, session) else {
+                let authenticated = self.authenticated_session(source, session, may_speak_for);
+                let Some((session, agreement)) = authenticated else {
                     return Reply::Forbidden;
                 };
                 self.take_transactions(session, agreement, transactions).await
@@ -183,14 +201,14 @@ impl SspGateway {
     }
 
     /// The session of a document, whichever node has opened it.
-    async fn session(&self, arrival: &Arrival, id: &str) -> Option<Arc<Session>> {
+    async fn session(&self, source: &str, id: &str) -> Option<Arc<Session>> {
         if let Some(known) = self.sessions.by_peer_id(id) {
             return Some(known);
         }
         // Rare, and no reason to make every document's future larger.
         let stored = Box::pin(self.session_of_others(id)).await;
         if stored.is_none() {
-            tracing::warn!(source = %arrival.source(), "a document of an unknown session");
+            tracing::warn!(source, "a document of an unknown session");
         }
         stored
     }
@@ -198,8 +216,9 @@ impl SspGateway {
     /// The session of a document with its agreement, when its connection may use it.
     fn authenticated_session(
         &self,
-        arrival: &Arrival,
+        source: &str,
         session: Arc<Session>,
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
     ) -> Option<(Arc<Session>, Arc<InterconnectionAgreement>)> {
         let Some(agreement) = self.agreements.load().for_domain(&session.peer).cloned() else {
             tracing::warn!(peer = %session.peer, "a document of a session whose agreement has ended");
@@ -212,8 +231,8 @@ impl SspGateway {
             tracing::warn!(own = %session.own, peer = %session.peer, "a document of a session in a name that is not presented any more");
             return None;
         }
-        if !is_authenticated(arrival, &session.peer, &agreement) {
-            tracing::warn!(source = %arrival.source(), peer = %session.peer, "a session ID on a connection that is not the peer's");
+        if !may_speak_for(&session.peer, &agreement) {
+            tracing::warn!(source, peer = %session.peer, "a session ID on a connection that is not the peer's");
             return None;
         }
         Some((session, agreement))
@@ -230,14 +249,17 @@ impl SspGateway {
             Work::Asked(transaction, incoming) => (transaction, incoming),
             Work::Late(asked, primitive) => {
                 let pair = (&session.own, &session.peer);
-                return self.late(pair, agreement, &asked, &primitive).await;
+                self.late(pair, agreement, &asked, &primitive).await;
+                return;
             }
             Work::Elsewhere(elsewhere, transaction) => {
                 let passed = self.pass_answer_on(session, elsewhere, transaction);
                 // Rare where peers answer to the node that asked.
                 if let Some(Transaction { id, primitive, .. }) = Box::pin(passed).await {
                     let link = self.link(&session.own, &session.peer);
-                    Box::pin(self.settle_late(&link, &id, &primitive)).await;
+                    if !Box::pin(self.settle_late(&link, &id, &primitive)).await {
+                        self.settle_later(link, id, primitive);
+                    }
                 }
                 return;
             }
@@ -371,15 +393,15 @@ impl SspGateway {
         about(asked, primitive)
     }
 
-    /// Settles with a late answer what is kept in the store.
+    /// Settles with a late answer what is kept in the store; `false` when there is nothing that it is about.
     pub(super) async fn late(
         &self,
         (own, peer): (&Domain, &Domain),
         agreement: &InterconnectionAgreement,
         asked: &Asked,
         primitive: &Primitive,
-    ) {
-        let Some(relay) = self.relay() else { return };
+    ) -> bool {
+        let Some(relay) = self.relay() else { return false };
         let view = View {
             own,
             peer,
@@ -397,7 +419,7 @@ impl SspGateway {
             conversation: None,
         });
         let answer = read_answer(&view, &probe, primitive);
-        relay.late_answer(peer, &asked.message, &answer).await;
+        relay.late_answer(peer, &asked.message, &answer).await
     }
 
     /// The transaction that carries a request, for peers that want later answers under its ID, with what it is found by.
@@ -418,7 +440,7 @@ impl SspGateway {
     }
 
     /// Documents are repaired when any peer is known to send ill-formed ones: whose a document is stands inside it.
-    fn reading_profile(&self) -> Profile {
+    pub(super) fn reading_profile(&self) -> Profile {
         if self.agreements.load().has_ill_formed() {
             Profile::OBSERVED
         } else {

@@ -8,6 +8,7 @@
 pub mod certificates;
 pub mod client;
 mod config;
+mod departure;
 mod expiry;
 mod facts;
 mod gateway;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    departure::DOCUMENT,
     gateway::{SspGateway, profile},
     handshake::SetupVerdict,
     link::{Asked, Link},
@@ -77,7 +78,9 @@ impl SspGateway {
     #[must_use]
     pub fn topics(self: &Arc<Self>) -> Vec<(&'static str, Arc<dyn Topic>)> {
         let door = |topic| Arc::new(NodeTopic(Arc::downgrade(self), topic)) as Arc<dyn Topic>;
-        [NEWS, STEP, ANSWER].map(|topic| (topic, door(topic))).into()
+        [NEWS, STEP, ANSWER, DOCUMENT]
+            .map(|topic| (topic, door(topic)))
+            .into()
     }
 
     /// Who climbs the ladders of a pair: this node, unless another one does.
@@ -215,16 +218,7 @@ impl SspGateway {
         may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
     ) -> Option<SetupVerdict> {
         let cluster = self.cluster()?;
-        let agreements = self.agreements.load_full();
-        let domains = agreements.all().iter().flat_map(|one| {
-            let speaks = one
-                .config
-                .domains
-                .iter()
-                .filter(|domain| may_speak_for(domain, one));
-            speaks.cloned().collect::<Vec<_>>()
-        });
-        let speaks_for: Vec<Domain> = domains.collect();
+        let speaks_for = self.spoken_for(may_speak_for);
         let document = encode(&Document::Setup(step), &Profile::STRICT);
         let forwarded = ForwardedStep {
             document: STANDARD.encode(document),
@@ -244,6 +238,20 @@ impl SspGateway {
         None
     }
 
+    /// The domains of peers that a connection is authenticated for.
+    pub(super) fn spoken_for(
+        &self,
+        may_speak_for: impl Fn(&Domain, &InterconnectionAgreement) -> bool,
+    ) -> Vec<Domain> {
+        let agreements = self.agreements.load_full();
+        let domains = agreements.all().iter().flat_map(|one| {
+            let all = one.config.domains.iter();
+            let spoken_for = all.filter(|domain| may_speak_for(domain, one));
+            spoken_for.cloned().collect::<Vec<_>>()
+        });
+        domains.collect()
+    }
+
     /// The node that waits for the answer to a transaction; `None` when that is this one, or nobody can be told by the ID.
     pub(super) fn asked_by(&self, id: &TransactionId) -> Option<Elsewhere> {
         let cluster = self.cluster()?;
@@ -251,11 +259,8 @@ impl SspGateway {
         if incarnation == self.incarnation() {
             return None;
         }
-        Some(
-            cluster
-                .process(incarnation)
-                .map_or(Elsewhere::Nowhere, Elsewhere::At),
-        )
+        let unknown = || Elsewhere::Unknown(incarnation.into());
+        Some(cluster.process(incarnation).map_or_else(unknown, Elsewhere::At))
     }
 
     /// Hands an answer to the node that waits for it; gives it back when that has not taken it.
@@ -265,7 +270,14 @@ impl SspGateway {
         to: Elsewhere,
         transaction: Transaction,
     ) -> Option<Transaction> {
-        let (Some(cluster), Elsewhere::At(member)) = (self.cluster(), to) else {
+        let Some(cluster) = self.cluster() else {
+            return Some(transaction);
+        };
+        let found = match to {
+            Elsewhere::At(member) => Some(member),
+            Elsewhere::Unknown(incarnation) => cluster.find_process(&incarnation).await,
+        };
+        let Some(member) = found else {
             return Some(transaction);
         };
         let profile = self.profile_of(&session.peer);
@@ -278,13 +290,18 @@ impl SspGateway {
             own: session.own.clone(),
             peer: session.peer.clone(),
         };
-        match cluster.ask(&member.node, ANSWER, written(&forwarded)).await {
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(%error, "an answer did not reach the node that waits for it; it settles what is in the store");
-                Some(transaction)
-            }
-        }
+        let asked = cluster.ask(&member.node, ANSWER, written(&forwarded));
+        // Longer would be too late to settle it in the store, and taking it twice does no harm.
+        let reason = match tokio::time::timeout(PASSED_WITHIN, asked).await {
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the node {} does not answer", member.node),
+        };
+        tracing::warn!(
+            reason,
+            "an answer did not reach the node that waits for it; it settles what is in the store"
+        );
+        Some(transaction)
     }
 
     /// What a request of any node asked that was given up before its answer.
@@ -351,19 +368,39 @@ impl SspGateway {
         Ok(())
     }
 
-    /// Settles what is in the store with an answer that nobody waits for any more.
+    /// Settles what is in the store with an answer that nobody waits for any more; `false` when there is nothing.
     pub(super) async fn settle_late(
         self: &Arc<Self>,
         link: &Link,
         id: &TransactionId,
         primitive: &Primitive,
-    ) {
+    ) -> bool {
         let agreement = self.agreements.load().for_domain(&link.peer).cloned();
         let (Some(agreement), Some(asked)) = (agreement, self.late_to(link, id, primitive).await) else {
-            return;
+            return false;
         };
         self.late((&link.own, &link.peer), &agreement, &asked, primitive)
-            .await;
+            .await
+    }
+
+    /// Looks again and again whether what an answer is about is in the store: a node that can't be reached and waits for it puts
+    /// it there when it has waited for as long as a sender does.
+    pub(super) fn settle_later(self: &Arc<Self>, link: Arc<Link>, id: TransactionId, primitive: Primitive) {
+        let Ok(place) = Arc::clone(&self.stray_answers).try_acquire_owned() else {
+            tracing::warn!(peer = %link.peer, "too many answers for nodes that can't be reached; one is dropped");
+            return;
+        };
+        let gateway = Arc::downgrade(self);
+        tokio::spawn(async move {
+            for pause in LOOK_LATER {
+                tokio::time::sleep(pause).await;
+                let Some(gateway) = gateway.upgrade() else { return };
+                if gateway.settle_late(&link, &id, &primitive).await {
+                    break;
+                }
+            }
+            drop(place);
+        });
     }
 
     fn profile_of(&self, peer: &Domain) -> Profile {
@@ -371,7 +408,7 @@ impl SspGateway {
         agreement.map_or(Profile::STRICT, |agreement| profile(&agreement))
     }
 
-    fn document(&self, text: &str, profile: &Profile) -> Result<Document, Refused> {
+    pub(super) fn document(&self, text: &str, profile: &Profile) -> Result<Document, Refused> {
         let octets = STANDARD.decode(text).map_err(|_| Refused::Unreadable)?;
         let limits = Limits {
             document: usize::try_from(self.config.max_document.0).unwrap_or(usize::MAX),
@@ -387,8 +424,8 @@ impl SspGateway {
 pub(super) enum Elsewhere {
     /// At this node.
     At(Member),
-    /// The process is dead.
-    Nowhere,
+    /// At a process that has come since this node looked who lives, or is dead.
+    Unknown(Box<str>),
 }
 
 /// Answers one topic of the gateway; does not keep it alive.
@@ -405,6 +442,7 @@ impl Topic for NodeTopic {
             NEWS => gateway.hear(understood(&request)?).await?,
             STEP => gateway.take_passed_step(understood(&request)?).await?,
             ANSWER => gateway.take_passed_answer(understood(&request)?).await?,
+            DOCUMENT => return gateway.take_passed_document(understood(&request)?).await,
             _ => return Err(Refused::UnknownTopic),
         }
         Ok(Bytes::new())
@@ -431,7 +469,7 @@ async fn climbers(cluster: &Cluster, peers: &[Domain]) -> Vec<String> {
     nodes
 }
 
-fn written(value: &impl Serialize) -> Bytes {
+pub(super) fn written(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
@@ -444,5 +482,17 @@ const STEP: &str = "ssp/step";
 const ANSWER: &str = "ssp/answer";
 /// Before the two domains in the name of a lease.
 const LADDER: &str = "ladder ";
+/// How long it may take that another node takes an answer.
+const PASSED_WITHIN: Duration = Duration::from_secs(1);
+/// When it is looked again whether an answer for a node that can't be reached finds something in the store.
+const LOOK_LATER: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+/// So many such answers are looked after at once.
+pub(super) const STRAY_ANSWERS: usize = 1024;
 /// How often a node that waits for the session of another one looks into the store.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -17,7 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Request, Response, Version};
 use tokio::net::TcpListener;
 
 use admission::Room;
@@ -34,6 +35,11 @@ pub struct SspServer(HttpServer);
 pub trait Handler: Send + Sync + 'static {
     /// Takes one document; the future runs on the connection's task and should only parse, check and queue.
     fn take(&self, arrival: Arrival) -> impl Future<Output = Answer> + Send;
+
+    /// Whether clients are to close their connections, because the listener does so soon.
+    fn is_leaving(&self) -> bool {
+        false
+    }
 
     /// Somebody was turned away before a document was there; for counters and logs.
     fn turned_away(&self, source: SocketAddr, reason: &TurnedAway) {
@@ -99,7 +105,12 @@ impl<H: Handler> Exchange for Documents<H> {
                     headers,
                     body,
                 };
-                empty_response(self.handler.take(arrival).await.status())
+                let mut response = empty_response(self.handler.take(arrival).await.status());
+                if version <= Version::HTTP_11 && self.handler.is_leaving() {
+                    let closes = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, closes);
+                }
+                response
             }
             Err(status) => {
                 self.turned_away(source, &TurnedAway::Request(status.as_u16()));

@@ -9,7 +9,10 @@ use std::{future::Future, sync::Arc, time::Duration};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use tokio::{sync::RwLock, time::Instant};
+use tokio::{
+    sync::RwLock,
+    time::{Instant, timeout},
+};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -23,6 +26,8 @@ pub(super) struct Connections {
     /// Read by all work, written by the end.
     ending: Arc<RwLock<()>>,
     patience: Duration,
+    /// How long some work may take on one connection.
+    longest: Duration,
 }
 
 impl Connections {
@@ -52,6 +57,7 @@ impl Connections {
             pool,
             ending: Arc::default(),
             patience: config.patience,
+            longest: config.statement_timeout * STATEMENTS,
         })
     }
 
@@ -108,7 +114,10 @@ impl Connections {
         F: Future<Output = Result<T, Failed>>,
     {
         let connection = Arc::new(self.pool.get().await?);
-        let done = work(Arc::clone(&connection)).await;
+        // A server that hangs ends no statement, and keeps its connections.
+        let done = timeout(self.longest, work(Arc::clone(&connection))).await;
+        let silent = || Failed::InDoubt("it gave no answer in time".to_owned());
+        let done = done.unwrap_or_else(|_| Err(silent()));
         let is_whole = match &done {
             Ok(_) => true,
             Err(Failed::Lost(_) | Failed::InDoubt(_)) => false,
@@ -206,6 +215,8 @@ pub(super) fn engine(error: &dyn std::fmt::Display) -> StoreError {
     }
 }
 
+/// Most work has fewer statements, and the database ends each in its time, unless it hangs.
+const STATEMENTS: u32 = 4;
 /// Before the second attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// Between later ones.
