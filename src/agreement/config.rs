@@ -143,7 +143,8 @@ pub struct Services {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests a second from the peer, all services together; over it they are refused with a clear code.
+    /// Requests a second from the peer, all services together; over it they are refused with a clear code. Of several nodes each
+    /// counts what comes to it.
     pub requests_per_second: u32,
     /// How many may come at once above the steady rate.
     pub burst: u32,
