@@ -6,8 +6,9 @@ use impsgw::{
     model::Timestamp,
     store::{
         Batch, Claim, Committed, Expected, ItemId, Leased, NewItem, OutboxItem, Place, PlaceName, Priority,
-        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, front, postgres::PostgresStore,
-        sqlite::SqliteStore,
+        QueueCount, QueueFilter, RowWrite, Settle, Space, Store, front,
+        postgres::PostgresStore,
+        sqlite::{SqliteConfig, SqliteStore},
     },
 };
 use proptest::{collection::vec, prelude::*};
@@ -15,13 +16,14 @@ use proptest::{collection::vec, prelude::*};
 use super::{START, a_claim, an_item, at, database, lane, worker};
 
 proptest! {
-    #![proptest_config(cases(96))]
+    #![proptest_config(cases(192))]
 
     #[test]
-    fn every_history_goes_as_in_the_model(steps in vec(a_step(), 1..80)) {
+    fn every_history_goes_as_in_the_model(steps in vec(a_step(), 1..80), intake in prop_oneof![Just(0), 1..4_usize, Just(1000)]) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = SqliteStore::in_memory().unwrap();
+            let config = SqliteConfig { intake, ..SqliteConfig::new("") };
+            let store = SqliteStore::in_memory_with(&config).unwrap();
             play(&store, steps).await;
             assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
             store.close().await.unwrap();

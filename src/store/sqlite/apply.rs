@@ -5,21 +5,18 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{codec, lease, outbox};
+use super::{codec, lease, outbox::Outbox};
 use crate::{
     model::Timestamp,
-    store::{Batch, Committed, Expected, Row, RowWrite, StoreError, tally::Change},
+    store::{Batch, Committed, Expected, Row, RowWrite, StoreError},
 };
 
-/// Carries out a batch; `change` learns how many items each queue gained or lost.
+/// Carries out a batch.
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn apply(
-    connection: &Connection,
-    batch: &Batch,
-    change: &mut Change,
-) -> Result<Committed, StoreError> {
+pub(super) fn apply(outbox: &mut Outbox<'_>, batch: &Batch) -> Result<Committed, StoreError> {
+    let connection = outbox.connection;
     if let Some(name) = lease::first_lost(connection, &batch.fences)? {
         return Ok(Committed::Fenced(name.to_owned()));
     }
@@ -29,18 +26,18 @@ pub(super) fn apply(
         }
     }
     for item in &batch.enqueue {
-        outbox::enqueue(connection, item, batch.now, change)?;
+        outbox.enqueue(item, batch.now)?;
     }
     for (id, settle) in &batch.settle {
-        if !outbox::settle(connection, *id, settle, change)? {
+        if !outbox.settle(*id, settle)? {
             return Ok(Committed::LeaseLost(*id));
         }
     }
     for queue in &batch.due_now {
-        outbox::hasten(connection, queue, batch.now)?;
+        outbox.hasten(queue, batch.now)?;
     }
     if batch.all_due_now {
-        outbox::hasten_all(connection, batch.now)?;
+        outbox.hasten_all(batch.now)?;
     }
     Ok(Committed::Done)
 }

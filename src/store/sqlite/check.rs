@@ -94,7 +94,7 @@ fn part_of(to: &Path) -> Result<PathBuf, StoreError> {
 fn check(connection: &Connection) -> Result<Checked, StoreError> {
     let mut checked = Checked {
         rows: connection.query_row("SELECT count(*) FROM fact", [], |columns| columns.get(0))?,
-        items: connection.query_row("SELECT count(*) FROM item", [], |columns| columns.get(0))?,
+        items: connection.query_row(ITEMS, [], |columns| columns.get(0))?,
         faults: Vec::new(),
     };
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
@@ -143,6 +143,8 @@ fn publish(part: &Path, to: &Path) -> Result<(), StoreError> {
         .map_err(|error| open::disk(to, &error))
 }
 
+const ITEMS: &str = "SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM intake)";
+
 /// What the statements of the outbox keep true; each query counts where it is not.
 const RULES: &[(&str, &str)] = &[
     (
@@ -173,6 +175,20 @@ const RULES: &[(&str, &str)] = &[
     (
         "a body has an item",
         "SELECT count(*) FROM content WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.id = content.id)",
+    ),
+    (
+        "a lane waits where it arrived or in the outbox, not in both",
+        "SELECT count(*) FROM intake WHERE EXISTS (SELECT 1 FROM item
+         WHERE item.queue = intake.queue AND item.conversation = intake.conversation AND item.place <> 4)",
+    ),
+    (
+        "an identity is given once",
+        "SELECT count(*) FROM intake WHERE EXISTS (SELECT 1 FROM item WHERE item.id = intake.id)",
+    ),
+    (
+        "what has arrived is scheduled, or under way as the oldest of its lane",
+        "SELECT count(*) FROM (SELECT place, row_number() OVER (PARTITION BY queue, conversation ORDER BY id) AS turn FROM intake)
+         WHERE place NOT IN (0, 1, 2) OR (place <> 0 AND turn > 1)",
     ),
     (
         "a label names an item",

@@ -8,35 +8,50 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{codec, query};
+use super::{
+    codec,
+    intake::{Front, Index, Intake},
+    query,
+};
 use crate::{
     model::Timestamp,
-    store::{Claim, OutboxItem, Priority, StoreError},
+    store::{Claim, OutboxItem, StoreError},
 };
 
 /// Leases due items.
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Vec<OutboxItem>, StoreError> {
+pub(super) fn claim(
+    connection: &Connection,
+    intake: &mut Intake,
+    claim: &Claim,
+) -> Result<Vec<OutboxItem>, StoreError> {
     let mut items = Vec::new();
-    for (_, _, id) in due(connection, claim)? {
-        connection.prepare_cached(LEASE)?.execute(params![
-            id,
-            claim.by.0,
-            codec::ticks(claim.now.plus(claim.lease))
-        ])?;
+    let until = claim.now.plus(claim.lease);
+    for (_, _, id) in due(connection, intake, claim)? {
+        let is_here = intake.index().get(id).is_some();
+        if is_here {
+            items.extend(intake.lease(connection, id, &claim.by, until)?);
+            continue;
+        }
+        connection
+            .prepare_cached(LEASE)?
+            .execute(params![id, claim.by.0, codec::ticks(until)])?;
         items.extend(query::item(connection, codec::id(id))?);
     }
     Ok(items)
 }
 
-/// When the first front needs somebody, the excepted queues left out.
+/// When the first front needs somebody, the excepted queues left out; `next` is when the first in `intake` does.
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn next_due(connection: &Connection, except: &[String]) -> Result<Option<Timestamp>, StoreError> {
-    let mut next: Option<i64> = None;
+pub(super) fn next_due(
+    connection: &Connection,
+    mut next: Option<i64>,
+    except: &[String],
+) -> Result<Option<Timestamp>, StoreError> {
     for queue in queues(connection, WAITING_QUEUE)?
         .iter()
         .filter(|queue| !except.contains(queue))
@@ -72,31 +87,64 @@ pub(super) fn queues(connection: &Connection, step: &str) -> Result<Vec<String>,
 }
 
 /// The best due fronts of all queues, at most as many as asked for: priority, then time, then age.
-fn due(connection: &Connection, claim: &Claim) -> Result<BTreeSet<(Priority, i64, i64)>, StoreError> {
-    let mut best = BTreeSet::new();
+fn due(connection: &Connection, intake: &Intake, claim: &Claim) -> Result<BTreeSet<Front>, StoreError> {
+    let mut best = Best {
+        fronts: BTreeSet::new(),
+        limit: claim.limit,
+    };
     if claim.limit == 0 {
-        return Ok(best);
+        return Ok(best.fronts);
     }
     let now = codec::ticks(claim.now);
+    best.take_from_intake(&intake.index(), claim, now);
     let queues = queues(connection, WAITING_QUEUE)?;
     for queue in queues.iter().filter(|queue| !claim.except_queues.contains(queue)) {
         for priority in codec::PRIORITIES {
             let mut statement = connection.prepare_cached(DUE)?;
             let mut rows = statement.query(params![queue, priority as i64, now])?;
             while let Some(columns) = rows.next()? {
-                let candidate = (priority, columns.get(0)?, columns.get(1)?);
                 // The rows come in order, so the rest of this queue is no better.
-                if best.len() >= claim.limit && best.last().is_some_and(|worst| candidate >= *worst) {
+                if !best.take((priority, columns.get(0)?, columns.get(1)?)) {
                     break;
-                }
-                best.insert(candidate);
-                if best.len() > claim.limit {
-                    best.pop_last();
                 }
             }
         }
     }
-    Ok(best)
+    Ok(best.fronts)
+}
+
+/// The best of the fronts that were offered.
+struct Best {
+    fronts: BTreeSet<Front>,
+    limit: usize,
+}
+
+impl Best {
+    /// Takes a front in, unless it is no better than all of as many as are asked for.
+    fn take(&mut self, front: Front) -> bool {
+        if self.fronts.len() >= self.limit && self.fronts.last().is_some_and(|worst| front >= *worst) {
+            return false;
+        }
+        self.fronts.insert(front);
+        if self.fronts.len() > self.limit {
+            self.fronts.pop_last();
+        }
+        true
+    }
+
+    fn take_from_intake(&mut self, index: &Index, claim: &Claim, now: i64) {
+        let is_asked = |queue: &str| !claim.except_queues.iter().any(|except| except == queue);
+        for (_, fronts) in index.fronts().filter(|(queue, _)| is_asked(queue)) {
+            for priority in codec::PRIORITIES {
+                let due = fronts.range((priority, i64::MIN, i64::MIN)..=(priority, now, i64::MAX));
+                for front in due {
+                    if !self.take(*front) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A lease of an item whose answer never came remembers that.

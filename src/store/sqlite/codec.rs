@@ -65,6 +65,13 @@ pub(super) fn labels(id: ItemId, column: &str) -> Result<Vec<String>, StoreError
     serde_json::from_str(column).map_err(|_| damaged(id, "has unreadable labels"))
 }
 
+/// The column of labels.
+pub(super) fn labels_column(labels: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(labels).map_err(|error| StoreError::Engine {
+        reason: error.to_string(),
+    })
+}
+
 /// A row from `key, value, version, expires`.
 pub(super) fn row(columns: &Columns<'_>) -> Result<Row, StoreError> {
     let value: Vec<u8> = columns.get(1)?;

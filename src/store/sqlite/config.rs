@@ -21,6 +21,8 @@ pub struct SqliteConfig {
     pub synchronous: Synchronous,
     /// Connections for reading beside the writer; each holds up to 4 MiB of cache. At least 1.
     pub readers: usize,
+    /// Items that may stand where they arrived, in a table without indexes; about 400 bytes of memory each. None: all are indexed at once.
+    pub intake: usize,
     /// Batches that may wait for the writer; callers beyond it wait before they hand theirs in. At least 1.
     pub queued_batches: usize,
 }
@@ -49,6 +51,7 @@ impl SqliteConfig {
             max_items_per_queue: None,
             synchronous: Synchronous::Full,
             readers: 4,
+            intake: 65_536,
             queued_batches: 1024,
         }
     }

@@ -9,6 +9,7 @@ mod checkpoint;
 mod claim;
 mod codec;
 mod config;
+mod intake;
 mod lease;
 mod open;
 mod outbox;
@@ -27,6 +28,7 @@ use std::{path::PathBuf, time::Duration};
 use rusqlite::Connection;
 
 use self::{
+    intake::SharedIndex,
     readers::Readers,
     writer::{Job, Writer},
 };
@@ -43,6 +45,7 @@ pub struct SqliteStore {
     writer: Writer,
     /// `None` in memory, where the writer's connection is the only one.
     readers: Option<Readers>,
+    index: SharedIndex,
 }
 
 impl SqliteStore {
@@ -56,9 +59,11 @@ impl SqliteStore {
         let lock = open::lock(&config.path)?;
         let mut connection = open::writer(&config.path, config.synchronous)?;
         schema::migrate(&mut connection)?;
+        let index = SharedIndex::default();
         Ok(Self {
-            writer: Writer::start(connection, Some(lock), config)?,
+            writer: Writer::start(connection, Some(lock), config, index.clone())?,
             readers: Some(Readers::new(config.path.clone(), config.readers)),
+            index,
         })
     }
 
@@ -77,9 +82,11 @@ impl SqliteStore {
     pub fn in_memory_with(config: &SqliteConfig) -> Result<Self, StoreError> {
         let mut connection = open::memory()?;
         schema::migrate(&mut connection)?;
+        let index = SharedIndex::default();
         Ok(Self {
-            writer: Writer::start(connection, None, config)?,
+            writer: Writer::start(connection, None, config, index.clone())?,
             readers: None,
+            index,
         })
     }
 
@@ -142,7 +149,12 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<OutboxItem>, StoreError> {
         let filter = filter.clone();
-        self.read(move |connection| query::items(connection, &filter, after, limit))
+        let arrived = filter
+            .label
+            .as_ref()
+            .map(|label| self.index.lock().labelled(label));
+        let arrived = arrived.unwrap_or_default();
+        self.read(move |connection| query::items(connection, &filter, &arrived, after, limit))
             .await
     }
 
@@ -152,7 +164,9 @@ impl Store for SqliteStore {
         after: Option<(Timestamp, ItemId)>,
         limit: usize,
     ) -> Result<Vec<OutboxItem>, StoreError> {
-        self.read(move |connection| query::late(connection, by, after, limit))
+        let after = after.map_or((0, 0), |(expires, id)| (codec::ticks(expires), codec::key(id)));
+        let arrived = self.index.lock().late(codec::ticks(by), after, limit);
+        self.read(move |connection| query::late(connection, &arrived, (by, after), limit))
             .await
     }
 
@@ -162,6 +176,10 @@ impl Store for SqliteStore {
 
     async fn waiting_in(&self, conversation: &str) -> Result<Option<Lane>, StoreError> {
         let conversation = conversation.to_owned();
+        let arrived = self.index.lock().waiting_in(&conversation).map(str::to_owned);
+        if let Some(queue) = arrived {
+            return Ok(Some(Lane { queue, conversation }));
+        }
         self.read(move |connection| query::waiting_in(connection, conversation))
             .await
     }
@@ -178,7 +196,8 @@ impl Store for SqliteStore {
 
     async fn next_due_except(&self, except_queues: &[String]) -> Result<Option<Timestamp>, StoreError> {
         let except = except_queues.to_vec();
-        self.read(move |connection| claim::next_due(connection, &except))
+        let arrived = self.index.lock().next_due(&except);
+        self.read(move |connection| claim::next_due(connection, arrived, &except))
             .await
     }
 

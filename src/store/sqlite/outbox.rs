@@ -2,137 +2,254 @@
 //!
 //! The front of a lane is the one item that may be worked on: the one that is leased or awaiting, else the oldest
 //! that is not dead ([`crate::store::front`]). Every change of a lane goes through [`promote`] or [`settle_front`], which keep that so.
+//! A lane whose items all came lately, and were at most attempted once, stands in [`Intake`] instead.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::codec;
+use super::{
+    codec,
+    intake::{Intake, Known},
+};
 use crate::{
     model::Timestamp,
     store::{ItemId, Lane, NewItem, PlaceName, Settle, StoreError, tally::Change},
 };
 
-/// Queues an item at the end of its lane; takes out the waiting ones that it replaces.
-///
-/// # Errors
-/// When the engine fails.
-pub(super) fn enqueue(
-    connection: &Connection,
-    item: &NewItem,
-    now: Timestamp,
-    change: &mut Change,
-) -> Result<(), StoreError> {
-    let Lane { queue, conversation } = &item.lane;
-    if let Some(key) = &item.replaces {
-        for id in waiting_under(connection, &item.lane, key)? {
-            remove(connection, id, change)?;
+/// The items as one batch of the writer changes them.
+pub(super) struct Outbox<'a> {
+    pub(super) connection: &'a Connection,
+    /// Where items arrive.
+    pub(super) intake: &'a mut Intake,
+    /// How many items each queue gained or lost.
+    pub(super) change: &'a mut Change,
+}
+
+impl Outbox<'_> {
+    /// Queues an item at the end of its lane; takes out the waiting ones that it replaces.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn enqueue(&mut self, item: &NewItem, now: Timestamp) -> Result<(), StoreError> {
+        let id = self.intake.give_id(self.connection)?;
+        if !self.intake.enqueue(self.connection, item, id, now)? {
+            self.intake.give_up_lane(self.connection, &item.lane)?;
+            self.enqueue_item(item, id, now)?;
         }
+        self.change.came(&item.lane.queue);
+        Ok(())
     }
-    connection.prepare_cached(INSERT)?.execute(params![
-        queue,
-        conversation,
-        item.priority as i64,
-        codec::ticks(item.due),
-        codec::ticks(now),
-        codec::ticks(item.expires),
-        item.replaces,
-        codec::place_number(if item.is_awaiting {
+
+    fn enqueue_item(&mut self, item: &NewItem, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(key) = &item.replaces {
+            for id in waiting_under(self.connection, &item.lane, key)? {
+                self.remove(id)?;
+            }
+        }
+        let place = if item.is_awaiting {
             PlaceName::Awaiting
         } else {
             PlaceName::Scheduled
-        }),
-    ])?;
-    let id = connection.last_insert_rowid();
-    let labels = serde_json::to_string(&item.labels).map_err(|error| StoreError::Engine {
-        reason: error.to_string(),
-    })?;
-    connection
-        .prepare_cached("INSERT INTO content (id, labels, body) VALUES (?1, ?2, ?3)")?
-        .execute(params![id, labels, &item.body[..]])?;
-    for label in &item.labels {
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO label (label, item) VALUES (?1, ?2)")?
-            .execute(params![label, id])?;
+        };
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            item.lane.queue,
+            item.lane.conversation,
+            item.priority as i64,
+            codec::ticks(item.due),
+            codec::ticks(now),
+            codec::ticks(item.expires),
+            item.replaces,
+            codec::place_number(place),
+            id,
+        ])?;
+        self.connection
+            .prepare_cached("INSERT INTO content (id, labels, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, codec::labels_column(&item.labels)?, &item.body[..]])?;
+        for label in &item.labels {
+            self.connection
+                .prepare_cached("INSERT OR IGNORE INTO label (label, item) VALUES (?1, ?2)")?
+                .execute(params![label, id])?;
+        }
+        Ok(())
     }
-    change.came(queue);
-    Ok(())
-}
 
-/// Makes what is scheduled at the fronts of a queue due at once; what waits behind them follows in its turn.
-///
-/// # Errors
-/// When the engine fails.
-pub(super) fn hasten(connection: &Connection, queue: &str, now: Timestamp) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(HASTEN)?
-        .execute(params![queue, codec::ticks(now)])?;
-    Ok(())
-}
-
-/// Makes all that is scheduled due at once; reads every item, so it is for the rare clock that was set back.
-///
-/// # Errors
-/// When the engine fails.
-pub(super) fn hasten_all(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(HASTEN_ALL)?
-        .execute([codec::ticks(now)])?;
-    Ok(())
-}
-
-/// Settles an item; `false` when it is not where this settlement needs it.
-///
-/// # Errors
-/// When the engine fails.
-pub(super) fn settle(
-    connection: &Connection,
-    id: ItemId,
-    settle: &Settle,
-    change: &mut Change,
-) -> Result<bool, StoreError> {
-    let Some(item) = Standing::of(connection, id)? else {
-        // The late answer to an item that went another way changes nothing.
-        return Ok(matches!(settle, Settle::Answered));
-    };
-    if !settle.fits(item.place, item.who.as_deref()) {
-        return Ok(false);
+    /// Makes what is scheduled at the fronts of a queue due at once; what waits behind them follows in its turn.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn hasten(&mut self, queue: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.intake.hasten(self.connection, Some(queue), now)?;
+        self.connection
+            .prepare_cached(HASTEN)?
+            .execute(params![queue, codec::ticks(now)])?;
+        Ok(())
     }
-    match settle {
-        Settle::Done { .. } | Settle::Answered | Settle::Discard => remove(connection, id, change)?,
-        Settle::Reschedule { due, failure, .. } | Settle::NotTaken { due, failure } => {
-            reschedule(connection, id, &item, *due, failure, change)?;
-        }
-        Settle::Unsure { due, failure } => {
-            connection
-                .prepare_cached("UPDATE item SET unanswered = 1 WHERE id = ?1")?
-                .execute(params![codec::key(id)])?;
-            reschedule(connection, id, &item, *due, failure, change)?;
-        }
-        Settle::Await { until, .. } => {
-            connection
-                .prepare_cached("UPDATE item SET place = 2, at = ?2, who = NULL WHERE id = ?1")?
-                .execute(params![codec::key(id), codec::ticks(*until)])?;
-        }
-        Settle::Bury { reason, .. } => {
-            connection
-                .prepare_cached("UPDATE item SET place = 4, at = NULL, who = ?2, front = 0 WHERE id = ?1")?
-                .execute(params![codec::key(id), reason])?;
-            promote(connection, &item.lane)?;
-        }
-        Settle::Hold { by } => {
-            connection
-                .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
-                .execute(params![codec::key(id), by])?;
-            settle_front(connection, &item.lane)?;
-        }
-        Settle::Release { due } => release(connection, id, &item.lane, *due)?,
-        Settle::Redirect { lane, due } => {
-            leave(connection, id, &item.lane)?;
-            release(connection, id, lane, *due)?;
-            change.left(&item.lane.queue);
-            change.came(&lane.queue);
-        }
+
+    /// Makes all that is scheduled due at once; reads every item, so it is for the rare clock that was set back.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn hasten_all(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.intake.hasten(self.connection, None, now)?;
+        self.connection
+            .prepare_cached(HASTEN_ALL)?
+            .execute([codec::ticks(now)])?;
+        Ok(())
     }
-    Ok(true)
+
+    /// Settles an item; `false` when it is not where this settlement needs it.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn settle(&mut self, id: ItemId, settle: &Settle) -> Result<bool, StoreError> {
+        let known = self.intake.index().get(codec::key(id)).cloned();
+        if let Some(known) = known {
+            if !settle.fits(known.place, known.who.as_deref()) {
+                return Ok(false);
+            }
+            if self.settle_in_intake(id, settle, &known)? {
+                return Ok(true);
+            }
+        }
+        let Some(item) = Standing::of(self.connection, id)? else {
+            // The late answer to an item that went another way changes nothing.
+            return Ok(matches!(settle, Settle::Answered));
+        };
+        if !settle.fits(item.place, item.who.as_deref()) {
+            return Ok(false);
+        }
+        self.settle_in_item(id, settle, &item)?;
+        Ok(true)
+    }
+
+    /// Whether the item could stay where it arrived, or end there; else it has moved to `item` with its lane.
+    fn settle_in_intake(&mut self, id: ItemId, settle: &Settle, known: &Known) -> Result<bool, StoreError> {
+        match settle {
+            Settle::Done { .. } | Settle::Answered | Settle::Discard => {
+                self.change.left(&known.queue);
+                self.intake.remove(self.connection, codec::key(id))?;
+            }
+            Settle::Await { until, .. } => self.intake.awaits(self.connection, codec::key(id), *until)?,
+            Settle::Reschedule { .. }
+            | Settle::NotTaken { .. }
+            | Settle::Unsure { .. }
+            | Settle::Bury { .. }
+            | Settle::Hold { .. }
+            | Settle::Release { .. }
+            | Settle::Redirect { .. } => {
+                self.intake.give_up_lane(self.connection, &known.lane())?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn settle_in_item(&mut self, id: ItemId, settle: &Settle, item: &Standing) -> Result<(), StoreError> {
+        let connection = self.connection;
+        match settle {
+            Settle::Done { .. } | Settle::Answered | Settle::Discard => self.remove(id)?,
+            Settle::Reschedule { due, failure, .. } | Settle::NotTaken { due, failure } => {
+                self.reschedule(id, item, *due, failure)?;
+            }
+            Settle::Unsure { due, failure } => {
+                connection
+                    .prepare_cached("UPDATE item SET unanswered = 1 WHERE id = ?1")?
+                    .execute(params![codec::key(id)])?;
+                self.reschedule(id, item, *due, failure)?;
+            }
+            Settle::Await { until, .. } => {
+                connection
+                    .prepare_cached("UPDATE item SET place = 2, at = ?2, who = NULL WHERE id = ?1")?
+                    .execute(params![codec::key(id), codec::ticks(*until)])?;
+            }
+            Settle::Bury { reason, .. } => {
+                connection
+                    .prepare_cached(
+                        "UPDATE item SET place = 4, at = NULL, who = ?2, front = 0 WHERE id = ?1",
+                    )?
+                    .execute(params![codec::key(id), reason])?;
+                promote(connection, &item.lane)?;
+            }
+            Settle::Hold { by } => {
+                connection
+                    .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
+                    .execute(params![codec::key(id), by])?;
+                settle_front(connection, &item.lane)?;
+            }
+            Settle::Release { due } => self.release(id, &item.lane, *due)?,
+            Settle::Redirect { lane, due } => {
+                leave(connection, id, &item.lane)?;
+                self.release(id, lane, *due)?;
+                self.change.left(&item.lane.queue);
+                self.change.came(&lane.queue);
+            }
+        }
+        Ok(())
+    }
+
+    /// An item that was overtaken by a newer one of its key is not worth another attempt.
+    fn reschedule(
+        &mut self,
+        id: ItemId,
+        item: &Standing,
+        due: Timestamp,
+        failure: &str,
+    ) -> Result<(), StoreError> {
+        if let Some(key) = &item.replaces {
+            let newer = waiting_under(self.connection, &item.lane, key)?;
+            if newer.iter().any(|other| *other > id) {
+                return self.remove(id);
+            }
+        }
+        self.connection.prepare_cached(RESCHEDULE)?.execute(params![
+            codec::key(id),
+            codec::ticks(due),
+            failure
+        ])?;
+        // An older one may have come (back) into the lane meanwhile.
+        settle_front(self.connection, &item.lane)
+    }
+
+    fn release(&mut self, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
+        // What came into the lane while this one was dead follows it.
+        self.intake.give_up_lane(self.connection, lane)?;
+        self.connection.prepare_cached(RELEASE)?.execute(params![
+            codec::key(id),
+            lane.queue,
+            lane.conversation,
+            codec::ticks(due)
+        ])?;
+        settle_front(self.connection, lane)
+    }
+
+    fn remove(&mut self, id: ItemId) -> Result<(), StoreError> {
+        let key = params![codec::key(id)];
+        let gone = self
+            .connection
+            .prepare_cached("DELETE FROM item WHERE id = ?1 RETURNING queue, conversation, front")?
+            .query_row(key, |columns| {
+                let (queue, conversation) = (columns.get(0)?, columns.get(1)?);
+                Ok((Lane { queue, conversation }, columns.get::<_, bool>(2)?))
+            })
+            .optional()?;
+        let Some((lane, was_front)) = gone else {
+            return Ok(());
+        };
+        let labels: Option<String> = self
+            .connection
+            .prepare_cached("DELETE FROM content WHERE id = ?1 RETURNING labels")?
+            .query_row(key, |columns| columns.get(0))
+            .optional()?;
+        for label in codec::labels(id, labels.as_deref().unwrap_or("[]"))? {
+            self.connection
+                .prepare_cached("DELETE FROM label WHERE label = ?1 AND item = ?2")?
+                .execute(params![label, codec::key(id)])?;
+        }
+        self.change.left(&lane.queue);
+        if was_front {
+            promote(self.connection, &lane)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a settlement must know of an item.
@@ -160,66 +277,6 @@ impl Standing {
             replaces: columns.get(4)?,
         }))
     }
-}
-
-/// An item that was overtaken by a newer one of its key is not worth another attempt.
-fn reschedule(
-    connection: &Connection,
-    id: ItemId,
-    item: &Standing,
-    due: Timestamp,
-    failure: &str,
-    change: &mut Change,
-) -> Result<(), StoreError> {
-    if let Some(key) = &item.replaces {
-        let newer = waiting_under(connection, &item.lane, key)?;
-        if newer.iter().any(|other| *other > id) {
-            return remove(connection, id, change);
-        }
-    }
-    connection
-        .prepare_cached(RESCHEDULE)?
-        .execute(params![codec::key(id), codec::ticks(due), failure])?;
-    // An older one may have come (back) into the lane meanwhile.
-    settle_front(connection, &item.lane)
-}
-
-fn release(connection: &Connection, id: ItemId, lane: &Lane, due: Timestamp) -> Result<(), StoreError> {
-    connection.prepare_cached(RELEASE)?.execute(params![
-        codec::key(id),
-        lane.queue,
-        lane.conversation,
-        codec::ticks(due)
-    ])?;
-    settle_front(connection, lane)
-}
-
-fn remove(connection: &Connection, id: ItemId, change: &mut Change) -> Result<(), StoreError> {
-    let key = params![codec::key(id)];
-    let gone = connection
-        .prepare_cached("DELETE FROM item WHERE id = ?1 RETURNING queue, conversation, front")?
-        .query_row(key, |columns| {
-            let (queue, conversation) = (columns.get(0)?, columns.get(1)?);
-            Ok((Lane { queue, conversation }, columns.get::<_, bool>(2)?))
-        })
-        .optional()?;
-    let Some((lane, was_front)) = gone else {
-        return Ok(());
-    };
-    let labels: Option<String> = connection
-        .prepare_cached("DELETE FROM content WHERE id = ?1 RETURNING labels")?
-        .query_row(key, |columns| columns.get(0))
-        .optional()?;
-    for label in codec::labels(id, labels.as_deref().unwrap_or("[]"))? {
-        connection
-            .prepare_cached("DELETE FROM label WHERE label = ?1 AND item = ?2")?
-            .execute(params![label, codec::key(id)])?;
-    }
-    change.left(&lane.queue);
-    if was_front {
-        promote(connection, &lane)?;
-    }
-    Ok(())
 }
 
 /// Takes an item out of the running of its lane, on its way to another.
@@ -270,8 +327,8 @@ fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<
 }
 
 const INSERT: &str = "
-INSERT INTO item (queue, conversation, priority, place, front, at, created, expires, replaces)
-VALUES (?1, ?2, ?3, ?8,
+INSERT INTO item (id, queue, conversation, priority, place, front, at, created, expires, replaces)
+VALUES (?9, ?1, ?2, ?3, ?8,
     NOT EXISTS (SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4),
     ?4, ?5, ?6, ?7)";
 

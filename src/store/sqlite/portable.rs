@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, codec, codec::item_columns};
+use super::{SqliteStore, codec, codec::item_columns, writer::Job};
 use crate::store::{
     ItemId, Place, StoreError,
     copy::{Portable, SpacedRow, WholeItem},
@@ -34,13 +34,17 @@ impl Portable for SqliteStore {
         limit: usize,
     ) -> Result<Vec<WholeItem>, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(ITEMS)?;
             let after = after.map_or(0, codec::key);
-            let mut found = statement.query(params![after, codec::limit(limit)])?;
-            let mut items = Vec::new();
-            while let Some(columns) = found.next()? {
-                items.push((codec::item(columns)?, columns.get(14)?));
+            let mut items: Vec<WholeItem> = Vec::new();
+            for page in [ITEMS, ARRIVED] {
+                let mut statement = connection.prepare_cached(page)?;
+                let mut found = statement.query(params![after, codec::limit(limit)])?;
+                while let Some(columns) = found.next()? {
+                    items.push((codec::item(columns)?, columns.get(14)?));
+                }
             }
+            items.sort_unstable_by_key(|(item, _)| item.id);
+            items.truncate(limit);
             Ok(items)
         })
         .await
@@ -78,7 +82,8 @@ impl Portable for SqliteStore {
                 )?;
                 Ok(transaction.commit()?)
             })
-            .await
+            .await?;
+        self.writer.ask(Job::Recount).await
     }
 }
 
@@ -114,9 +119,7 @@ fn put_item(connection: &Connection, (item, replaces): &WholeItem) -> Result<(),
         item.last_failure,
         replaces,
     ])?;
-    let labels = serde_json::to_string(&item.labels).map_err(|error| StoreError::Engine {
-        reason: error.to_string(),
-    })?;
+    let labels = codec::labels_column(&item.labels)?;
     connection
         .prepare_cached("INSERT INTO content (id, labels, body) VALUES (?1, ?2, ?3)")?
         .execute(params![codec::key(item.id), labels, &item.body[..]])?;
@@ -137,7 +140,13 @@ const ITEMS: &str = concat!(
     ", replaces FROM item CROSS JOIN content ON content.id = item.id WHERE item.id > ?1 ORDER BY item.id LIMIT ?2"
 );
 
-/// The greatest that was ever given.
+const ARRIVED: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    ", NULL FROM intake AS item WHERE id > ?1 ORDER BY id LIMIT ?2"
+);
+
+/// The greatest that was ever given, or a little more.
 const LAST: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'item'), 0)";
 
 const PUT_ROW: &str = "INSERT INTO fact (space, key, value, version, expires) VALUES (?1, ?2, ?3, ?4, ?5)";

@@ -1,4 +1,7 @@
-//! Reads: rows, items and counts. Every statement here walks an index in its own order; a test looks at the plans.
+//! Reads: rows, items and counts. Every statement here walks an index in its own order, and a test looks at the plans; what
+//! is in `intake`, which is bounded, is read by identity or whole.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -8,7 +11,7 @@ use super::{
 };
 use crate::{
     model::Timestamp,
-    store::{ItemId, Lane, OutboxItem, QueueCount, QueueFilter, Row, Space, StoreError},
+    store::{ItemId, Lane, OutboxItem, PlaceName, QueueCount, QueueFilter, Row, Space, StoreError},
 };
 
 /// One row.
@@ -57,44 +60,65 @@ pub(super) fn rows(
     }
 }
 
-/// One item.
+/// One item, wherever it is.
 ///
 /// # Errors
 /// When the engine fails.
 pub(super) fn item(connection: &Connection, id: ItemId) -> Result<Option<OutboxItem>, StoreError> {
-    let mut statement = connection.prepare_cached(ITEM)?;
+    let item = one(connection, ITEM, id)?;
+    item.map_or_else(|| arrived(connection, id), |item| Ok(Some(item)))
+}
+
+/// One item of `intake`.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn arrived(connection: &Connection, id: ItemId) -> Result<Option<OutboxItem>, StoreError> {
+    one(connection, ARRIVED, id)
+}
+
+fn one(connection: &Connection, sql: &str, id: ItemId) -> Result<Option<OutboxItem>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![codec::key(id)])?;
     rows.next()?.map(codec::item).transpose()
 }
 
-/// Items that match, oldest first.
+/// Items that match, oldest first; `arrived` are those of `intake` that may have the label.
 ///
 /// # Errors
 /// When the engine fails.
 pub(super) fn items(
     connection: &Connection,
     filter: &QueueFilter,
+    arrived: &[i64],
     after: Option<ItemId>,
     limit: usize,
 ) -> Result<Vec<OutboxItem>, StoreError> {
     let after = after.map_or(0, codec::key);
     if let Some(label) = &filter.label {
-        return items_labelled(connection, label, filter, after, limit);
+        let arrived = arrived.iter().filter(|id| **id > after);
+        return items_labelled(connection, label, filter, arrived, (after, limit));
     }
     if filter.queue.is_none() && filter.place.is_none() {
-        return all(
-            connection,
-            ITEMS,
-            params![after, codec::limit(limit)],
-            codec::item,
-        );
+        let page = |sql| all(connection, sql, params![after, codec::limit(limit)], codec::item);
+        let mut items = page(ITEMS)?;
+        items.extend(page(ALL_ARRIVED)?);
+        items.sort_unstable_by_key(|item| item.id);
+        items.truncate(limit);
+        return Ok(items);
     }
     let queues = match &filter.queue {
         Some(queue) => vec![queue.clone()],
         None => claim::queues(connection, QUEUE)?,
     };
     let places = filter.place.map_or(codec::PLACES.to_vec(), |place| vec![place]);
-    let mut ids = Vec::new();
+    let place = filter.place.map(place_number);
+    let mut ids = all(
+        connection,
+        ARRIVED_AT,
+        params![filter.queue, place, after, codec::limit(limit)],
+        |columns| Ok(columns.get::<_, i64>(0)?),
+    )?;
     for queue in &queues {
         for place in &places {
             let parameters = params![queue, place_number(*place), after, codec::limit(limit)];
@@ -111,35 +135,66 @@ pub(super) fn items(
     Ok(items)
 }
 
-fn items_labelled(
+fn items_labelled<'a>(
     connection: &Connection,
     label: &str,
     filter: &QueueFilter,
-    after: i64,
-    limit: usize,
+    arrived: impl Iterator<Item = &'a i64>,
+    (after, limit): (i64, usize),
 ) -> Result<Vec<OutboxItem>, StoreError> {
     let (queue, place) = (filter.queue.as_deref(), filter.place.map(place_number));
-    all(
+    let mut items = all(
         connection,
         ITEMS_LABELLED,
         params![label, after, codec::limit(limit), queue, place],
         codec::item,
-    )
+    )?;
+    let mut found = 0;
+    for id in arrived {
+        // One that has moved meanwhile was found by its label, or is found here.
+        let item = item(connection, codec::id(*id))?;
+        let fits = |item: &OutboxItem| {
+            item.labels.iter().any(|one| one == label)
+                && filter
+                    .queue
+                    .as_ref()
+                    .is_none_or(|queue| *queue == item.lane.queue)
+                && filter.place.is_none_or(|place| place == item.place.name())
+        };
+        if let Some(item) = item.filter(fits) {
+            items.push(item);
+            found += 1;
+        }
+        if found >= limit {
+            break;
+        }
+    }
+    items.sort_unstable_by_key(|item| item.id);
+    items.dedup_by_key(|item| item.id);
+    items.truncate(limit);
+    Ok(items)
 }
 
-/// Items that are too late and not dead, the first to be late first.
+/// Items that are too late and not dead, the first to be late first; `arrived` are those of `intake` that may be.
 ///
 /// # Errors
 /// When the engine fails.
 pub(super) fn late(
     connection: &Connection,
-    by: Timestamp,
-    after: Option<(Timestamp, ItemId)>,
+    arrived: &[i64],
+    (by, after): (Timestamp, (i64, i64)),
     limit: usize,
 ) -> Result<Vec<OutboxItem>, StoreError> {
-    let (expires, id) = after.map_or((0, 0), |(expires, id)| (codec::ticks(expires), codec::key(id)));
-    let parameters = params![codec::ticks(by), expires, id, codec::limit(limit)];
-    all(connection, LATE, parameters, codec::item)
+    let parameters = params![codec::ticks(by), after.0, after.1, codec::limit(limit)];
+    let mut items = all(connection, LATE, parameters, codec::item)?;
+    for id in arrived {
+        let item = item(connection, codec::id(*id))?;
+        items.extend(item.filter(|item| item.place.name() != PlaceName::Dead));
+    }
+    items.sort_unstable_by_key(|item| (item.expires, item.id));
+    items.dedup_by_key(|item| item.id);
+    items.truncate(limit);
+    Ok(items)
 }
 
 /// How many items wait in each queue and place.
@@ -147,15 +202,34 @@ pub(super) fn late(
 /// # Errors
 /// When the engine fails.
 pub(super) fn counts(connection: &Connection) -> Result<Vec<QueueCount>, StoreError> {
-    all(connection, COUNTS, params![], |columns| {
+    let count = |columns: &rusqlite::Row<'_>| {
         let oldest = codec::id(columns.get(3)?);
-        Ok(QueueCount {
-            queue: columns.get(0)?,
-            place: codec::place_name(oldest, columns.get(1)?)?,
+        let key: (String, i64) = (columns.get(0)?, columns.get(1)?);
+        let count = QueueCount {
+            queue: key.0.clone(),
+            place: codec::place_name(oldest, key.1)?,
             count: columns.get(2)?,
             oldest: codec::time(columns.get(4)?),
-        })
-    })
+        };
+        Ok((key, (oldest, count)))
+    };
+    let mut counts: BTreeMap<_, _> = all(connection, COUNTS, params![], count)?.into_iter().collect();
+    for (key, (oldest, count)) in all(connection, COUNTS_ARRIVED, params![], count)? {
+        let known = counts.entry(key).or_insert_with(|| {
+            (
+                oldest,
+                QueueCount {
+                    count: 0,
+                    ..count.clone()
+                },
+            )
+        });
+        known.1.count += count.count;
+        if oldest < known.0 {
+            known.1.oldest = count.oldest;
+        }
+    }
+    Ok(counts.into_values().map(|(_, count)| count).collect())
 }
 
 /// A lane in which something of this conversation waits.
@@ -180,13 +254,22 @@ pub(super) fn lanes(
     limit: usize,
 ) -> Result<Vec<Lane>, StoreError> {
     let after = after.map_or_else(Default::default, |lane| (lane.conversation, lane.queue));
-    let parameters = params![after.0, after.1, codec::limit(limit)];
-    all(connection, LANES, parameters, |columns| {
-        Ok(Lane {
-            queue: columns.get(1)?,
-            conversation: columns.get(0)?,
+    let page = |sql| {
+        let parameters = params![after.0, after.1, codec::limit(limit)];
+        all(connection, sql, parameters, |columns| {
+            Ok(Lane {
+                queue: columns.get(1)?,
+                conversation: columns.get(0)?,
+            })
         })
-    })
+    };
+    let mut lanes = page(LANES)?;
+    lanes.extend(page(LANES_ARRIVED)?);
+    lanes.sort_unstable_by(|one, other| {
+        (&one.conversation, &one.queue).cmp(&(&other.conversation, &other.queue))
+    });
+    lanes.truncate(limit);
+    Ok(lanes)
 }
 
 fn all<T>(
@@ -225,6 +308,30 @@ pub(super) const ITEM: &str = concat!(
     item_columns!(),
     " FROM item JOIN content ON content.id = item.id WHERE item.id = ?1"
 );
+
+/// One item of `intake`.
+const ARRIVED: &str = concat!("SELECT ", item_columns!(), " FROM intake AS item WHERE id = ?1");
+
+/// A page of the items of `intake`.
+const ALL_ARRIVED: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM intake AS item WHERE id > ?1 ORDER BY id LIMIT ?2"
+);
+
+/// A page of the identities of `intake`, of one queue or all, at one place or any. It reads what it leaves out, which is bounded.
+const ARRIVED_AT: &str = "
+SELECT id FROM intake WHERE (?1 IS NULL OR queue = ?1) AND (?2 IS NULL OR place = ?2) AND id > ?3
+ORDER BY id LIMIT ?4";
+
+/// Reads all of `intake`; the time of creation is that of the least identity.
+const COUNTS_ARRIVED: &str =
+    "SELECT queue, place, count(*), min(id), created FROM intake GROUP BY queue, place";
+
+/// A page of the lanes of `intake`, which it reads whole.
+const LANES_ARRIVED: &str = "
+SELECT DISTINCT conversation, queue FROM intake
+WHERE (conversation, queue) > (?1, ?2) ORDER BY conversation, queue LIMIT ?3";
 
 /// A page of all items.
 pub(super) const ITEMS: &str = concat!(

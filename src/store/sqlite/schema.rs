@@ -43,7 +43,7 @@ fn refuse_foreign(connection: &Connection, found: u32) -> Result<(), StoreError>
 }
 
 /// Step `n` makes version `n + 1`: the first the tables of items and rows, the second the leases by name, the third lets a
-/// conversation be found whatever its queue, the fourth what is too late.
+/// conversation be found whatever its queue, the fourth what is too late, the fifth is the table where items arrive.
 ///
 /// `item` holds what changes while an item waits and `content` what never does, so that a lease or a retry rewrites
 /// 200 bytes and not the body. `front` marks the one item of a lane that may be worked on; `at` is when it next needs
@@ -107,5 +107,23 @@ CREATE INDEX item_lane ON item (conversation, queue) WHERE place <> 4;
 ",
     "
 CREATE INDEX item_expires ON item (expires) WHERE place <> 4;
+",
+    "
+CREATE TABLE intake (
+    id           INTEGER PRIMARY KEY,
+    queue        TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    priority     INTEGER NOT NULL,
+    place        INTEGER NOT NULL,
+    at           INTEGER NOT NULL,
+    who          TEXT,
+    created      INTEGER NOT NULL,
+    expires      INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    unanswered   INTEGER NOT NULL DEFAULT 0,
+    last_failure TEXT,
+    labels       TEXT NOT NULL,
+    body         BLOB NOT NULL
+) STRICT;
 ",
 ];

@@ -1,6 +1,7 @@
 //! What is SQLite's own: files, failures, plans. The contract itself is tested in `tests/store/`.
 
 mod failures;
+mod intake;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -182,7 +183,11 @@ async fn backup_is_a_whole_store() {
 
 #[tokio::test]
 async fn check_names_what_is_wrong() {
-    let store = SqliteStore::in_memory().unwrap();
+    let config = SqliteConfig {
+        intake: 0,
+        ..SqliteConfig::new("")
+    };
+    let store = SqliteStore::in_memory_with(&config).unwrap();
     store.commit(Batch::new(NOW).enqueue(item(0, 10))).await.unwrap();
     assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
     let spoil = |connection: &mut Connection| Ok(connection.execute_batch("UPDATE item SET front = 0")?);
@@ -217,6 +222,7 @@ const STATEMENTS: &[&str] = &[
     claim::DUE,
     claim::NEXT,
     claim::WAITING_QUEUE,
+    super::intake::LIVES,
     lease::FROM,
     lease::STANDING,
     outbox::FRONT,

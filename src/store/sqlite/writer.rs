@@ -15,7 +15,14 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{SqliteConfig, apply, checkpoint::Checkpointer, claim, lease};
+use super::{
+    SqliteConfig, apply,
+    checkpoint::Checkpointer,
+    claim,
+    intake::{Intake, Mark, SharedIndex},
+    lease,
+    outbox::Outbox,
+};
 use crate::{
     model::Timestamp,
     store::{
@@ -39,6 +46,8 @@ pub(super) enum Job {
     Unlease(String, WorkerId, Reply<()>),
     /// Removal of rows that have expired by then, at most so many.
     Expire(Timestamp, usize, Reply<u64>),
+    /// The items are counted anew, because another hand changed them.
+    Recount(Reply<()>),
     /// Work with the connection outside of any transaction; it answers by itself.
     Aside(Box<dyn FnOnce(&mut Connection) + Send>),
     /// The end, after everything before it.
@@ -61,7 +70,9 @@ impl Writer {
         mut connection: Connection,
         lock: Option<File>,
         config: &SqliteConfig,
+        index: SharedIndex,
     ) -> Result<Self, StoreError> {
+        let intake = Intake::load(&connection, index, config.intake)?;
         let mut tally = Tally::new(config.max_items, config.max_items_per_queue);
         tally.set(count(&connection)?);
         let checkpointer = lock
@@ -72,6 +83,7 @@ impl Writer {
         let thread = Thread {
             checkpointer,
             connection,
+            intake,
             tally,
             max_bytes: config.max_bytes,
             room: 0,
@@ -137,6 +149,7 @@ struct Thread {
     /// First, so that the writer's connection is the last to be closed. None in memory, where there is no log.
     checkpointer: Option<Checkpointer>,
     connection: Connection,
+    intake: Intake,
     tally: Tally,
     max_bytes: Option<u64>,
     /// Bytes that can be written before the bound must be looked at again; never more than there are.
@@ -158,6 +171,7 @@ impl Thread {
         while let Some(job) = next.take().or_else(|| self.queue.blocking_recv()) {
             match job {
                 Job::Aside(work) => work(&mut self.connection),
+                Job::Recount(reply) => drop(reply.send(self.recount())),
                 Job::Close(reply) => return self.end(reply),
                 first @ (Job::Commit(..)
                 | Job::Claim(..)
@@ -172,6 +186,7 @@ impl Thread {
     fn group(&mut self, first: Job) -> Option<Job> {
         let mut answers = Vec::new();
         self.gather();
+        let mark = self.intake.mark();
         let begun = self.execute("BEGIN IMMEDIATE");
         let mut bytes = 0;
         let mut job = Some(first);
@@ -191,8 +206,9 @@ impl Thread {
         }
         self.last_group = answers.len();
         let ended = begun.and_then(|()| self.commit());
-        if ended.is_err() {
-            self.undo();
+        match &ended {
+            Ok(()) => self.intake.committed(),
+            Err(_) => self.undo(mark),
         }
         for answer in answers {
             answer(ended.clone());
@@ -222,7 +238,10 @@ impl Thread {
             Job::Commit(batch, reply) => later(reply, self.in_savepoint(|this| this.apply(&batch))),
             Job::Claim(claim, reply) => later(
                 reply,
-                self.in_savepoint(|this| Ok((claim::claim(&this.connection, &claim)?, true))),
+                self.in_savepoint(|this| {
+                    let claimed = claim::claim(&this.connection, &mut this.intake, &claim)?;
+                    Ok((claimed, true))
+                }),
             ),
             Job::Lease(wish, reply) => later(
                 reply,
@@ -236,7 +255,7 @@ impl Thread {
                 reply,
                 self.in_savepoint(|this| Ok((apply::expire(&this.connection, now, limit)?, true))),
             ),
-            Job::Aside(_) | Job::Close(_) => Box::new(|_| ()),
+            Job::Recount(_) | Job::Aside(_) | Job::Close(_) => Box::new(|_| ()),
         }
     }
 
@@ -253,6 +272,7 @@ impl Thread {
             return Err(lost());
         }
         self.execute("SAVEPOINT batch")?;
+        let mark = self.intake.mark();
         let worked = work(self);
         // Some failures undo the whole transaction, and the savepoint with it.
         if self.connection.is_autocommit() {
@@ -261,6 +281,7 @@ impl Thread {
             return Err(failure);
         }
         if !matches!(worked, Ok((_, true))) {
+            self.intake.take_back(mark);
             self.execute("ROLLBACK TO batch")?;
         }
         self.execute("RELEASE batch")?;
@@ -272,10 +293,11 @@ impl Thread {
         let is_unconditional = batch.writes.iter().all(|write| write.expected == Expected::Any);
         let has_room = self.max_bytes.is_none() || growth(batch) <= self.room;
         let is_unconditional = is_unconditional && batch.fences.is_empty();
-        is_unconditional && has_room && batch.enqueue.is_empty() && batch.settle.is_empty()
+        let replaces = batch.enqueue.iter().any(|item| item.replaces.is_some());
+        is_unconditional && has_room && !replaces && batch.settle.is_empty()
     }
 
-    /// Carries out a plain batch; when the engine fails, the whole group fails with it.
+    /// Carries out a plain batch that has room; when the engine fails, the whole group fails with it.
     fn apply_plain(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -283,7 +305,13 @@ impl Thread {
         if self.connection.is_autocommit() {
             return Err(lost());
         }
-        let applied = apply::apply(&self.connection, batch, &mut Change::default());
+        let mut change = Change::default();
+        batch
+            .enqueue
+            .iter()
+            .for_each(|item| change.came(&item.lane.queue));
+        self.tally.take(change, &batch.bounds)?;
+        let applied = self.carry(batch, &mut Change::default());
         self.room = self.room.saturating_sub(growth(batch));
         applied.inspect_err(|failure| self.failure = Some(failure.clone()))
     }
@@ -293,7 +321,7 @@ impl Thread {
         let is_near = self.max_bytes.is_some() && growth > self.room;
         let before = if is_near { self.used_bytes()? } else { None };
         let mut change = Change::default();
-        let committed = apply::apply(&self.connection, batch, &mut change)?;
+        let committed = self.carry(batch, &mut change)?;
         if committed != Committed::Done {
             return Ok((committed, false));
         }
@@ -308,6 +336,15 @@ impl Thread {
         }
         self.tally.take(change, &batch.bounds)?;
         Ok((committed, true))
+    }
+
+    fn carry(&mut self, batch: &Batch, change: &mut Change) -> Result<Committed, StoreError> {
+        let mut outbox = Outbox {
+            connection: &self.connection,
+            intake: &mut self.intake,
+            change,
+        };
+        apply::apply(&mut outbox, batch)
     }
 
     /// Bytes of the pages in use, as this transaction has them; `None` when nobody bounds them.
@@ -336,7 +373,8 @@ impl Thread {
     }
 
     /// Leaves no transaction behind, and counts what is there now.
-    fn undo(&mut self) {
+    fn undo(&mut self, begun: Mark) {
+        self.intake.take_back(begun);
         if !self.connection.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
@@ -346,6 +384,12 @@ impl Thread {
                 tracing::error!(%error, "the store can't count its items; the bounds hold for the old counts");
             }
         }
+    }
+
+    fn recount(&mut self) -> Result<(), StoreError> {
+        self.intake.reload(&self.connection)?;
+        self.tally.set(count(&self.connection)?);
+        Ok(())
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
@@ -365,9 +409,15 @@ impl Thread {
 
 /// Items of each queue.
 fn count(connection: &Connection) -> Result<HashMap<String, i64>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT queue, count(*) FROM item GROUP BY queue")?;
-    let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(counted.collect::<Result<_, _>>()?)
+    let mut counts = HashMap::new();
+    for sql in COUNTS {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut counted = statement.query([])?;
+        while let Some(columns) = counted.next()? {
+            *counts.entry(columns.get(0)?).or_default() += columns.get::<_, i64>(1)?;
+        }
+    }
+    Ok(counts)
 }
 
 fn later<T: 'static>(reply: Reply<T>, result: Result<T, StoreError>) -> Answer {
@@ -389,6 +439,7 @@ fn weight(job: &Job) -> usize {
         | Job::Lease(..)
         | Job::Unlease(..)
         | Job::Expire(..)
+        | Job::Recount(_)
         | Job::Aside(_)
         | Job::Close(_) => 0,
     }
@@ -415,6 +466,11 @@ fn lost() -> StoreError {
         reason: "the transaction was undone by a failure in the same group".to_owned(),
     }
 }
+
+const COUNTS: [&str; 2] = [
+    "SELECT queue, count(*) FROM item GROUP BY queue",
+    "SELECT queue, count(*) FROM intake GROUP BY queue",
+];
 
 /// More than keys, labels and the pages of a split take for one write.
 const PART_BYTES: usize = 64 * 1024;
