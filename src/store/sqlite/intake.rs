@@ -135,6 +135,17 @@ impl Intake {
         Ok(self.last)
     }
 
+    /// Gives up what is left of the reserved identities, when the store closes.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn close(&self, connection: &Connection) -> Result<(), StoreError> {
+        if self.reserved > self.last {
+            connection.execute(LOWER, [self.last])?;
+        }
+        Ok(())
+    }
+
     /// Takes an item whose life may be short; `false` when it must go to `item`.
     ///
     /// # Errors
@@ -288,6 +299,8 @@ const RAISE: [&str; 2] = [
     "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'item' AND seq < ?1",
 ];
 
+const LOWER: &str = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'item'";
+
 pub(super) const LIVES: &str =
     "SELECT 1 FROM item WHERE conversation = ?1 AND queue = ?2 AND place <> 4 LIMIT 1";
 
@@ -319,7 +332,7 @@ const TO_LABEL: &str = "
 INSERT OR IGNORE INTO label (label, item)
 SELECT each.value, intake.id FROM intake, json_each(intake.labels) AS each WHERE intake.id = ?1";
 
-/// Identities that one write reserves; a restart skips what is left of them.
+/// Identities that one write reserves; a restart after a crash skips what is left of them.
 const RESERVE: i64 = 1024;
 /// Larger bodies are rewritten with each lease, so they go where they lie apart.
 const MAX_BODY: usize = 4096;

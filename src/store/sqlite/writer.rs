@@ -399,6 +399,9 @@ impl Thread {
 
     fn end(mut self, reply: Reply<()>) {
         self.queue.close();
+        if let Err(error) = self.intake.close(&self.connection) {
+            tracing::debug!(%error, "the identities that were reserved are skipped");
+        }
         drop(self.checkpointer.take());
         // The last connection to a database moves the log into it.
         let closed = self.connection.close().map_err(|(_, error)| error.into());
