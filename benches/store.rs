@@ -1,4 +1,6 @@
-//! The store's hot paths: enqueue with fsync by 1, 16 and 128 producers, claim and settle before a backlog, one row.
+//! The store's hot paths: accepts beside bare inserts, claim and settle before a backlog, one row.
+//!
+//! "Beside bare inserts" takes turns, so that both meet the same noise, and prints medians over the rounds of the ratios.
 //!
 //! `cargo bench --bench store`; the directory is `IMPSGW_BENCH_DIR`, else the system's temporary one, which should be
 //! on the disk that is to be measured and not in memory.
@@ -10,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use impsgw::{
     model::Timestamp,
     store::{
@@ -24,17 +26,68 @@ const NOW: Timestamp = Timestamp(1_000);
 const BACKLOG: u64 = 200_000;
 const CLAIM: usize = 64;
 
-fn enqueue(criterion: &mut Criterion) {
+/// Accepts with so many in flight beside a bare loop that commits as many rows at a time.
+fn beside_bare_inserts(_: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let mut group = criterion.benchmark_group("enqueue_1KiB_fsync");
-    for producers in [1_u64, 16, 128] {
-        let (_directory, store) = open();
-        group.throughput(Throughput::Elements(producers));
-        group.bench_function(BenchmarkId::from_parameter(producers), |bencher| {
-            bencher.iter_custom(|rounds| runtime.block_on(produce(&store, producers, rounds)));
-        });
+    println!("accepts of 1 KiB, each on the disk, beside bare inserts of rows as large:");
+    for in_flight in [1, 16, 64, 128] {
+        let (directory, store) = open();
+        let mut bare = Bare::open(&directory.path().join("bare.db"));
+        let rounds = (ROWS / ROUNDS).min(in_flight * MOST_COMMITS) / in_flight;
+        let mut measured: Vec<(Duration, Duration)> = (0..ROUNDS)
+            .map(|_| {
+                let ours = runtime.block_on(produce(&store, in_flight, rounds));
+                (bare.insert(in_flight, rounds), ours)
+            })
+            .collect();
+        let ratio = |(bare, ours): &(Duration, Duration)| bare.as_secs_f64() / ours.as_secs_f64();
+        measured.sort_by(|one, other| ratio(one).total_cmp(&ratio(other)));
+        let median = measured.get(measured.len() / 2).unwrap();
+        let each = |took: Duration| took.as_secs_f64() * 1e6 / (in_flight * rounds) as f64;
+        println!(
+            "{in_flight:4} in flight: {:6.1} us each, bare {:6.1} us; rate of the bare loop: {:.2}, {:.2} to {:.2}",
+            each(median.1),
+            each(median.0),
+            ratio(median),
+            measured.first().map_or(0.0, ratio),
+            measured.last().map_or(0.0, ratio),
+        );
     }
-    group.finish();
+}
+
+/// A table with one row for each message, and nothing else.
+struct Bare(rusqlite::Connection);
+
+impl Bare {
+    fn open(path: &std::path::Path) -> Self {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                CREATE TABLE item (id INTEGER PRIMARY KEY, queue TEXT, conversation TEXT, labels TEXT, due INTEGER, body BLOB)",
+            )
+            .unwrap();
+        Self(connection)
+    }
+
+    /// How long so many transactions of so many inserts take.
+    #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+    fn insert(&mut self, group: u64, rounds: u64) -> Duration {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            let transaction = self.0.transaction().unwrap();
+            for n in 0..group {
+                let item = item(n);
+                transaction
+                    .prepare_cached("INSERT INTO item (queue, conversation, labels, due, body) VALUES (?1, ?2, ?3, ?4, ?5)")
+                    .unwrap()
+                    .execute(rusqlite::params![item.lane.queue, item.lane.conversation, item.labels[0], 1_i64, &item.body[..]])
+                    .unwrap();
+            }
+            transaction.commit().unwrap();
+        }
+        start.elapsed()
+    }
 }
 
 /// How long so many producers take for so many items each.
@@ -144,6 +197,10 @@ fn item(n: u64) -> NewItem {
 }
 
 const QUEUES: u64 = 10;
+const ROWS: u64 = 60_000;
+const ROUNDS: u64 = 9;
+/// Commits of a round, where each waits for the one before it.
+const MOST_COMMITS: u64 = 200;
 
-criterion_group!(benches, enqueue, backlog, row);
+criterion_group!(benches, beside_bare_inserts, backlog, row);
 criterion_main!(benches);
