@@ -3,8 +3,12 @@
 //! "Beside bare inserts" takes turns, so that both meet the same noise, and prints medians over the rounds of the ratios.
 //!
 //! `cargo bench --bench store`; the directory is `IMPSGW_BENCH_DIR`, else the system's temporary one, which should be
-//! on the disk that is to be measured and not in memory.
-#![expect(clippy::unwrap_used, reason = "a bench that fails may panic")]
+//! on the disk that is to be measured and not in memory. `IMPSGW_BACKLOG=1000000` makes the backlog larger.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints what it finds, and one that fails may panic"
+)]
 
 use std::{
     env,
@@ -71,9 +75,8 @@ impl Bare {
     }
 
     /// How long so many transactions of so many inserts take.
-    #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
     fn insert(&mut self, group: u64, rounds: u64) -> Duration {
-        let start = Instant::now();
+        let start = now();
         for _ in 0..rounds {
             let transaction = self.0.transaction().unwrap();
             for n in 0..group {
@@ -81,7 +84,7 @@ impl Bare {
                 transaction
                     .prepare_cached("INSERT INTO item (queue, conversation, labels, due, body) VALUES (?1, ?2, ?3, ?4, ?5)")
                     .unwrap()
-                    .execute(rusqlite::params![item.lane.queue, item.lane.conversation, item.labels[0], 1_i64, &item.body[..]])
+                    .execute(rusqlite::params![item.lane.queue, item.lane.conversation, item.labels.first(), 1_i64, &item.body[..]])
                     .unwrap();
             }
             transaction.commit().unwrap();
@@ -91,9 +94,8 @@ impl Bare {
 }
 
 /// How long so many producers take for so many items each.
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 async fn produce(store: &Arc<SqliteStore>, producers: u64, rounds: u64) -> Duration {
-    let start = Instant::now();
+    let start = now();
     let producing = (0..producers).map(|producer| {
         let store = Arc::clone(store);
         tokio::spawn(async move {
@@ -111,13 +113,109 @@ async fn produce(store: &Arc<SqliteStore>, producers: u64, rounds: u64) -> Durat
     start.elapsed()
 }
 
+/// What is sent on at once, and what is queued and delivered, with a backlog of another queue beside the same without.
+fn beside_a_backlog(_: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let (_empty, without) = open();
+    let (_full, with) = open();
+    let began = now();
+    runtime.block_on(fill(&with, backlog_items()));
+    println!(
+        "{} items of 1 KiB queued in {:.1} s",
+        backlog_items(),
+        began.elapsed().as_secs_f64()
+    );
+    let [mut sent_on, mut queued]: [Vec<f64>; 2] = Default::default();
+    for round in 0..ROUNDS {
+        let time = |store: &Arc<SqliteStore>| {
+            (
+                runtime.block_on(send_on(store, round)),
+                runtime.block_on(queue_and_deliver(store)),
+            )
+        };
+        let (before, after) = (time(&without), time(&with));
+        sent_on.push(after.0.as_secs_f64() / before.0.as_secs_f64());
+        queued.push(after.1.as_secs_f64() / before.1.as_secs_f64());
+    }
+    for (what, ratios) in [
+        ("sent on at once", &mut sent_on),
+        ("queued and delivered", &mut queued),
+    ] {
+        ratios.sort_by(f64::total_cmp);
+        let at = |index: usize| ratios.get(index).copied().unwrap_or_default();
+        println!(
+            "{what}: {:.3} of the time without a backlog, {:.3} to {:.3}",
+            at(ratios.len() / 2),
+            at(0),
+            at(ratios.len() - 1)
+        );
+    }
+}
+
+/// Identities of messages that are sent on at once, 64 at a time.
+async fn send_on(store: &Arc<SqliteStore>, round: u64) -> Duration {
+    let began = now();
+    let sending = (0..64_u64).map(|sender| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            for n in 0..100 {
+                let key = format!("{round} {sender} {n}");
+                let batch = Batch::new(NOW).put(Space::Seen, key, vec![0; 120], Some(Timestamp(u64::MAX)));
+                store.commit(batch).await.unwrap();
+            }
+        })
+    });
+    for sending in sending.collect::<Vec<_>>() {
+        sending.await.unwrap();
+    }
+    began.elapsed()
+}
+
+/// Items of a queue of their own, which are claimed and done while others come.
+async fn queue_and_deliver(store: &Arc<SqliteStore>) -> Duration {
+    let began = now();
+    let claim = Claim {
+        except_queues: (0..QUEUES).map(|n| format!("peer{n}")).collect(),
+        ..claim()
+    };
+    for _ in 0..50 {
+        let batch = (0..CLAIM as u64).fold(Batch::new(NOW), |batch, n| {
+            let mut item = item(n);
+            item.lane.queue = "fast".to_owned();
+            batch.enqueue(item)
+        });
+        store.commit(batch).await.unwrap();
+        let by = claim.by.clone();
+        let claimed = store.claim(claim.clone()).await.unwrap();
+        assert_eq!(claimed.len(), CLAIM);
+        let batch = claimed.iter().fold(Batch::new(NOW), |batch, claimed| {
+            batch.settle(claimed.id, Settle::Done { by: by.clone() })
+        });
+        store.commit(batch).await.unwrap();
+    }
+    began.elapsed()
+}
+
+async fn fill(store: &SqliteStore, count: u64) {
+    for first in (0..count).step_by(1000) {
+        let batch = (first..first + 1000).fold(Batch::new(NOW), |batch, n| batch.enqueue(item(n)));
+        store.commit(batch).await.unwrap();
+    }
+}
+
+fn backlog_items() -> u64 {
+    env::var("IMPSGW_BACKLOG").map_or(BACKLOG, |count| count.parse().unwrap())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn backlog(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let (_directory, store) = open();
-    for first in (0..BACKLOG).step_by(1000) {
-        let batch = (first..first + 1000).fold(Batch::new(NOW), |batch, n| batch.enqueue(item(n)));
-        runtime.block_on(store.commit(batch)).unwrap();
-    }
+    runtime.block_on(fill(&store, BACKLOG));
     let mut group = criterion.benchmark_group("backlog_200k");
     group.throughput(Throughput::Elements(CLAIM as u64));
     group.bench_function("claim_settle_enqueue_64", |bencher| {
@@ -202,5 +300,5 @@ const ROUNDS: u64 = 9;
 /// Commits of a round, where each waits for the one before it.
 const MOST_COMMITS: u64 = 200;
 
-criterion_group!(benches, beside_bare_inserts, backlog, row);
+criterion_group!(benches, beside_bare_inserts, beside_a_backlog, backlog, row);
 criterion_main!(benches);

@@ -17,6 +17,7 @@ mod load;
 mod models;
 mod nodes;
 mod operation;
+mod ports;
 mod rules;
 #[cfg(test)]
 mod sandbox;

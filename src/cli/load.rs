@@ -54,6 +54,12 @@ pub(super) struct LoadArgs {
     /// Keep the store in this PostgreSQL database, which should be empty, and not in a file.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// So many gateways that are one by [cluster]; home server and partner hand each document to the next of them.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = within(1, 16))]
+    nodes: u32,
+    /// Start each gateway by this program, which gets its command line as arguments: for instance to hold it to a part of a processor.
+    #[arg(long, value_name = "PROGRAM")]
+    run_under: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -154,6 +160,9 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failed> {
     if args.peers > args.numbers {
         return Err("--peers is larger than --numbers: each peer needs a number".into());
     }
+    if args.nodes > 1 && args.store.is_none() {
+        return Err("--nodes shares a database: name one with --store".into());
+    }
     let folder = match &args.dir {
         Some(dir) => std::path::absolute(dir)?,
         None => std::env::temp_dir().join(format!("impsgw-load-{}", std::process::id())),
@@ -178,6 +187,8 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failed> {
         reports: args.reports,
         queued: args.queued,
         store: args.store.clone(),
+        nodes: args.nodes as usize,
+        run_under: args.run_under.as_deref().map(std::path::absolute).transpose()?,
         folder,
         program: std::env::current_exe()?,
     })

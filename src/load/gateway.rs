@@ -1,41 +1,74 @@
-//! The gateway under load: a child process of the same program, with a configuration as an operator would write it.
+//! The gateway under load: a child process of the same program, or several that are one, with a configuration as an operator would write it.
 //!
 //! Its store is a SQLite file with every commit on the disk, as by default, or a database; only limits are raised, and DNS is ours.
 
 use std::{fmt::Write as _, net::SocketAddr, process::Command};
 
-use super::{HOME_DOMAIN, LoadError, PARTNER_NAME, PRIME_RECIPIENTS, Plan, peer_domain, process::Running};
+use super::{
+    HOME_DOMAIN, LoadError, PARTNER_NAME, PRIME_RECIPIENTS, Plan, node_name, peer_domain,
+    process::{Running, free_address},
+};
 use crate::lab::certs::write_file;
 
-/// Starts the gateway and waits until it listens.
+/// Starts the gateways and waits until they listen.
 ///
 /// # Errors
-/// When it does not come up.
+/// When one does not come up.
 pub(super) async fn start(
     plan: &Plan,
-    listen: SocketAddr,
+    listen: &[SocketAddr],
     home: SocketAddr,
     dns: SocketAddr,
-) -> Result<Running, LoadError> {
-    let path = plan.folder.join("gateway.toml");
-    write_file(&path, &config_text(plan, listen, home, dns), 0o600)?;
-    let mut command = Command::new(&plan.program);
-    command.arg("serve").arg("--config").arg(&path);
-    let mut gateway = Running::start(&mut command, "gateway", &plan.folder)?;
-    gateway.listens(listen).await?;
-    Ok(gateway)
+) -> Result<Vec<Running>, LoadError> {
+    let mut gateways = Vec::new();
+    for (index, listen) in listen.iter().enumerate() {
+        let name = node_name(index);
+        let mut text = config_text(plan, &name, *listen, home, dns);
+        if plan.nodes > 1 {
+            text += &cluster_text(plan, &name, free_address()?);
+        }
+        let path = plan.folder.join(format!("{name}.toml"));
+        write_file(&path, &text, 0o600)?;
+        let mut command = match &plan.run_under {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.arg(&plan.program);
+                command
+            }
+            None => Command::new(&plan.program),
+        };
+        command.arg("serve").arg("--config").arg(&path);
+        let mut gateway = Running::start(&mut command, &name, &plan.folder)?;
+        gateway.listens(*listen).await?;
+        gateways.push(gateway);
+    }
+    Ok(gateways)
 }
 
-fn config_text(plan: &Plan, listen: SocketAddr, home: SocketAddr, dns: SocketAddr) -> String {
+fn cluster_text(plan: &Plan, name: &str, listen: SocketAddr) -> String {
+    let folder = plan.folder.join("nodes");
+    let folder = folder.display();
+    format!(
+        r#"
+[cluster]
+listen = "{listen}"
+ca = "{folder}/ca.pem"
+certificate = "{folder}/{name}.pem"
+key = "{folder}/{name}.key.pem"
+"#
+    )
+}
+
+fn config_text(plan: &Plan, name: &str, listen: SocketAddr, home: SocketAddr, dns: SocketAddr) -> String {
     let folder = plan.folder.display();
     let socket = if plan.tls { "listen" } else { "listen_plain" };
     let (connections, batch) = (plan.connections, plan.batch);
     let mut text = format!(
         r#"# The gateway of a load run.
 [gateway]
-node = "load"
+node = "{name}"
 domains = ["{HOME_DOMAIN}"]
-data_dir = "{folder}/data"
+data_dir = "{folder}/{name}"
 
 [ssp]
 {socket} = "{listen}"

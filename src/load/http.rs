@@ -6,7 +6,10 @@
 use std::{
     io::{Error, ErrorKind, Result},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
@@ -20,19 +23,25 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::wire::ssp::MEDIA_TYPE;
 
-/// A client of one server with a bounded number of connections.
+/// A client of one server, or of several that are one, with a bounded number of connections.
 pub(super) struct Poster {
-    address: SocketAddr,
+    servers: Vec<Server>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     host: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    idle: Mutex<Vec<Wire>>,
     places: Semaphore,
 }
 
+struct Server {
+    address: SocketAddr,
+    idle: Mutex<Vec<Wire>>,
+}
+
 impl Poster {
-    /// A client for the server at `address`, asked for by the name `host`.
+    /// A client for the servers at these addresses, asked in turn and by the name `host`, with so many connections to each.
     pub(super) fn new(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         host: &str,
         tls: Option<Arc<ClientConfig>>,
         connections: usize,
@@ -41,22 +50,29 @@ impl Poster {
             let name = ServerName::try_from(host.to_owned()).map_err(Error::other)?;
             Ok::<_, Error>((TlsConnector::from(config), name))
         };
+        let server = |address: &SocketAddr| Server {
+            address: *address,
+            idle: Mutex::default(),
+        };
         Ok(Self {
-            address,
+            servers: addresses.iter().map(server).collect(),
+            turn: AtomicUsize::new(0),
             host: host.to_owned(),
             tls: tls.map(named).transpose()?,
-            idle: Mutex::default(),
-            places: Semaphore::new(connections),
+            places: Semaphore::new(connections * addresses.len()),
         })
     }
 
     /// Posts a body to a path; the status and the body of the answer.
     pub(super) async fn post(&self, path: &str, body: &[u8]) -> Result<(u16, Bytes)> {
         let _place = self.places.acquire().await.map_err(Error::other)?;
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len().max(1);
+        let server = self.servers.get(turn).ok_or(ErrorKind::NotConnected)?;
+        let idle = || server.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
         let mut wire = match kept {
             Some(wire) => wire,
-            None => self.connect().await?,
+            None => self.connect(server.address).await?,
         };
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {}\r\n\r\n",
@@ -67,16 +83,13 @@ impl Poster {
         let answer = wire.read().await?.ok_or(ErrorKind::UnexpectedEof)?;
         let status = answer.status().ok_or(ErrorKind::InvalidData)?;
         if !answer.closes {
-            self.idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(wire);
+            idle().push(wire);
         }
         Ok((status, answer.body))
     }
 
-    async fn connect(&self) -> Result<Wire> {
-        let stream = TcpStream::connect(self.address).await?;
+    async fn connect(&self, address: SocketAddr) -> Result<Wire> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Wire::new(match &self.tls {
             None => Box::new(stream),

@@ -56,6 +56,10 @@ pub struct Plan {
     pub queued: bool,
     /// The PostgreSQL database that keeps the store; else it is a file.
     pub store: Option<String>,
+    /// Gateways that are one by `[cluster]`; home server and partner hand each document to the next of them. More than one needs a database.
+    pub nodes: usize,
+    /// Each gateway is started by this program, with the gateway's own command line as arguments.
+    pub run_under: Option<PathBuf>,
     /// Where certificates, configuration, store and logs go.
     pub folder: PathBuf,
     /// The program that the gateway and the partner are started from.
@@ -135,6 +139,11 @@ const HOME_DOMAIN: &str = "load.example";
 const PARTNER_NAME: &str = "partner.example";
 /// Messages of priming carry so many recipients.
 const PRIME_RECIPIENTS: usize = 100;
+
+/// The name of a gateway.
+fn node_name(index: usize) -> String {
+    format!("load{index}")
+}
 
 /// The domain of a peer.
 fn peer_domain(index: usize) -> String {

@@ -50,7 +50,7 @@ pub async fn proxy(plan: &Plan, octets: usize) -> Result<ProxyReport, LoadError>
     std::fs::create_dir_all(&plan.folder).map_err(LoadError::io(plan.folder.display().to_string()))?;
     pki::write_certificates(&plan.folder)?;
     let listen = free_address()?;
-    let (_origin, origin) = partner::start(plan, listen).await?;
+    let (_origin, origin) = partner::start(plan, &[listen]).await?;
     let conf = plan.folder.join("nginx.conf");
     write_file(&conf, &conf_text(plan, listen.port(), origin.port()), 0o600)?;
     let mut command = Command::new("nginx");
@@ -62,7 +62,7 @@ pub async fn proxy(plan: &Plan, octets: usize) -> Result<ProxyReport, LoadError>
     } else {
         None
     };
-    let poster = Poster::new(listen, HOME_DOMAIN, client, plan.connections);
+    let poster = Poster::new(&[listen], HOME_DOMAIN, client, plan.connections);
     let poster = Arc::new(poster.map_err(LoadError::io("the proxy's name"))?);
     let body: Arc<[u8]> = vec![b'x'; octets].into();
     pump(

@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, Deserialize, Serialize)]
 struct Brief {
     listen: SocketAddr,
-    gateway: SocketAddr,
+    gateways: Vec<SocketAddr>,
     tls: bool,
     connections: usize,
     folder: PathBuf,
@@ -44,10 +44,10 @@ struct Brief {
 ///
 /// # Errors
 /// When it does not come up.
-pub(super) async fn start(plan: &Plan, gateway: SocketAddr) -> Result<(Running, SocketAddr), LoadError> {
+pub(super) async fn start(plan: &Plan, gateways: &[SocketAddr]) -> Result<(Running, SocketAddr), LoadError> {
     let brief = Brief {
         listen: free_address()?,
-        gateway,
+        gateways: gateways.to_vec(),
         tls: plan.tls,
         connections: plan.connections,
         folder: plan.folder.clone(),
@@ -85,7 +85,7 @@ pub async fn play_partner(brief: &Path) -> Result<(), LoadError> {
     } else {
         (None, None)
     };
-    let poster = Poster::new(brief.gateway, HOME_DOMAIN, client, brief.connections);
+    let poster = Poster::new(&brief.gateways, HOME_DOMAIN, client, brief.connections);
     let poster = Arc::new(poster.map_err(LoadError::io("the gateway's name"))?);
     let side = Side::new(PARTNER_NAME, poster, Partner::default());
     let listener = TcpListener::bind(brief.listen)

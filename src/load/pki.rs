@@ -11,7 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use super::{HOME_DOMAIN, LoadError, PARTNER_NAME};
+use super::{HOME_DOMAIN, LoadError, PARTNER_NAME, node_name};
 use crate::lab::certs::{Authority, CertificateOrder, write_file};
 
 /// Makes the authority and the certificates below a folder.
@@ -28,6 +28,26 @@ pub(super) fn write_certificates(folder: &Path) -> Result<(), LoadError> {
         order.host_names.push(format!("gateway.{name}"));
         order.host_names.push("localhost".into());
         authority.issue(&order)?.write(folder, name)?;
+    }
+    Ok(())
+}
+
+/// Makes the authority of the nodes and their certificates below a folder.
+///
+/// # Errors
+/// As [`write_certificates`].
+#[expect(clippy::disallowed_methods, reason = "certificates are made for now")]
+pub(super) fn write_node_certificates(folder: &Path, nodes: usize) -> Result<(), LoadError> {
+    let now = std::time::SystemTime::now();
+    let authority = Authority::new("impsgw load nodes", now)?;
+    std::fs::create_dir_all(folder).map_err(LoadError::io(folder.display().to_string()))?;
+    write_file(&folder.join("ca.pem"), authority.certificate_pem(), 0o644)?;
+    for name in (0..nodes).map(node_name) {
+        let order = CertificateOrder {
+            has_srv_name: false,
+            ..CertificateOrder::for_domain(&name, now)
+        };
+        authority.issue(&order)?.write(folder, &name)?;
     }
     Ok(())
 }

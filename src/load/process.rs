@@ -33,6 +33,16 @@ impl Usage {
         usage
     }
 
+    /// Several processes together.
+    pub(super) fn of_all(pids: impl IntoIterator<Item = u32>) -> Self {
+        pids.into_iter()
+            .map(Self::of_one)
+            .fold(Self::default(), |all, one| Self {
+                cpu_seconds: all.cpu_seconds + one.cpu_seconds,
+                peak_mib: all.peak_mib + one.peak_mib,
+            })
+    }
+
     /// This process alone, without the children it started.
     pub(super) fn of_one(pid: u32) -> Self {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -55,12 +65,12 @@ impl Usage {
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
-    name: &'static str,
+    name: String,
 }
 
 impl Running {
     /// Starts a program; what it says on standard error goes to `<name>.log` below the folder.
-    pub(super) fn start(command: &mut Command, name: &'static str, folder: &Path) -> Result<Self, LoadError> {
+    pub(super) fn start(command: &mut Command, name: &str, folder: &Path) -> Result<Self, LoadError> {
         let log = std::fs::File::create(folder.join(format!("{name}.log")))
             .map_err(LoadError::io(format!("the log of {name}")))?;
         let child = command
@@ -69,7 +79,10 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .map_err(LoadError::io(format!("{name} can't be started")))?;
-        Ok(Self { child, name })
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -104,13 +117,19 @@ impl Drop for Running {
     }
 }
 
-/// A loopback address that was free a moment ago.
+/// A loopback address that was free a moment ago, its port below those from which the system takes the ports of connections.
 pub(super) fn free_address() -> Result<SocketAddr, LoadError> {
-    let bound = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    bound
-        .and_then(|listener| listener.local_addr())
-        .map_err(LoadError::io("a free port"))
+    let addresses = std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))));
+    let mut bound = addresses.take(TRIES).map(std::net::TcpListener::bind);
+    let free = bound
+        .find_map(Result::ok)
+        .and_then(|listener| listener.local_addr().ok());
+    free.ok_or_else(|| LoadError::Process("no port is free".to_owned()))
 }
 
+/// Where free ports are looked for.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+/// How many are looked at.
+const TRIES: usize = 1000;
 /// `USER_HZ`, which is 100 on every platform that Linux calls by this name.
 const TICKS_PER_SECOND: f64 = 100.0;

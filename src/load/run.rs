@@ -30,7 +30,7 @@ pub struct Report {
     pub delivered_per_second: f64,
     /// From when a message was due to its answer.
     pub latency: Latency,
-    /// The gateway's CPU seconds for 10,000 messages, and its peak memory.
+    /// The gateways' CPU seconds for 10,000 messages, and their peak memory.
     pub gateway: Cost,
     /// The home server's, with DNS.
     pub home: Cost,
@@ -70,6 +70,9 @@ impl Cost {
 pub async fn run(plan: Plan) -> Result<Report, LoadError> {
     std::fs::create_dir_all(&plan.folder).map_err(LoadError::io(plan.folder.display().to_string()))?;
     pki::write_certificates(&plan.folder)?;
+    if plan.nodes > 1 {
+        pki::write_node_certificates(&plan.folder.join("nodes"), plan.nodes)?;
+    }
     let field = Field::start(Arc::new(plan)).await?;
     let report = field.measure().await;
     field.dns.shutdown().await;
@@ -79,7 +82,7 @@ pub async fn run(plan: Plan) -> Result<Report, LoadError> {
 /// Everything that a run needs, up.
 struct Field {
     driver: Arc<Driver>,
-    gateway: Running,
+    gateways: Vec<Running>,
     partner: Running,
     ask_partner: Poster,
     dns: crate::zone::ZoneServer,
@@ -88,8 +91,10 @@ struct Field {
 
 impl Field {
     async fn start(plan: Arc<Plan>) -> Result<Self, LoadError> {
-        let gateway_address = free_address()?;
-        let (partner, partner_address) = partner::start(&plan, gateway_address).await?;
+        let gateways: Vec<_> = (0..plan.nodes.max(1))
+            .map(|_| free_address())
+            .collect::<Result<_, _>>()?;
+        let (partner, partner_address) = partner::start(&plan, &gateways).await?;
         let dns = zones::serve(plan.peers, partner_address.port()).await?;
         let (server, client) = if plan.tls {
             let (server, client) = pki::tls(&plan.folder, HOME_DOMAIN)?;
@@ -97,16 +102,16 @@ impl Field {
         } else {
             (None, None)
         };
-        let poster = |address, name| {
-            let poster = Poster::new(address, name, client.clone(), plan.connections);
+        let poster = |addresses: &[_], name| {
+            let poster = Poster::new(addresses, name, client.clone(), plan.connections);
             poster.map_err(LoadError::io(name))
         };
         let side = Side::new(
             HOME_DOMAIN,
-            Arc::new(poster(gateway_address, HOME_DOMAIN)?),
+            Arc::new(poster(&gateways, HOME_DOMAIN)?),
             Home::new(clock()),
         );
-        let ask_partner = poster(partner_address, PARTNER_NAME)?;
+        let ask_partner = poster(&[partner_address], PARTNER_NAME)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(LoadError::io("the home server's socket"))?;
@@ -117,7 +122,7 @@ impl Field {
         tasks.spawn(Arc::clone(&side).keep_time());
         let handler: Arc<Side<Home>> = Arc::clone(&side);
         tasks.spawn(serve(listener, server, handler));
-        let gateway = gateway::start(&plan, gateway_address, home_address, dns.local_addr()).await?;
+        let gateways = gateway::start(&plan, &gateways, home_address, dns.local_addr()).await?;
         let session = side
             .open(&format!("gateway.{HOME_DOMAIN}"))
             .await
@@ -130,7 +135,7 @@ impl Field {
         };
         Ok(Self {
             driver: Arc::new(driver),
-            gateway,
+            gateways,
             partner,
             ask_partner,
             dns,
@@ -179,10 +184,10 @@ impl Field {
         })
     }
 
-    /// The gateway, this process and the partner.
+    /// The gateways, this process and the partner.
     fn usage(&self) -> [Usage; 3] {
         [
-            Usage::of_one(self.gateway.pid()),
+            Usage::of_all(self.gateways.iter().map(Running::pid)),
             Usage::of_one(std::process::id()),
             Usage::of_one(self.partner.pid()),
         ]

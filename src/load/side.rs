@@ -90,7 +90,7 @@ impl<A: Actor> Side<A> {
         let opened = tokio::time::timeout(Duration::from_secs(20), opened).await;
         match opened {
             Ok(Ok(session)) => session.clone().ok_or_else(|| "no session".into()),
-            Ok(Err(_)) | Err(_) => Err("no session within 20 s; see gateway.log".into()),
+            Ok(Err(_)) | Err(_) => Err("no session within 20 s; see load0.log".into()),
         }
     }
 

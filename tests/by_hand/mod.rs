@@ -12,6 +12,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::ports::free_address;
+
 #[test]
 fn two_gateways_peer_by_the_page_alone() {
     let Some(text) = walked("Try it on one machine", &Ports::new(&EXAMPLES)) else {
@@ -120,7 +122,7 @@ struct Ports(Vec<(&'static str, String)>);
 
 impl Ports {
     fn new(examples: &[&'static str]) -> Self {
-        let bound = |port: &&'static str| (*port, TcpListener::bind("127.0.0.1:0").unwrap());
+        let bound = |port: &&'static str| (*port, TcpListener::bind(free_address()).unwrap());
         // All are held before any is let go, so that no port comes twice.
         let listeners: Vec<_> = examples.iter().map(bound).collect();
         let free = |listener: &TcpListener| listener.local_addr().unwrap().port().to_string();

@@ -68,13 +68,8 @@ async fn every_usual_mistake_is_told_with_who_has_to_act() {
         assert!(said.contains(words), "{words:?} is not there: {said}");
     }
     // A port that was free a moment ago, with nobody behind it.
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let (found, said) = probe(dir, free).await;
+    let free = crate::ports::free_address();
+    let (found, said) = probe(dir, free.port()).await;
     assert_eq!(found, Some(1), "{said}");
     assert!(said.contains("nobody listens there"), "{said}");
 }

@@ -24,6 +24,7 @@ use super::{
     sender::Sender,
     side::Side,
 };
+use crate::ports::free_address_of;
 
 /// Everything that plays.
 pub(crate) struct Stage {
@@ -78,12 +79,12 @@ impl Stage {
     pub(crate) async fn new(name: &'static str, random: &mut fastrand::Rng, settings: Settings) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let address = free_address(random);
+        let address = free_address_of(random);
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let (gamma, answers) = Side::new("gamma.example", address).await;
-        let from_peer = Proxy::start(free_address(random), address).await;
+        let from_peer = Proxy::start(free_address_of(random), address).await;
         let (peer, messages) = Side::new("beta.example", from_peer.address).await;
-        let to_peer = Proxy::start(free_address(random), peer.address).await;
+        let to_peer = Proxy::start(free_address_of(random), peer.address).await;
         tokio::spawn(take_all(Arc::clone(&peer), messages, Arc::clone(&ledger)));
         let mut stage = Self {
             name,
@@ -97,9 +98,9 @@ impl Stage {
             ledger,
             gateway: None,
             address,
-            admin: [free_address(random), free_address(random)],
+            admin: [free_address_of(random), free_address_of(random)],
             dns: None,
-            dns_address: free_address(random),
+            dns_address: free_address_of(random),
             folder,
         };
         stage.start_dns().await;
@@ -331,12 +332,4 @@ limits.sender_per_minute = 1000000
 "#,
         side.domain, settings.profile, settings.accept, settings.answer_timeout
     )
-}
-
-/// An address that stays ours while nobody listens: below the ports that the system hands out.
-pub(crate) fn free_address(random: &mut fastrand::Rng) -> SocketAddr {
-    let tried = || SocketAddr::from(([127, 0, 0, 1], random.u16(12_000..32_000)));
-    std::iter::repeat_with(tried)
-        .find(|address| std::net::TcpListener::bind(address).is_ok())
-        .unwrap()
 }

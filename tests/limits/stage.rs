@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -23,6 +23,7 @@ use impsgw::zone::{ZoneServer, ZoneSet};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::side::{Arrived, Side};
+use crate::ports::free_address;
 
 /// Everything, until it is dropped.
 pub(super) struct Stage {
@@ -454,14 +455,6 @@ fn client() -> reqwest::Client {
         .no_proxy()
         .timeout(Duration::from_secs(10))
         .build()
-        .unwrap()
-}
-
-/// An address that stays ours while nobody listens: below the ports that the system hands out.
-fn free_address() -> SocketAddr {
-    let tried = || SocketAddr::from(([127, 0, 0, 1], fastrand::u16(12_000..32_000)));
-    std::iter::repeat_with(tried)
-        .find(|address| TcpListener::bind(address).is_ok())
         .unwrap()
 }
 

@@ -9,7 +9,7 @@
 
 use std::{
     env, fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -21,6 +21,8 @@ use std::{
 };
 
 use impsgw::store::postgres::PostgresConfig;
+
+use crate::ports::free_address;
 
 /// A running server.
 #[derive(Debug)]
@@ -57,17 +59,6 @@ pub(crate) fn binaries() -> Option<PathBuf> {
         eprintln!("SKIPPED: PostgreSQL is not installed (apt-get install postgresql-15)");
     }
     newest
-}
-
-/// A free port of the loopback interface, below those from which the system takes the ports of connections: another test's could
-/// take it before the server listens.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let port = fastrand::u16(12_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 impl Server {
@@ -129,7 +120,7 @@ impl Server {
     }
 
     fn start_in(bin: &Path, directory: PathBuf, of: Option<u16>) -> Self {
-        let port = free_port();
+        let port = free_address().port();
         let over = stand_over(bin, &directory, port, of);
         let server = Self {
             port,

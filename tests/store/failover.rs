@@ -84,7 +84,7 @@ async fn nothing_acknowledged_is_lost_when_the_standby_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn database_that_hangs_holds_nobody_for_ever() {
     let Some(server) = database::server() else { return };
-    let at = ([127, 0, 0, 1], database::free_port()).into();
+    let at = crate::ports::free_address();
     let network = Proxy::start(at, server.address()).await;
     let own = server.config();
     let config = PostgresConfig {

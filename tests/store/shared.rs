@@ -267,7 +267,10 @@ async fn newer_tables_and_unreachable_databases_are_refused() {
     );
     let nobody = PostgresConfig {
         patience: Duration::from_millis(50),
-        ..PostgresConfig::new(format!("postgresql://u@127.0.0.1:{}/d", database::free_port()))
+        ..PostgresConfig::new(format!(
+            "postgresql://u@127.0.0.1:{}/d",
+            crate::ports::free_address().port()
+        ))
     };
     let away = PostgresStore::open(&nobody).await.err();
     assert!(matches!(away, Some(StoreError::Away { .. })), "{away:?}");

@@ -10,11 +10,14 @@ use std::{
 };
 
 use super::stage::Setting;
-use crate::ledger::{
-    clock::WallClock,
-    gateway::{Gateway, Ground},
-    proxy::Proxy,
-    stage::{free_address, head},
+use crate::{
+    ledger::{
+        clock::WallClock,
+        gateway::{Gateway, Ground},
+        proxy::Proxy,
+        stage::head,
+    },
+    ports::free_address_of,
 };
 
 /// A node, running or not.
@@ -40,10 +43,10 @@ impl Node {
         database: &[SocketAddr],
         random: &mut fastrand::Rng,
     ) -> Self {
-        let [address, admin, health, listen] = [(); 4].map(|()| free_address(random));
+        let [address, admin, health, listen] = [(); 4].map(|()| free_address_of(random));
         let mut to_database = Vec::new();
         for server in database {
-            to_database.push(Proxy::start(free_address(random), *server).await);
+            to_database.push(Proxy::start(free_address_of(random), *server).await);
         }
         let folder = folder.join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -52,7 +55,7 @@ impl Node {
             address,
             admin,
             health,
-            from_nodes: Proxy::start(free_address(random), listen).await,
+            from_nodes: Proxy::start(free_address_of(random), listen).await,
             to_database,
             listen,
             folder,

@@ -24,7 +24,7 @@ use crate::{
         proxy::Weather,
         receiver::take_all,
         side::Side,
-        stage::{Settings, agreement, dead, free_address, items, zone},
+        stage::{Settings, agreement, dead, items, zone},
     },
     store::database::{self, Server},
 };
@@ -87,7 +87,9 @@ impl Fleet {
         tokio::spawn(take_all(Arc::clone(&peer), messages, Arc::clone(&ledger)));
         let settings = Settings::default();
         let zone = zone(settings.ttl, &peer, peer.address);
-        let dns = ZoneServer::start(zone, free_address(random)).await.unwrap();
+        let dns = ZoneServer::start(zone, crate::ports::free_address_of(random))
+            .await
+            .unwrap();
         let mut fleet = Self {
             name,
             nodes,
