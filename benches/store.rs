@@ -34,8 +34,10 @@ const CLAIM: usize = 64;
 fn beside_bare_inserts(_: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     println!("accepts of 1 KiB, each on the disk, beside bare inserts of rows as large:");
-    for in_flight in [1, 16, 64, 128] {
-        let (directory, store) = open();
+    let indexed_at_once = [(64, 0)];
+    let as_it_is = [1, 16, 64, 128].map(|in_flight| (in_flight, SqliteConfig::new("").intake));
+    for (in_flight, intake) in as_it_is.into_iter().chain(indexed_at_once) {
+        let (directory, store) = open_with(intake);
         let mut bare = Bare::open(&directory.path().join("bare.db"));
         let rounds = (ROWS / ROUNDS).min(in_flight * MOST_COMMITS) / in_flight;
         let mut measured: Vec<(Duration, Duration)> = (0..ROUNDS)
@@ -49,7 +51,7 @@ fn beside_bare_inserts(_: &mut Criterion) {
         let median = measured.get(measured.len() / 2).unwrap();
         let each = |took: Duration| took.as_secs_f64() * 1e6 / (in_flight * rounds) as f64;
         println!(
-            "{in_flight:4} in flight: {:6.1} us each, bare {:6.1} us; rate of the bare loop: {:.2}, {:.2} to {:.2}",
+            "{in_flight:4} in flight, {intake:5} unindexed at most: {:6.1} us each, bare {:6.1} us; rate of the bare loop: {:.2}, {:.2} to {:.2}",
             each(median.1),
             each(median.0),
             ratio(median),
@@ -261,9 +263,17 @@ fn row(criterion: &mut Criterion) {
 }
 
 fn open() -> (tempfile::TempDir, Arc<SqliteStore>) {
+    open_with(SqliteConfig::new("").intake)
+}
+
+fn open_with(intake: usize) -> (tempfile::TempDir, Arc<SqliteStore>) {
     let place = env::var_os("IMPSGW_BENCH_DIR").map_or_else(env::temp_dir, Into::into);
     let directory = tempfile::tempdir_in(place).unwrap();
-    let store = SqliteStore::open(&SqliteConfig::new(directory.path().join("impsgw.db"))).unwrap();
+    let config = SqliteConfig {
+        intake,
+        ..SqliteConfig::new(directory.path().join("impsgw.db"))
+    };
+    let store = SqliteStore::open(&config).unwrap();
     (directory, Arc::new(store))
 }
 
