@@ -61,7 +61,7 @@ pub(super) fn living_names(leases: &[HeldLease]) -> Vec<String> {
 pub(super) const NODES: &str = "node ";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -75,7 +75,8 @@ mod tests {
         assert_eq!(names, ["n2-a"]);
     }
 
-    fn row(node: &str, incarnation: &str) -> Row {
+    /// A node's row.
+    pub(in crate::cluster) fn row(node: &str, incarnation: &str) -> Row {
         let member = Member {
             node: node.to_owned(),
             incarnation: incarnation.to_owned(),

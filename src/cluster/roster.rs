@@ -39,7 +39,7 @@ pub(super) fn seats(rows: &[Row], leases: &[HeldLease]) -> Vec<Seat> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Timestamp, store::WorkerId};
+    use crate::{cluster::member::tests::row, store::WorkerId};
 
     #[test]
     fn seat_tells_the_living_from_the_dead_and_names_what_is_held() {
@@ -69,23 +69,6 @@ mod tests {
                 ("n3", false, none())
             ]
         );
-    }
-
-    fn row(node: &str, incarnation: &str) -> Row {
-        let member = Member {
-            node: node.to_owned(),
-            incarnation: incarnation.to_owned(),
-            address: "192.0.2.1:7000".to_owned(),
-            since: Timestamp(0),
-            version: "1".to_owned(),
-            is_draining: false,
-        };
-        Row {
-            key: Member::key(node),
-            value: serde_json::to_vec(&member).unwrap().into(),
-            version: 1,
-            expires: None,
-        }
     }
 
     fn lease(name: &str, holder: &str) -> HeldLease {
