@@ -161,6 +161,12 @@ impl Ledger {
         balance
     }
 
+    /// What is known of a message, for people.
+    pub(crate) fn history(&self, number: u32) -> String {
+        let (told, arrivals) = (self.told.get(&number), self.arrivals.get(&number));
+        format!("{number}: told {told:?}, arrived {arrivals:?}")
+    }
+
     /// That what arrived again came under the same ID, and for each time has an excuse.
     pub(crate) fn check_repeats(&self, excuse: Excuse) {
         for (number, all) in &self.arrivals {

@@ -181,7 +181,9 @@ impl Stage {
         };
         println!("{}: {balance}", self.name);
         assert!(balance.lost.is_empty(), "lost {:?}\n{}", balance.lost, self.log());
-        assert_eq!(balance.told_and_arrived, Vec::<u32>::new(), "{}", self.log());
+        let history = |number: &u32| self.ledger.lock().unwrap().history(*number);
+        let histories: Vec<_> = balance.told_and_arrived.iter().map(history).collect();
+        assert!(histories.is_empty(), "{histories:#?}\n{}", self.log());
         assert_eq!(balance.refused_and_arrived, Vec::<u32>::new(), "{}", self.log());
         self.ledger.lock().unwrap().check_repeats(excuse);
         balance
