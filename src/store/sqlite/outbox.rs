@@ -60,6 +60,7 @@ impl Outbox<'_> {
             item.replaces,
             codec::place_number(place),
             id,
+            item.last_failure,
         ])?;
         self.connection
             .prepare_cached("INSERT INTO content (id, labels, body) VALUES (?1, ?2, ?3)")?
@@ -170,6 +171,8 @@ impl Outbox<'_> {
                 promote(connection, &item.lane)?;
             }
             Settle::Hold { by } => {
+                // What came into the lane while this one was dead waits behind it.
+                self.intake.give_up_lane(connection, &item.lane)?;
                 connection
                     .prepare_cached("UPDATE item SET place = 3, at = NULL, who = ?2 WHERE id = ?1")?
                     .execute(params![codec::key(id), by])?;
@@ -327,10 +330,10 @@ fn waiting_under(connection: &Connection, lane: &Lane, key: &str) -> Result<Vec<
 }
 
 const INSERT: &str = "
-INSERT INTO item (id, queue, conversation, priority, place, front, at, created, expires, replaces)
+INSERT INTO item (id, queue, conversation, priority, place, front, at, created, expires, replaces, last_failure)
 VALUES (?9, ?1, ?2, ?3, ?8,
     NOT EXISTS (SELECT 1 FROM item WHERE queue = ?1 AND conversation = ?2 AND place <> 4),
-    ?4, ?5, ?6, ?7)";
+    ?4, ?5, ?6, ?7, ?10)";
 
 const STANDING: &str = "SELECT queue, conversation, place, who, replaces FROM item WHERE id = ?1";
 

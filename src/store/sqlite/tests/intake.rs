@@ -173,6 +173,24 @@ async fn large_body_and_what_replaces_are_indexed_at_once() {
     assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn dead_item_that_is_held_again_stands_before_what_came_since() {
+    let store = SqliteStore::in_memory().unwrap();
+    store.commit(Batch::new(NOW).enqueue(item(1, 10))).await.unwrap();
+    let [old] = claimed(&store).await.try_into().unwrap();
+    let bury = Settle::Bury {
+        by: by(),
+        reason: "nobody".to_owned(),
+    };
+    store.commit(Batch::new(NOW).settle(old, bury)).await.unwrap();
+    store.commit(Batch::new(NOW).enqueue(item(1, 10))).await.unwrap();
+    assert_eq!(store.index.lock().len(), 1);
+    let hold = Settle::Hold { by: "noc".to_owned() };
+    store.commit(Batch::new(NOW).settle(old, hold)).await.unwrap();
+    assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
+    assert_eq!(claimed(&store).await, [], "it follows the one that is held");
+}
+
 fn by() -> WorkerId {
     WorkerId("worker".to_owned())
 }
