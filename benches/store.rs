@@ -299,6 +299,7 @@ fn item(n: u64) -> NewItem {
         expires: Timestamp(u64::MAX),
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: vec![format!("message:{n}")],
         body: vec![b'x'; 1024].into(),
     }

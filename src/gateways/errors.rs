@@ -174,6 +174,10 @@ fn samples() -> Vec<Refusal> {
             domain: domain.clone(),
             reason: text(),
         },
+        Refusal::Dropped {
+            domain: domain.clone(),
+            reason: text(),
+        },
         Refusal::EndsConnections {
             domain: domain.clone(),
         },

@@ -226,6 +226,15 @@ pub enum Refusal {
         /// The other side.
         domain: Domain,
     },
+    /// The other side closed the connection of the document without an answer, as the observed peer does with sessions that it
+    /// lost.
+    #[error("{domain} closed the connection without an answer, so that it may have arrived: {reason}")]
+    Dropped {
+        /// The other side.
+        domain: Domain,
+        /// The last failure.
+        reason: String,
+    },
     /// The other side took the document and never answered.
     #[error("{domain} did not answer in time")]
     TimedOut {
@@ -305,6 +314,7 @@ impl Refusal {
             Self::RouteFailed { .. }
             | Self::Unreachable { .. }
             | Self::HeldBack { .. }
+            | Self::Dropped { .. }
             | Self::StoreUnavailable { .. }
             | Self::TimedOut { .. }
             | Self::RateExceeded { .. }

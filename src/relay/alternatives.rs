@@ -106,10 +106,12 @@ impl Target {
     }
 }
 
-/// Whether another domain may be asked: nobody took it, and it is not kept back for this one.
+/// Whether another domain may be asked: nobody took it or may have it, and it is not kept back for this one.
 fn is_for_others(answer: &Result<Answer, Undelivered>) -> bool {
     match answer {
-        Err(Undelivered::NotTaken(refusal)) => !matches!(refusal, Refusal::HeldBack { .. }),
+        Err(Undelivered::NotTaken(refusal)) => {
+            !matches!(refusal, Refusal::HeldBack { .. } | Refusal::Dropped { .. })
+        }
         Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Unanswered(_)) => false,
     }
 }

@@ -6,10 +6,11 @@
 use super::{
     Ingress, Relay, Undelivered,
     contact_added::falls_back,
+    doubt::{failure_after, may_have_arrived},
     forward::Target,
     identity::Progress,
     journal::reference_until,
-    outbox::{ENDED_AMID, Queued, QueuedKind},
+    outbox::{Queued, QueuedKind},
     report::{Reference, side_to_speak_to},
 };
 use crate::{
@@ -52,7 +53,7 @@ impl Relay {
                 let due = self
                     .retry_at(&item.lane.queue, item.attempts, now)
                     .min(item.expires);
-                let failure = refusal.to_string();
+                let failure = failure_after(&item, &refusal);
                 Settle::Reschedule { by, due, failure }
             }
             Verdict::Unanswered { until } => Settle::Await { by, until },
@@ -72,8 +73,7 @@ impl Relay {
     ) -> Verdict {
         let now = self.now();
         if now >= item.expires {
-            let may_have_arrived = item.unanswered || item.last_failure.as_deref() == Some(ENDED_AMID);
-            return if may_have_arrived {
+            return if may_have_arrived(item) {
                 unknown()
             } else {
                 Verdict::Refused(Refusal::Expired)
@@ -118,6 +118,7 @@ impl Relay {
         let target = match target {
             Ok(target) => self.in_turn(target),
             Err(refusal) if refusal.is_temporary() => return Verdict::Again(refusal),
+            Err(_) if may_have_arrived(item) => return unknown(),
             Err(refusal) => return Verdict::Refused(refusal),
         };
         // It went to one of several domains, and which of them may have it is not written down.

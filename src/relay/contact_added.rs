@@ -148,6 +148,7 @@ impl Relay {
             expires: now.plus(self.config.default_validity),
             replaces: None,
             is_awaiting: false,
+            last_failure: None,
             labels: vec![notice.by.key(), person.key()],
             body: queued.to_bytes()?,
         })

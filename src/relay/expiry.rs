@@ -4,7 +4,7 @@
 //! An attempt finds by itself that its item is too late; this asks the store from time to time for what is, page by page beside
 //! the traffic, and tells the senders. What is dead stays for a person, and what a worker has is the worker's.
 
-use super::{Relay, outbox::Queued, send::refused_by_store};
+use super::{Relay, doubt::may_have_arrived, outbox::Queued, send::refused_by_store};
 use crate::{
     model::{Refusal, Timestamp},
     store::{Batch, Committed, OutboxItem, Place, Settle},
@@ -54,7 +54,7 @@ impl Relay {
 /// Whether its being late is known for certain to mean that it was not delivered.
 fn may_expire(item: &OutboxItem) -> bool {
     match item.place {
-        Place::Scheduled { .. } | Place::Held { .. } => !item.unanswered,
+        Place::Scheduled { .. } | Place::Held { .. } => !may_have_arrived(item),
         Place::Leased { .. } | Place::Awaiting { .. } | Place::Dead { .. } => false,
     }
 }

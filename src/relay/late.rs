@@ -2,7 +2,12 @@
 //!
 //! A late answer finds its item by the message ID that the peer knows, and counts only from where the message went under it.
 
-use super::{Relay, outbox::Queued, report::Reference};
+use super::{
+    Relay,
+    doubt::{MAY_HAVE_ARRIVED, may_have_arrived},
+    outbox::Queued,
+    report::Reference,
+};
 use crate::{
     model::{Domain, MessageId, Outcome, Request, StepEvent, Stop, Timestamp},
     store::{Batch, OutboxItem, Place, PlaceName, QueueFilter, Settle},
@@ -28,7 +33,8 @@ impl Relay {
             }
         };
         // What was never sent, or not taken, is not what the answer is about.
-        let is_asked = |item: &OutboxItem| item.unanswered || matches!(item.place, Place::Awaiting { .. });
+        let is_asked =
+            |item: &OutboxItem| may_have_arrived(item) || matches!(item.place, Place::Awaiting { .. });
         let mut is_found = false;
         for item in items.iter().filter(|item| is_asked(item)) {
             is_found = true;
@@ -43,6 +49,16 @@ impl Relay {
         let settle = |due| Settle::NotTaken {
             due,
             failure: failure.into(),
+        };
+        self.go_again(domain, id, settle).await;
+    }
+
+    /// The connection of the document of a message that is awaiting was closed without an answer: it goes again, and is not
+    /// undelivered when it comes to nothing.
+    pub async fn dropped(&self, domain: &Domain, id: &MessageId) {
+        let settle = |due| Settle::NotTaken {
+            due,
+            failure: format!("its connection was closed without an answer, so that {MAY_HAVE_ARRIVED}"),
         };
         self.go_again(domain, id, settle).await;
     }

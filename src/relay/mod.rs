@@ -8,6 +8,7 @@ mod alternatives;
 mod attempt;
 mod config;
 mod contact_added;
+mod doubt;
 mod egress;
 mod expiry;
 mod filter;

@@ -201,6 +201,7 @@ impl Relay {
             priority: Priority::Background,
             expires: now.plus(self.config.notification_validity),
             is_awaiting: false,
+            last_failure: None,
             labels: vec![watcher.key(), value.0.key()],
             body: queued.to_bytes()?,
         })

@@ -110,6 +110,7 @@ impl Relay {
             due: now,
             expires: item.expires,
             is_awaiting: false,
+            last_failure: None,
             labels,
             body: queued.to_bytes()?,
         })

@@ -338,7 +338,7 @@ fn from_hex(text: &str) -> [u8; 16] {
 }
 
 /// What is said of an attempt that the process did not survive.
-pub(super) const ENDED_AMID: &str = "the gateway ended amid the attempt";
+pub(super) const ENDED_AMID: &str = "the gateway ended amid the attempt, so that it may have arrived";
 /// So many of the oldest items tell at a start whether the clock was set back before it.
 const OLDEST: usize = 1000;
 /// When nothing seems due, it is looked at again after this.

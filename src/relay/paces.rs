@@ -338,6 +338,7 @@ fn is_trouble(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Unreachable { .. }
+            | Refusal::Dropped { .. }
             | Refusal::TimedOut { .. }
             | Refusal::Remote {
                 status: 500 | 503 | 504,

@@ -188,6 +188,7 @@ impl Relay {
             expires: self.now().plus(self.config.max_validity),
             replaces: None,
             is_awaiting: false,
+            last_failure: None,
             labels,
             body: queued.to_bytes()?,
         })

@@ -107,11 +107,18 @@ impl Relay {
         if let Err(refusal @ Refusal::RouteFailed { .. }) = &sent.one.outcome {
             let now = self.now();
             let reason = refusal.to_string();
-            ingress
-                .trail
-                .add(now, Stop::Deliver, StepEvent::Stored { reason });
+            let stored = StepEvent::Stored {
+                reason: reason.clone(),
+            };
+            ingress.trail.add(now, Stop::Deliver, stored);
             let wait = Wait::Due(self.retry_at(UNROUTED, 0, now));
-            let item = self.item(ingress, message, &sent.one.recipient, (UNROUTED, None), wait);
+            let item = self.item(
+                ingress,
+                message,
+                &sent.one.recipient,
+                (UNROUTED, None),
+                (wait, &reason),
+            );
             sent.store(item.await, self);
         }
         sent
@@ -208,14 +215,17 @@ impl Relay {
         reason: &str,
         wait: Wait,
     ) -> Vec<Sent<'_>> {
-        let reason = reason.to_owned();
-        hop.ingress
-            .trail
-            .add(self.now(), Stop::Deliver, StepEvent::Stored { reason });
+        hop.ingress.trail.add(
+            self.now(),
+            Stop::Deliver,
+            StepEvent::Stored {
+                reason: reason.to_owned(),
+            },
+        );
         let mut stored = self.sent(hop, target, people, &Ok(Answer::Done));
         for sent in &mut stored {
             let to = (target.domain.as_str(), sent.egress_id.as_ref());
-            let item = self.item(hop.ingress, hop.message, &sent.one.recipient, to, wait);
+            let item = self.item(hop.ingress, hop.message, &sent.one.recipient, to, (wait, reason));
             let item = item.await;
             sent.store(item, self);
         }
@@ -228,7 +238,7 @@ impl Relay {
         message: &SendMessage,
         recipient: &WvAddress,
         (queue, egress_id): (&str, Option<&MessageId>),
-        wait: Wait,
+        (wait, reason): (Wait, &str),
     ) -> Result<NewItem, Refusal> {
         let now = self.now();
         let request = Request::Send(SendMessage {
@@ -250,6 +260,7 @@ impl Relay {
             expires: now.plus(self.config.validity(message.validity)),
             replaces: None,
             is_awaiting,
+            last_failure: Some(reason.to_owned()),
             labels,
             body: queued.to_bytes()?,
         })

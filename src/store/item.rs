@@ -49,6 +49,8 @@ pub struct NewItem {
     pub replaces: Option<String>,
     /// The peer acknowledged it already and has not answered: it is awaiting, and `due` is when it counts as unanswered.
     pub is_awaiting: bool,
+    /// What was said of an attempt before it was queued.
+    pub last_failure: Option<String>,
     /// Words that people look it up by: message ID, addresses (canonical keys).
     pub labels: Vec<String>,
     /// The request, opaque to the store.

@@ -169,6 +169,7 @@ fn item(number: usize) -> NewItem {
         expires: Timestamp(u64::MAX),
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: vec![number.to_string()],
         body: vec![b'x'; 1500].into(),
     }

@@ -239,6 +239,7 @@ fn item(name: &str) -> NewItem {
         expires: Timestamp(u64::MAX),
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: vec![name.to_owned()],
         body: vec![b'x'; 1024].into(),
     }

@@ -263,6 +263,7 @@ fn an_item(conversation: &str, body: &str) -> NewItem {
         expires: at(1_000_000),
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: Vec::new(),
         body: body.to_owned().into(),
     }

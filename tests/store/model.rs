@@ -185,6 +185,7 @@ impl Model {
                     priority,
                     replaces: replaces.map(|key| key.to_string()),
                     is_awaiting: false,
+                    last_failure: background.then(|| "busy".to_owned()),
                     ..an_item("", &self.made.to_string())
                 };
                 self.enqueue(store, item).await;
@@ -293,7 +294,7 @@ impl Model {
             expires: new.expires,
             attempts: 0,
             unanswered: false,
-            last_failure: None,
+            last_failure: new.last_failure,
             labels: new.labels,
             body: new.body,
         };

@@ -79,6 +79,12 @@ pub(crate) fn told(refusal: &Refusal) -> Told {
             "held-back",
             "what goes to that person's operator waits for now",
         ),
+        Refusal::Dropped { .. } => row(
+            503,
+            503,
+            "dropped",
+            "that person's operator hung up before it answered",
+        ),
         Refusal::EndsConnections { .. } => row(
             502,
             503,

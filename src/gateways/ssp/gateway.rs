@@ -490,6 +490,7 @@ impl SspGateway {
         let is_message = matches!(delivery.request, Request::Send(_));
         match fault {
             LinkFault::NotTaken(reason) => Undelivered::NotTaken(Refusal::Unreachable { domain, reason }),
+            LinkFault::Closed(reason) => Undelivered::NotTaken(Refusal::Dropped { domain, reason }),
             LinkFault::EndsConnections => Undelivered::NotTaken(Refusal::EndsConnections { domain }),
             // What is no message may come twice, and may not get lost.
             LinkFault::UnderWay(_) if !is_message => Undelivered::NotTaken(Refusal::TimedOut { domain }),

@@ -74,6 +74,8 @@ pub(super) struct Asked {
 pub(super) enum LinkFault {
     /// The peer has not taken it; it may be sent again.
     NotTaken(String),
+    /// The peer closed the connection of its document without an answer; it may be sent again, as to a peer that lost the session.
+    Closed(String),
     /// Its document is being posted, and whether the peer takes it will turn out; or it was, and the peer may have it.
     UnderWay(TransactionId),
     /// The peer acknowledged the document and never answered.
@@ -514,7 +516,12 @@ impl Link {
         posted: &Posted,
     ) {
         let is_repeated = items.iter().any(|item| item.way.attempts > 0);
-        let may_have_arrived = matches!(posted, Posted::Unsure(_));
+        let may_have_arrived = match posted {
+            Posted::Unsure(_) => true,
+            // The observed peer says in this way that it knows no such session; any other may have died with it in its hands.
+            Posted::Closed(_) => gateway.tells_repeats_apart(&self.peer),
+            Posted::Accepted | Posted::SessionUnknown | Posted::Refused(_) | Posted::Failed(_) => false,
+        };
         let failure = match posted {
             Posted::Accepted => return,
             Posted::SessionUnknown => Failure {
@@ -597,6 +604,7 @@ impl Link {
         told.tell();
         Some(match outstanding?.stage {
             Stage::Waits => LinkFault::NotTaken(NOT_IN_TIME.into()),
+            Stage::Closed => LinkFault::Closed(NOT_IN_TIME.into()),
             Stage::UnderWay | Stage::Unsure => LinkFault::UnderWay(id),
             Stage::Acknowledged => LinkFault::Unanswered(id),
         })

@@ -194,7 +194,9 @@ impl Servers {
                 Err(error) => {
                     let reason = format!("{}: {}", server.url(), error.reason());
                     match error {
-                        Unposted::Post(PostError::BrokenAfter(_)) => return Posted::Closed(reason),
+                        Unposted::Post(PostError::BrokenAfter(error)) if !error.is_parse() => {
+                            return Posted::Closed(reason);
+                        }
                         // It would be in the hands of two servers, neither of which knows of the other's.
                         Unposted::Post(error) if error.may_have_arrived() => return Posted::Unsure(reason),
                         Unposted::Post(_) | Unposted::NoCertificate | Unposted::Target(_) => {

@@ -20,6 +20,7 @@ pub(in crate::gateways) fn code_of(refusal: &Refusal, service: Service) -> Statu
         Refusal::RouteFailed { .. }
         | Refusal::Unreachable { .. }
         | Refusal::HeldBack { .. }
+        | Refusal::Dropped { .. }
         | Refusal::EndsConnections { .. }
         | Refusal::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Wildcard | Refusal::NotSearched { .. } => StatusCode::BAD_PARAMETER,

@@ -159,6 +159,7 @@ impl SspGateway {
             let Some(relay) = gateway.relay() else { return };
             match fallen {
                 Fallen::NotTaken => relay.not_taken(&peer, &asked.message).await,
+                Fallen::Closed => relay.dropped(&peer, &asked.message).await,
                 Fallen::Unsure => relay.unsure(&peer, &asked.message).await,
             }
         });

@@ -62,6 +62,12 @@ impl Scripted {
         self.play(Play::Say(Err(Undelivered::NotTaken(refusal))));
     }
 
+    pub(super) fn hangs_up(&self) {
+        let (domain, reason) = (super::domain("beta.example"), "reset".to_owned());
+        let refusal = Refusal::Dropped { domain, reason };
+        self.play(Play::Say(Err(Undelivered::NotTaken(refusal))));
+    }
+
     pub(super) fn stays_silent(&self) {
         self.play(Play::Say(Err(Undelivered::Unanswered(super::timed_out()))));
     }

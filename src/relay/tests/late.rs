@@ -182,6 +182,34 @@ async fn message_that_the_peer_may_have_goes_again_and_is_unknown_in_the_end() {
 }
 
 #[tokio::test]
+async fn message_whose_connection_was_closed_goes_again_and_is_unknown_in_the_end() {
+    let world = observed();
+    world.ssp.hangs_up();
+    assert_eq!(world.ada_sends("m1", BEA).await, Ok(Acceptance::Stored));
+    world.ssp.takes_nothing();
+    world.advance(20);
+    world.deliver_due().await;
+    assert_eq!(world.ssp.texts(), ["m1", "m1"]);
+    world.advance(86_400 * 30);
+    assert_eq!(world.relay.expire_waiting().await, Ok(0));
+    world.deliver_due().await;
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
+async fn message_that_is_given_up_before_its_connection_is_closed_is_unknown_in_the_end() {
+    let world = observed();
+    let id = awaited(&world, "m1", BEA).await;
+    world.relay.dropped(&domain("beta.example"), &id).await;
+    assert!(matches!(world.waiting().await[0].place, Place::Scheduled { .. }));
+    world.advance(86_400 * 30);
+    world.deliver_due().await;
+    assert!(world.dead().await[0].starts_with("outcome unknown"));
+    assert_eq!(failed(&world), 0);
+}
+
+#[tokio::test]
 async fn message_that_ends_connections_is_a_dead_letter_and_the_next_one_goes() {
     let world = World::new();
     world.ssp.ends_connections();

@@ -295,6 +295,7 @@ async fn damaged_item_is_buried_and_the_lane_goes_on() {
         expires: item.expires,
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: Vec::new(),
         body: "{".into(),
     };

@@ -77,6 +77,7 @@ pub(super) fn enqueue(item: &NewItem, now: Timestamp, plan: &mut Plan) {
         item.replaces.clone(),
         item.labels.clone(),
         item.body.to_vec(),
+        item.last_failure.clone(),
     );
     plan.add(queued, Counts::Came(queue.clone()));
     if let Some(key) = &item.replaces {
@@ -192,8 +193,8 @@ fn refront(lane: &Lane, plan: &mut Plan) {
 /// A lane's row is locked by whoever finds it there, and made by whoever doesn't.
 const ENQUEUE: &str = "
 WITH fresh AS (
-    INSERT INTO item (id, queue, conversation, priority, place, at, created, expires, replaces, labels, body)
-    VALUES (nextval('item_id'), $1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT[], $10)
+    INSERT INTO item (id, queue, conversation, priority, place, at, created, expires, replaces, labels, body, last_failure)
+    VALUES (nextval('item_id'), $1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT[], $10, $11)
     RETURNING id, queue, conversation, priority, at, labels
 ), labelled AS (
     INSERT INTO label (label, item) SELECT DISTINCT word.label, fresh.id FROM fresh, unnest(fresh.labels) AS word (label)

@@ -179,6 +179,7 @@ impl Intake {
             expires,
             codec::labels_column(&item.labels)?,
             &item.body[..],
+            item.last_failure,
         ])?;
         let stands = Stands {
             priority: item.priority,
@@ -305,8 +306,8 @@ pub(super) const LIVES: &str =
     "SELECT 1 FROM item WHERE conversation = ?1 AND queue = ?2 AND place <> 4 LIMIT 1";
 
 const INSERT: &str = "
-INSERT INTO intake (id, queue, conversation, priority, place, at, created, expires, labels, body)
-VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)";
+INSERT INTO intake (id, queue, conversation, priority, place, at, created, expires, labels, body, last_failure)
+VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A lease of an item whose answer never came remembers that.
 const LEASE: &str = "

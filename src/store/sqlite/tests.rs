@@ -265,6 +265,7 @@ fn item(n: u64, bytes: usize) -> NewItem {
         expires: Timestamp(u64::MAX),
         replaces: None,
         is_awaiting: false,
+        last_failure: None,
         labels: vec!["label".to_owned()],
         body: vec![b'x'; bytes].into(),
     }

@@ -37,6 +37,8 @@ pub(super) struct Way {
     pub(super) alone: bool,
     /// The session in which a document with nothing else ended the connection.
     pub(super) closed_in: Option<Arc<str>>,
+    /// The peer closed the connection of a document with it without an answer.
+    pub(super) was_closed: bool,
     /// A document with it was posted, and whether it arrived will never turn out.
     pub(super) may_have_arrived: bool,
     /// Whoever waits until a transaction in Response mode is acknowledged.
@@ -66,6 +68,8 @@ pub(super) enum Stage {
     Waits,
     /// Its document is being posted.
     UnderWay,
+    /// It waits for another document, after the connection of one was closed without an answer.
+    Closed,
     /// It waits for another document, and the peer may have it from one before.
     Unsure,
     /// The peer has its document.
@@ -89,6 +93,8 @@ pub(super) struct Failure<'a> {
 pub(in super::super) enum Fallen {
     /// The peer has not got it.
     NotTaken,
+    /// The peer closed the connection without an answer.
+    Closed,
     /// The peer may have it, and whether it has will never turn out.
     Unsure,
 }
@@ -303,6 +309,7 @@ impl Inner {
             item.way.attempts += 1;
             item.way.alone |= failure.splits && is_shared;
             item.way.may_have_arrived |= failure.may_have_arrived;
+            item.way.was_closed |= failure.closed_in.is_some();
             let is_request = item.transaction.mode == Mode::Request;
             if is_request && !self.outstanding.contains_key(item.transaction.id.as_str()) {
                 self.leave(item.way.size);
@@ -317,8 +324,7 @@ impl Inner {
                 let fault = LinkFault::EndsConnections;
                 self.give_back(item, fault, &mut failed.told);
             } else if item.way.attempts < MAX_ATTEMPTS {
-                let is_unsure = item.way.may_have_arrived;
-                self.set_stage(&item, if is_unsure { Stage::Unsure } else { Stage::Waits });
+                self.set_stage(&item, item.way.stage());
                 failed.again.push(item);
             } else {
                 let fault = LinkFault::NotTaken(failure.reason.to_owned());
@@ -338,10 +344,12 @@ impl Inner {
             return;
         };
         let conversation = outstanding.conversation.clone();
-        let fault = if item.way.may_have_arrived && outstanding.asked.is_some() {
-            LinkFault::UnderWay(item.transaction.id)
-        } else {
-            fault
+        let fault = match fault {
+            LinkFault::NotTaken(reason) => item.way.not_taken(&item.transaction.id, &outstanding, reason),
+            known @ (LinkFault::Closed(_)
+            | LinkFault::UnderWay(_)
+            | LinkFault::Unanswered(_)
+            | LinkFault::EndsConnections) => known,
         };
         told.request(outstanding, Err(fault));
         if let Some(conversation) = conversation {
@@ -456,15 +464,36 @@ impl Way {
             attempts: 0,
             alone: false,
             closed_in: None,
+            was_closed: false,
             may_have_arrived: false,
             done: None,
             _underway: None,
         }
     }
 
+    /// How far a request has come that waits for another document.
+    fn stage(&self) -> Stage {
+        match self.fallen() {
+            Fallen::NotTaken => Stage::Waits,
+            Fallen::Closed => Stage::Closed,
+            Fallen::Unsure => Stage::Unsure,
+        }
+    }
+
+    /// Why a request is given back that can't go now.
+    fn not_taken(&self, id: &TransactionId, outstanding: &Outstanding, reason: String) -> LinkFault {
+        match self.fallen() {
+            Fallen::Unsure if outstanding.asked.is_some() => LinkFault::UnderWay(id.clone()),
+            Fallen::Closed => LinkFault::Closed(reason),
+            Fallen::NotTaken | Fallen::Unsure => LinkFault::NotTaken(reason),
+        }
+    }
+
     fn fallen(&self) -> Fallen {
         if self.may_have_arrived {
             Fallen::Unsure
+        } else if self.was_closed {
+            Fallen::Closed
         } else {
             Fallen::NotTaken
         }

@@ -197,6 +197,27 @@ fn only_a_document_of_its_own_says_that_a_request_ends_connections() {
 }
 
 #[test]
+fn request_that_a_closed_connection_may_have_brought_is_given_back_as_such() {
+    let mut inner = Inner::default();
+    let mut fates = ["1", "2"].map(|id| ask(&mut inner, id, None));
+    let closed = Failure {
+        closed_in: Some("s-1"),
+        ..DOWN
+    };
+    for failure in [&closed, &DOWN] {
+        let items = inner.take_document(&PACE);
+        let failed = inner.failed(items, failure);
+        failed.told.tell();
+        inner.put_back(failed.again);
+    }
+    let (given_up, _) = inner.give_up("2");
+    assert_eq!(given_up.map(|one| one.stage), Some(Stage::Closed));
+    inner.fail_all("no session").tell();
+    let closed = LinkFault::Closed("no session".into());
+    assert_eq!(fates[0].try_recv(), Ok(Err(closed)));
+}
+
+#[test]
 fn request_that_is_given_up_during_its_pause_is_not_put_back() {
     let mut inner = Inner::default();
     let _fate = ask(&mut inner, "1", None);
