@@ -1,5 +1,10 @@
 //! Documents over plain HTTP, both versions.
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
 use super::*;
 
 #[tokio::test]
@@ -237,4 +242,30 @@ async fn shutting_down_lets_a_request_end_and_then_closes() {
     server.shut_down(Duration::from_millis(50)).await;
     let error = hanging.await.expect("no panic").expect_err("it was cut off");
     assert!(matches!(error, PostError::BrokenAfter(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_before_the_end_has_an_answer() {
+    let (server, seen) = listen(None, limits()).await;
+    let address = server.local_address();
+    // The system lets them in; the listener has not had its turn yet.
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let stream = std::net::TcpStream::connect(address).expect("the system takes it");
+            stream.set_nonblocking(true).expect("a socket");
+            TcpStream::from_std(stream).expect("a socket")
+        })
+        .collect();
+    let asking = async {
+        for mut stream in waiting {
+            let request = b"POST / HTTP/1.1\r\nHost: bravo.example\r\nConnection: close\r\n\
+                Content-Type: application/vnd.wv.ssp+xml\r\nContent-Length: 1\r\n\r\nx";
+            stream.write_all(request).await.expect("it is open");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+        }
+    };
+    tokio::join!(server.shut_down(Duration::from_secs(5)), asking);
+    assert_eq!(seen.count(), 3);
 }

@@ -273,10 +273,16 @@ async fn accept<E: Exchange>(
 ) -> JoinSet<()> {
     let admission = Admission::new(shared.limits.connections, shared.limits.connections_per_source);
     let mut connections = JoinSet::new();
+    let (mut late, mut is_ending) = (0, false);
     loop {
+        late += u32::from(*draining.borrow());
+        if late > MOST_LATE {
+            return connections;
+        }
         let (stream, source) = tokio::select! {
-            () = raised(&mut draining) => return connections,
+            biased;
             Some(_) = connections.join_next() => continue,
+            // Whom the system has let in is not sent away when the listener closes.
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -286,6 +292,15 @@ async fn accept<E: Exchange>(
                     continue;
                 }
             },
+            () = raised(&mut draining) => {
+                if is_ending {
+                    return connections;
+                }
+                is_ending = true;
+                // The runtime may not have heard yet of who is there.
+                tokio::task::yield_now().await;
+                continue;
+            }
         };
         let place = match admission.admit(source.ip()) {
             Ok(place) => place,
@@ -391,7 +406,13 @@ async fn serve_http<E: Exchange>(
     };
     let mut http = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
     let mut first_request = pin!(sleep(shared.limits.first_request));
-    let mut asked_to_leave = pin!(leave.asked());
+    let mut asked_to_leave = pin!(async {
+        leave.asked().await;
+        // Who has just come is about to ask.
+        if !has_asked.load(Ordering::Relaxed) {
+            sleep(BEFORE_FIRST_REQUEST).await;
+        }
+    });
     let (mut is_waiting, mut is_staying) = (true, true);
     loop {
         tokio::select! {
@@ -447,5 +468,9 @@ fn http_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 const TLS_HANDSHAKE: u8 = 22;
 /// hyper's lower bound.
 const SMALLEST_BUFFER: usize = 8192;
+/// How many connections are still accepted that the system has let in by the end.
+const MOST_LATE: u32 = 256;
+/// How long a connection is kept at the end that nothing was asked on yet.
+const BEFORE_FIRST_REQUEST: Duration = Duration::from_millis(500);
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
