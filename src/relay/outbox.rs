@@ -209,6 +209,10 @@ impl Relay {
             let is_own = |item: &&OutboxItem| matches!(&item.place, Place::Leased { to, .. } if to == worker);
             let now = self.now();
             for item in page.iter().filter(is_own) {
+                tracing::info!(
+                    item = item.id.0,
+                    "a process before this one was delivering this; it goes on"
+                );
                 let batch = self.taken_back(item, worker, now);
                 self.store.commit(batch).await?;
             }

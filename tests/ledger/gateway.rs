@@ -51,8 +51,9 @@ impl Gateway {
         let mut gateway = Self(command.spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).await.is_err() {
-            if !gateway.is_running() {
-                assert!(ground.dies_at.is_some(), "{}", fs::read_to_string(&log).unwrap());
+            if let Some(status) = gateway.0.try_wait().unwrap() {
+                let said = fs::read_to_string(&log).unwrap();
+                assert!(ground.dies_at.is_some(), "it ended with {status}: {said:?}");
                 return None;
             }
             assert!(Instant::now() < deadline, "{}", fs::read_to_string(&log).unwrap());

@@ -129,22 +129,29 @@ impl Side {
         self.post_octets(&encode(document, &Profile::STRICT)).await
     }
 
-    /// Posts whatever this is, to the next node where one does not take the connection.
+    /// Posts whatever this is, to the next node where one does not take the connection or closes it without an answer.
     pub(crate) async fn post_octets(&self, body: &[u8]) -> Option<u16> {
+        for _ in &self.gateways {
+            let answer = timeout(Duration::from_secs(10), self.exchange(body)).await.ok()?;
+            if let Some(answer) = answer.filter(|answer| !answer.is_empty()) {
+                return answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok();
+            }
+        }
+        None
+    }
+
+    /// The answer to a document, empty or none when the connection was closed instead.
+    async fn exchange(&self, body: &[u8]) -> Option<String> {
         let mut stream = self.connect().await?;
         let head = format!(
             "POST / HTTP/1.1\r\nHost: alpha.example\r\nContent-Type: application/vnd.wv.ssp+xml\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        let exchange = async {
-            stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.ok()?;
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
-        };
-        timeout(Duration::from_secs(10), exchange).await.ok().flatten()
+        stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
     async fn connect(&self) -> Option<TcpStream> {

@@ -223,6 +223,7 @@ impl Fleet {
         for (number, what) in &self.ledger.lock().unwrap().refused {
             println!("{}: {number} was refused: {what}", self.name);
         }
+        println!("{}", self.log());
         assert!(balance.lost.is_empty(), "lost {:?}", balance.lost);
         assert_eq!(balance.told_and_arrived, Vec::<u32>::new());
         assert_eq!(balance.refused_and_arrived, Vec::<u32>::new());
