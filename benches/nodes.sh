@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Queued messages of one and of three nodes on one PostgreSQL, each node held to a quarter of a processor.
+# Queued messages of one and of three nodes on one PostgreSQL, each node held to a part of a processor: a quarter, or as said.
 #
-#   benches/nodes.sh [SECONDS]
+#   benches/nodes.sh [SECONDS [PERCENT]]
 #
 # Prints for each: messages a second that arrived, and statements and transactions of the database for each message. The
 # database is the script's own, in a temporary folder on the disk, and is ended with it. Needs root for the control groups, and
@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-15}
+quota=$((${2:-25} * 1000))
 binary=target/release/impsgw
 [ -x $binary ] || { echo "cargo build --release first"; exit 2; }
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
@@ -22,14 +23,14 @@ as_postgres "$bin/postgres" -D "$folder/data" -c listen_addresses=127.0.0.1 -c p
   -c shared_preload_libraries=pg_stat_statements -c max_connections=200 >"$folder/postgres.log" 2>&1 &
 server=$!
 
-# A control group for each process that is started under the wrapper: a quarter of a processor.
+# A control group for each process that is started under the wrapper.
 if [ -d /sys/fs/cgroup/cpu ]; then
-  group() { echo 'g=/sys/fs/cgroup/cpu/impsgw-nodes-$$; mkdir -p $g; echo 100000 >$g/cpu.cfs_period_us; echo 25000 >$g/cpu.cfs_quota_us; echo $$ >$g/cgroup.procs'; }
+  group() { echo 'g=/sys/fs/cgroup/cpu/impsgw-nodes-$$; mkdir -p $g; echo 100000 >$g/cpu.cfs_period_us; echo '$quota' >$g/cpu.cfs_quota_us; echo $$ >$g/cgroup.procs'; }
 else
-  group() { echo 'g=/sys/fs/cgroup/impsgw-nodes-$$; mkdir -p $g; echo "25000 100000" >$g/cpu.max; echo $$ >$g/cgroup.procs'; }
+  group() { echo 'g=/sys/fs/cgroup/impsgw-nodes-$$; mkdir -p $g; echo "'$quota' 100000" >$g/cpu.max; echo $$ >$g/cgroup.procs'; }
 fi
-{ echo '#!/bin/sh'; group; echo 'exec "$@"'; } >"$folder/quarter"
-chmod 755 "$folder/quarter"
+{ echo '#!/bin/sh'; group; echo 'exec "$@"'; } >"$folder/held"
+chmod 755 "$folder/held"
 
 finish() {
   kill "$server" 2>/dev/null || true
@@ -47,7 +48,7 @@ for nodes in 1 3 1 3; do
   name=nodes_${nodes}_$RANDOM
   sql postgres "CREATE DATABASE $name"
   sql postgres "SELECT pg_stat_statements_reset()" >/dev/null
-  report=$($binary load --queued --nodes $nodes --run-under "$folder/quarter" --warm-up 200 --in-flight $((nodes * 32)) \
+  report=$($binary load --queued --nodes $nodes --run-under "$folder/held" --warm-up 200 --in-flight $((nodes * 32)) \
     --seconds "$seconds" --store "postgres://postgres@127.0.0.1:$port/$name" --json)
   calls=$(sql postgres "SELECT sum(calls) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE datname = '$name'")
   commits=$(sql postgres "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '$name'")

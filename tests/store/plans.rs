@@ -41,6 +41,31 @@ async fn no_path_reads_the_whole_outbox() {
     server.run_in(&config, UNREAD);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_plan_of_a_small_outbox_reads_all_of_it_when_it_has_grown() {
+    let Some(server) = database::server() else { return };
+    let config = server.config();
+    PostgresStore::open(&config).await.unwrap().close().await.unwrap();
+    server.run_in(&config, FORGET);
+    let store = PostgresStore::open(&config).await.unwrap();
+    for n in 0..50 {
+        commit(&store, Batch::new(START).enqueue(an_item(&n.to_string(), "m"))).await;
+    }
+    let claimed = store
+        .claim(Claim {
+            limit: 50,
+            ..a_claim("w", at(0))
+        })
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 50);
+    for item in claimed {
+        settled(&store, item.id, done("w")).await;
+    }
+    store.close().await.unwrap();
+    server.run_in(&config, UNREAD);
+}
+
 /// Thirty thousand messages that wait at three peers, as an outbox holds them.
 const FILL: &[&str] = &[
     "INSERT INTO item (id, queue, conversation, priority, place, at, created, expires, labels, body)
@@ -53,9 +78,12 @@ const FILL: &[&str] = &[
     "VACUUM ANALYZE item",
     "VACUUM ANALYZE lane",
     "VACUUM ANALYZE label",
-    "SELECT pg_stat_reset_single_table_counters('item'::REGCLASS), pg_stat_reset_single_table_counters('lane'::REGCLASS),
-         pg_stat_reset_single_table_counters('label'::REGCLASS)",
+    FORGET,
 ];
+
+/// What was read until now, and for the indexes.
+const FORGET: &str = "SELECT pg_stat_reset_single_table_counters('item'::REGCLASS),
+    pg_stat_reset_single_table_counters('lane'::REGCLASS), pg_stat_reset_single_table_counters('label'::REGCLASS)";
 
 const UNREAD: &str = "
 DO $$ DECLARE whole TEXT; BEGIN

@@ -162,10 +162,11 @@ pub(super) fn address(config: &PostgresConfig) -> Result<tokio_postgres::Config,
         .keepalives_interval(KEEPALIVE)
         .tcp_user_timeout(config.statement_timeout)
         // Whatever the database's defaults are: a stuck statement ends, and so does a transaction whose node went silent; locks are
-        // taken where this engine takes them, and not by a stricter isolation.
+        // taken where this engine takes them, and not by a stricter isolation. A plan that was made while a table was small would
+        // go on to read all of it when it has grown, so that every plan goes by an index.
         .options(format!(
             "-c statement_timeout={statement} -c idle_in_transaction_session_timeout={statement} \
-             -c default_transaction_isolation=read\\ committed {asked}"
+             -c default_transaction_isolation=read\\ committed -c enable_seqscan=off {asked}"
         ));
     if config.ca.is_none() {
         if address.get_ssl_mode() == SslMode::Require {

@@ -479,10 +479,10 @@ const COUNTS: [&str; 2] = [
 const PART_BYTES: usize = 64 * 1024;
 /// A group of so many jobs says that more are on their way.
 const BUSY: usize = 4;
-/// How long a group of a busy store gathers before it is looked at again.
-const GATHERING: Duration = Duration::from_micros(250);
+/// How long a group of a busy store gathers before it is looked at again; the system adds some 50 us.
+const GATHERING: Duration = Duration::from_micros(10);
 /// How often it is, before it is carried out as it is.
-const GATHERINGS: u32 = 3;
+const GATHERINGS: u32 = 12;
 /// Jobs in one transaction; more would only lengthen the wait of the first.
 const MAX_JOBS: usize = 512;
 /// Bytes in one transaction, about.
