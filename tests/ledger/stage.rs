@@ -194,20 +194,26 @@ impl Stage {
         fs::read_to_string(self.folder.path().join("gateway.log")).unwrap_or_default()
     }
 
-    /// The dead letters, once they are all that is in the store.
+    /// The dead letters, once they are all that is in the store; patient as long as the first ones go.
     async fn until_nothing_waits(&mut self) -> Vec<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut first = Value::Null;
         loop {
             let items = self.items().await;
-            if items.iter().all(|item| item["place"] == "dead") {
+            let waiting = items.iter().find(|item| item["place"] != "dead");
+            let Some(waiting) = waiting else {
                 return items;
+            };
+            if waiting["id"] != first {
+                first = waiting["id"].clone();
+                deadline = Instant::now() + PATIENCE;
             }
             assert!(
                 Instant::now() < deadline,
                 "{}: {} wait, such as {:#}\n{}",
                 self.name,
                 items.len(),
-                items.iter().find(|item| item["place"] != "dead").unwrap(),
+                waiting,
                 self.log()
             );
             self.sender.wait(Duration::from_millis(100)).await;

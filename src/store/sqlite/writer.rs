@@ -185,10 +185,9 @@ impl Thread {
     /// Carries out a group that begins with this job; returns the job that ended it by not fitting in.
     fn group(&mut self, first: Job) -> Option<Job> {
         let mut answers = Vec::new();
-        self.gather();
         let mark = self.intake.mark();
         let begun = self.execute("BEGIN IMMEDIATE");
-        let mut bytes = 0;
+        let (mut bytes, mut gatherings) = (0, 0);
         let mut job = Some(first);
         while let Some(
             Job::Commit(..) | Job::Claim(..) | Job::Lease(..) | Job::Unlease(..) | Job::Expire(..),
@@ -201,7 +200,7 @@ impl Thread {
             job = if is_large {
                 None
             } else {
-                self.queue.try_recv().ok()
+                self.next_of_group(answers.len(), &mut gatherings)
             };
         }
         self.last_group = answers.len();
@@ -219,15 +218,15 @@ impl Thread {
         job
     }
 
-    /// Waits for the rest of a group when the last one says that more are on their way.
-    fn gather(&self) {
-        if self.last_group < BUSY {
-            return;
-        }
-        for _ in 0..GATHERINGS {
-            if self.queue.len() + 1 >= self.last_group.min(MAX_JOBS) {
-                return;
+    /// The next job of a group that has so many; waits for the rest when the last group says that more are on their way.
+    fn next_of_group(&mut self, has: usize, gatherings: &mut u32) -> Option<Job> {
+        let is_whole = self.last_group < BUSY || has >= self.last_group.min(MAX_JOBS);
+        loop {
+            let next = self.queue.try_recv().ok();
+            if next.is_some() || is_whole || *gatherings == GATHERINGS {
+                return next;
             }
+            *gatherings += 1;
             thread::sleep(GATHERING);
         }
     }
