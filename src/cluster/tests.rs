@@ -146,4 +146,20 @@ async fn process_that_overslept_alone_lives_again() {
     assert!(n2.member("n1").unwrap().is_draining);
 }
 
+#[tokio::test]
+async fn gateway_that_was_killed_or_left_is_waited_for_by_nobody() {
+    let table = Table::new();
+    let enter = |place: &str| Alone::enter(place.to_owned(), Arc::clone(&table.store), table.clock.clone());
+    let entering = async {
+        drop(enter("one at here").await.unwrap());
+        let again = enter("one at here").await.unwrap();
+        again.leave().await.unwrap();
+        enter("two at there").await.unwrap();
+    };
+    // Less than it takes until the lease of a gateway has ended that has died.
+    tokio::time::timeout(Duration::from_secs(9), entering)
+        .await
+        .unwrap();
+}
+
 const LEASE: Duration = Duration::from_millis(500);
