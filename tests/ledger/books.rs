@@ -80,6 +80,11 @@ impl Ledger {
         all.len() - 1
     }
 
+    /// Whether anything has come.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        !self.arrivals.is_empty()
+    }
+
     /// The sender of a message was told to come again.
     pub(crate) fn not_now(&mut self, number: u32, what: String) {
         *self.not_now.entry(what).or_default() += 1;

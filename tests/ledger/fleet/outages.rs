@@ -119,6 +119,7 @@ async fn nodes_can_not_reach_one_another() {
     };
     let load = fleet.send(30);
     fleet.until_accepted(30).await;
+    fleet.until_something_arrived().await;
     for weather in [Weather::Held, Weather::Closed] {
         fleet.fails();
         for node in ALL {

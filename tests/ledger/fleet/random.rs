@@ -33,6 +33,7 @@ async fn random_faults() {
     }
     end_all(&mut fleet).await;
     fleet.until_accepted(20).await;
+    fleet.until_something_arrived().await;
     let balance = fleet.balance(load, Excuse::Unanswered).await;
     assert_eq!(balance.refused, 0);
 }

@@ -13,6 +13,7 @@ async fn nodes_are_replaced_without_a_refused_message() {
     };
     let load = fleet.send(40);
     fleet.until_accepted(40).await;
+    fleet.until_something_arrived().await;
     for round in 0..2 {
         for node in 0..fleet.nodes.len() {
             let status = fleet.nodes[node].drain(WITHIN).await;

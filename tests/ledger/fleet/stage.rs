@@ -175,6 +175,21 @@ impl Fleet {
         }
     }
 
+    /// Waits until something has arrived, so that the nodes have a session with the peer: a handshake that a fault cuts off is waited
+    /// for 45 s.
+    pub(crate) async fn until_something_arrived(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.ledger.lock().unwrap().has_arrivals() {
+            assert!(
+                Instant::now() < deadline,
+                "{}: nothing arrived\n{}",
+                self.name,
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until nodes answer their probes with this status; what the last one says.
     pub(crate) async fn until_ready_is(&self, status: u16, nodes: &[usize]) -> String {
         self.until_says(status, nodes, "").await
