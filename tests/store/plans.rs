@@ -87,7 +87,7 @@ const FORGET: &str = "SELECT pg_stat_reset_single_table_counters('item'::REGCLAS
 
 const UNREAD: &str = "
 DO $$ DECLARE whole TEXT; BEGIN
-    SELECT string_agg(relname || ': ' || seq_scan, ', ') INTO whole FROM pg_stat_user_tables
-    WHERE schemaname = current_schema() AND relname IN ('item', 'lane', 'label') AND seq_scan > 0;
+    SELECT string_agg(relname || ': ' || seq_tup_read, ', ') INTO whole FROM pg_stat_user_tables
+    WHERE schemaname = current_schema() AND relname IN ('item', 'lane', 'label') AND seq_tup_read > 0;
     IF whole IS NOT NULL THEN RAISE EXCEPTION 'read from end to end: %', whole; END IF;
 END $$";

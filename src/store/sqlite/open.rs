@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -36,14 +37,23 @@ pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
 
 /// Locks the store for this process until the returned file is dropped.
 ///
-/// The lock has a file of its own: closing another handle of the database would drop SQLite's own locks.
+/// The lock has a file of its own: closing another handle of the database would drop SQLite's own locks. Whoever has it may be about to
+/// end, or be a child of the process that had it and has not begun its own program yet, so it is asked for again for a moment.
 ///
 /// # Errors
 /// [`StoreError::Engine`] when another process, or another store of this one, has it.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let beside = beside(path, ".lock");
     let file = private().open(&beside).map_err(|error| disk(&beside, &error))?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_AGAIN {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        thread::sleep(LOCK_PAUSE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Engine {
             reason: format!(
@@ -158,3 +168,8 @@ const BUSY: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 96;
 /// What the log is cut to after a burst.
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
+
+/// How often a lock that somebody has is asked for again.
+const LOCK_AGAIN: u32 = 10;
+/// How long after one another.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
