@@ -137,7 +137,7 @@ impl Relay {
         if is_stored_first {
             let reason = "the agreement says accept = store";
             return self
-                .store_all((hop, target), &hop.group.people, reason, Wait::Due(now))
+                .store_all((hop, target), &hop.group.people, reason, Wait::First(now))
                 .await;
         }
         let (mut behind, mut free) = (Vec::new(), Vec::new());
@@ -149,7 +149,7 @@ impl Relay {
         if !behind.is_empty() {
             let reason = "an earlier message of the conversation waits";
             results = self
-                .store_all((hop, target), &behind, reason, Wait::Due(now))
+                .store_all((hop, target), &behind, reason, Wait::First(now))
                 .await;
         }
         if free.is_empty() {
@@ -249,9 +249,10 @@ impl Relay {
         labels.extend(message.id.iter().map(ToString::to_string));
         labels.extend(egress_id.map(ToString::to_string));
         let (due, is_awaiting) = match wait {
-            Wait::Due(due) => (due, false),
+            Wait::First(due) | Wait::Due(due) => (due, false),
             Wait::Awaiting(until) => (until, true),
         };
+        let is_attempted = !matches!(wait, Wait::First(_));
         let queued = Queued::new(ingress, QueuedKind::Waiting, request);
         Ok(NewItem {
             lane: self.lane(queue, &message.sender, recipient).await,
@@ -260,7 +261,7 @@ impl Relay {
             expires: now.plus(self.config.validity(message.validity)),
             replaces: None,
             is_awaiting,
-            last_failure: Some(reason.to_owned()),
+            last_failure: is_attempted.then(|| reason.to_owned()),
             labels,
             body: queued.to_bytes()?,
         })
@@ -318,6 +319,8 @@ impl<'a> Sent<'a> {
 /// For what something waits in the store.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
+    /// Its first attempt.
+    First(Timestamp),
     /// Its next attempt.
     Due(Timestamp),
     /// The answer to a document that was acknowledged.
